@@ -1,0 +1,173 @@
+"""What a backbone is: a plug-in that fits and predicts one family of models.
+
+A newcomer writes four methods and a class attribute or two::
+
+    class MyBackbone(Backbone):
+        name = "mine"
+        Params = MyParams                      # a frozen pydantic model: the `fit:` block of a study
+
+        def fit(self, view, seed, workdir): ...          # -> model
+        def predict(self, model, view): ...              # -> numbers, one a row
+        def save(self, model, folder): ...
+        def load(self, folder): ...                      # -> model
+
+``fit`` receives the train view of one fold and nothing else, so everything that is fitted (scaler, vocabulary, label
+list, range) can only come from training rows. ``predict`` receives features without targets.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Task = Literal["regression", "classification"]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrainView:
+    """The training rows of one fold: all that ``fit`` may see.
+
+    Attributes:
+        features: One row a sample.
+        target: float64 of shape ``[rows]`` for regression, str for classification.
+        groups: Group of each row, str of shape ``[rows]``.
+        task: What the target is.
+    """
+
+    features: pl.DataFrame
+    target: NDArray[Any]
+    groups: NDArray[np.str_]
+    task: Task
+
+
+@dataclass(frozen=True)
+class FeaturesView:
+    """Rows to predict: features, no targets, no groups."""
+
+    features: pl.DataFrame
+
+
+class ClassScores(NamedTuple):
+    """What a classifier predicts: probabilities of shape ``[rows, classes]``, columns in the order of ``classes``."""
+
+    classes: tuple[str, ...]
+    probability: FloatArray
+
+
+class FitJob(NamedTuple):
+    """One model to fit: its name (``seed0/fold``), its view, and the seed of its one random stream."""
+
+    name: str
+    view: TrainView
+    seed: int
+
+
+class Params(BaseModel):
+    """Base of a backbone's ``fit:`` block: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a backbone promises.
+
+    Attributes:
+        readers: Names of the corpus readers whose corpora it accepts; empty means any.
+        tasks: The kinds of target it can learn.
+        primary_metrics: The metrics that its default policy judges.
+        files: Files that ``save`` must leave in the folder of a fit.
+    """
+
+    readers: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ("regression",)
+    primary_metrics: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A contender that costs little and keeps the table honest: its own backbone and ``fit:`` block, one seed."""
+
+    id: str
+    description: str
+    backbone: str
+    fit: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backbone(ABC):
+    """One family of models. Instances are cheap, hold only their parameters, and may be sent to other processes."""
+
+    name: ClassVar[str]
+    Params: ClassVar[type[Params]]
+    contract: ClassVar[Contract] = Contract()
+
+    def __init__(self, params: Params) -> None:
+        """Bind the validated ``fit:`` block."""
+        self.params = params
+
+    @abstractmethod
+    def fit(self, view: TrainView, seed: int, workdir: Path) -> Any:
+        """Fit one model.
+
+        Args:
+            view: The training rows; nothing else may influence the result.
+            seed: Seed of all randomness, in 0 .. 2**32 - 1. Same view and seed: same model.
+            workdir: An empty or resumable folder for intermediate state.
+        """
+
+    @abstractmethod
+    def predict(self, model: Any, view: FeaturesView) -> FloatArray | ClassScores:
+        """Predict every row, in order; float64 of shape ``[rows]`` for regression."""
+
+    @abstractmethod
+    def save(self, model: Any, folder: Path) -> None:
+        """Write the model into ``folder``. Same model: same bytes. No pickle."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Any:
+        """Read what ``save`` wrote; predictions are bit-identical."""
+
+    def fit_many(self, jobs: Sequence[FitJob], workdir: Path) -> Iterator[tuple[FitJob, Any]]:
+        """Fit several models and yield each as it is finished.
+
+        A backbone that can train many models in one program overrides this. Each model must be the one that its job
+        alone would give: what else is in the batch changes nothing. State in ``workdir`` lets a killed batch go on.
+        """
+        for job in jobs:
+            yield job, self.fit(job.view, job.seed, workdir / job.name)
+
+    def smoke_reason(self) -> str | None:
+        """Why these parameters make a smoke run, which can never PROMOTE; None if they do not."""
+        return None
+
+    def warnings(self, view: FeaturesView, model: Any) -> list[str]:
+        """What a reader of predictions on these rows must know, such as categories unseen in training."""
+        return []
+
+    def baselines(self) -> list[Baseline]:
+        """Contenders for the same table, unless the study declares its own."""
+        return []
+
+    def default_rules(self) -> list[dict[str, Any]]:
+        """The gate rules that apply when the study declares none."""
+        return []
+
+    def notes(self) -> list[str]:
+        """Sentences that every report of this backbone must carry."""
+        return []
+
+    def device(self) -> str:
+        """The device that fits, for provenance."""
+        return "cpu"

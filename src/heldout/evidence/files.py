@@ -1,0 +1,206 @@
+"""Files that survive a kill: atomic documents and append-only streams.
+
+A document is written beside its final name, flushed to disk and renamed; then the folder is flushed. A reader
+sees the old file or the new one. An append-only stream is a sequence of newline-ended records; a process killed in
+mid-append leaves at most one torn last record, which the next writer cuts off before it appends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Self
+
+from heldout.errors import InputError
+from heldout.evidence.strict import canonical, dumps, loads
+
+_CHUNK = 1 << 20
+# A stray left by a kill is swept by the next writer of that name; the pid keeps two live writers apart.
+_STRAY = ".{name}.{pid}.partial"
+_STRAY_PATTERN = r"\.%s\.(\d+)\.partial"
+
+
+def sha256_file(path: Path) -> str:
+    """Sha256 (hex) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Sha256 (hex) of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it replaces ``path``, on failure it is removed.
+
+    For writers that want a file name. Both files are on one file system, so the rename is atomic.
+
+    Raises:
+        InputError: If the disk is full or the folder cannot be written. The old file is intact.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _write_failed(path, error) from error
+    _sweep(path)
+    partial = path.with_name(_STRAY.format(name=path.name, pid=os.getpid()))
+    try:
+        try:
+            yield partial
+            _flush(partial)
+            partial.replace(path)
+            flush_folder(path.parent)
+        except OSError as error:
+            raise _write_failed(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a document atomically and durably."""
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        stream.write(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a strict JSON document atomically (sorted, indented, newline-ended)."""
+    write_bytes(path, dumps(value))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a rename or a removal in ``folder`` durable; a no-op where folders cannot be opened (Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class JsonLines:
+    """An append-only stream of JSON objects that survives a torn last line.
+
+    One writer at a time; readers may read while it writes. ``append`` flushes to the operating system, and to the
+    disk with ``durable=True``.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = False) -> None:
+        """Open for appending, after cutting off a torn last line."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._durable = durable
+        self._stream: IO[bytes] = path.open("ab")
+        repair_tail(path)
+        self._stream.seek(0, os.SEEK_END)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Append one record as one line."""
+        self._stream.write(canonical(record) + b"\n")
+        self._stream.flush()
+        if self._durable:
+            os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def repair_tail(path: Path) -> int:
+    """Cut a torn last line (no newline) off a stream; return the number of bytes removed."""
+    with path.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        keep = _last_newline(stream, end)
+        if keep == end:
+            return 0
+        stream.truncate(keep)
+        os.fsync(stream.fileno())
+        return end - keep
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a stream. A torn last line is left out; a torn line in the middle is an error.
+
+    Raises:
+        InputError: With file and line of the first bad record.
+    """
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    records = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        record = loads(line, where=f"{path}:{number}")
+        if not isinstance(record, dict):
+            raise InputError("the record is not an object", where=f"{path}:{number}", hint="remove that line")
+        records.append(record)
+    return records
+
+
+def _last_newline(stream: IO[bytes], end: int) -> int:
+    """Offset just behind the last newline before ``end``; 0 if there is none."""
+    position = end
+    while position > 0:
+        start = max(0, position - _CHUNK)
+        stream.seek(start)
+        found = stream.read(position - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sweep(path: Path) -> None:
+    """Remove partial files of dead writers."""
+    pattern = re.compile(_STRAY_PATTERN % re.escape(path.name))
+    for stray in path.parent.glob(f".{_glob_escape(path.name)}.*.partial"):
+        match = pattern.fullmatch(stray.name)
+        if match and not _alive(int(match[1])):
+            with contextlib.suppress(OSError):
+                stray.unlink()
+
+
+def _glob_escape(name: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there; a stray costs less
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _write_failed(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot write the file: {error.strerror or error}",
+        where=str(path),
+        hint="free some disk space or choose another folder; what was there before is unchanged",
+    )

@@ -1,0 +1,112 @@
+"""Strict JSON: the one grammar in which heldout reads and writes documents.
+
+Reading refuses what JSON readers disagree on: a byte-order mark, a duplicate key, NaN and infinities (also
+``1e999``), and bytes after the value. Writing sorts keys, ends with a newline and refuses non-finite numbers:
+whoever has a metric that is not a number writes ``null`` and says why beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from heldout.errors import InputError
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def loads(data: bytes | str, *, where: str) -> Any:
+    """Parse one strict JSON value.
+
+    Args:
+        data: UTF-8 bytes or text.
+        where: The name of the file, for the message.
+
+    Raises:
+        InputError: With line and column where the grammar is broken.
+    """
+    if isinstance(data, bytes):
+        if data.startswith(_BOM):
+            raise InputError(
+                "the file starts with a byte-order mark",
+                where=f"{where}:1:1",
+                hint="save it as UTF-8 without BOM",
+            )
+        try:
+            data = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"byte {error.start} is not UTF-8", where=where, hint="save the file as UTF-8") from None
+    try:
+        return json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not JSON: {error.msg}", where=f"{where}:{error.lineno}:{error.colno}", hint="mend the file"
+        ) from None
+    except (_RuleBrokenError, RecursionError, ValueError) as error:
+        raise InputError(f"not strict JSON: {error}", where=where, hint="remove or repair that value") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read one strict JSON document.
+
+    Raises:
+        InputError: If the file is missing, unreadable or not strict JSON.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the file: {error.strerror}", where=str(path), hint="check the path") from None
+    return loads(data, where=str(path))
+
+
+def dumps(value: Any) -> bytes:
+    """Serialise for people and diffs: two-space indent, sorted keys, one final newline.
+
+    Raises:
+        ValueError: On NaN or infinity.
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8") + b"\n"
+
+
+def canonical(value: Any) -> bytes:
+    """Serialise for hashing: compact, sorted, no NaN. Equal values give equal bytes."""
+    text = json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8")
+
+
+def digest(value: Any) -> str:
+    """Sha256 (hex) of the canonical form of a JSON value."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """The number, or None where JSON could not hold it. Say why beside it."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+class _RuleBrokenError(Exception):
+    pass
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RuleBrokenError(f"key {key!r} appears twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise _RuleBrokenError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _RuleBrokenError(f"{text} overflows to infinity")
+    return value

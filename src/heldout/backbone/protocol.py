@@ -21,16 +21,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from heldout.corpus import CorpusManifest, Task
+
 if TYPE_CHECKING:
     import polars as pl
 
-Task = Literal["regression", "classification"]
+
 FloatArray = NDArray[np.float64]
 
 
@@ -106,14 +108,41 @@ class Baseline:
     fit: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a backbone may read when it writes its domain's own files beside the verdict.
+
+    Attributes:
+        folder: The run directory, as the user named it.
+        corpus_path: The corpus file, as the study names it.
+        manifest: The corpus by digest.
+        config: The resolved configuration, as in ``study.lock.yaml``.
+        metrics: The document ``metrics.json``.
+        verdict: The core's verdict document; empty while the files before it are written.
+        wall_time_s: Seconds of fitting, by seed.
+        smoke: Why this is a smoke run, or None.
+        provenance: The ``run_provenance`` block of this run.
+    """
+
+    folder: Path
+    corpus_path: Path
+    manifest: CorpusManifest
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    wall_time_s: Mapping[int, float]
+    smoke: str | None
+    provenance: Mapping[str, Any]
+
+
 class Backbone(ABC):
     """One family of models. Instances are cheap, hold only their parameters, and may be sent to other processes."""
 
     name: ClassVar[str]
-    Params: ClassVar[type[Params]]
+    Params: ClassVar[type[BaseModel]]
     contract: ClassVar[Contract] = Contract()
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: Any) -> None:
         """Bind the validated ``fit:`` block."""
         self.params = params
 
@@ -160,9 +189,17 @@ class Backbone(ABC):
         """Contenders for the same table, unless the study declares its own."""
         return []
 
-    def default_rules(self) -> list[dict[str, Any]]:
-        """The gate rules that apply when the study declares none."""
-        return []
+    def default_gate(self) -> dict[str, Any]:
+        """The ``gate:`` block that applies when the study declares no rules."""
+        return {}
+
+    def published_files(self, judged: Judged) -> dict[str, Any]:
+        """Documents of the domain's own to leave in the run directory: file name to JSON value."""
+        return {}
+
+    def published_verdict_fields(self, judged: Judged) -> dict[str, Any]:
+        """Fields of the domain's own in PROMOTE.json or HOLD.json; they may not replace the core's."""
+        return {}
 
     def notes(self) -> list[str]:
         """Sentences that every report of this backbone must carry."""

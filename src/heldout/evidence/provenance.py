@@ -1,7 +1,7 @@
 """Who made a file, from what, with what: the ``ai-run-provenance-v1`` block and what it lacks.
 
-The published block has entry point, arguments, inputs and outputs. Added here: code revision, package versions, host and
-device. The host is described by kind (system, machine, processor count), never by name, and no home path is written.
+The published block has entry point, arguments, inputs and outputs. Added here: code revision, package versions,
+host and device. The host is described by kind (system, machine, processor count), never by name, and no home path is written.
 """
 
 from __future__ import annotations

@@ -1,0 +1,27 @@
+"""The plug-in protocol: what a backbone is given, what it must answer."""
+
+from heldout.backbone.protocol import (
+    Backbone,
+    Baseline,
+    ClassScores,
+    Contract,
+    FeaturesView,
+    FitJob,
+    FloatArray,
+    Judged,
+    Params,
+    TrainView,
+)
+
+__all__ = [
+    "Backbone",
+    "Baseline",
+    "ClassScores",
+    "Contract",
+    "FeaturesView",
+    "FitJob",
+    "FloatArray",
+    "Judged",
+    "Params",
+    "TrainView",
+]

@@ -1,0 +1,151 @@
+"""A corpus in memory: samples with ids, groups, features and a target, and the manifest that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA = "heldout.corpus/1"
+Task = Literal["regression", "classification"]
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """One group of the manifest. ``sha256`` covers the content of its rows, not its name or the order of rows."""
+
+    id: str
+    samples: int
+    sha256: str
+    path: str | None = None
+    bytes: int | None = None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A group that is not in the corpus, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CorpusManifest:
+    """What the corpus is, by digest.
+
+    Attributes:
+        reader: Name of the reader.
+        path: The file as the study names it.
+        sha256: Digest of the file's bytes.
+        rows: Number of samples.
+        target: Name of the target column.
+        features: Names of the feature columns, in order.
+        groups: Every group.
+        skipped: Every group that was left out, with the reason.
+        facts: What the reader wants to say besides (encoders, quality points, ...).
+    """
+
+    reader: str
+    path: str
+    sha256: str
+    rows: int
+    task: Task
+    target: str
+    features: tuple[str, ...]
+    groups: tuple[GroupRecord, ...]
+    skipped: tuple[Skipped, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as a document."""
+        return {"schema": SCHEMA} | asdict(self)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Samples, in the order of the file.
+
+    Attributes:
+        ids: Unique sample ids, str.
+        groups: Group of each sample, str.
+        cells: Cluster of each sample inside its group (a clip's one encode), str; None where there are none.
+        features: One row a sample; the only thing that ``predict`` sees.
+        target: float64 of shape ``[rows]`` for regression, str for classification.
+        manifest: What this corpus is, by digest.
+    """
+
+    ids: pl.Series
+    groups: pl.Series
+    cells: pl.Series | None
+    features: pl.DataFrame
+    target: NDArray[Any]
+    manifest: CorpusManifest
+
+    @property
+    def task(self) -> Task:
+        """Regression or classification."""
+        return self.manifest.task
+
+    def rows_of(self, groups: Iterable[str]) -> NDArray[np.int64]:
+        """Row numbers of the samples in any of these groups, ascending."""
+        return np.flatnonzero(self.groups.is_in(list(groups)).to_numpy())
+
+
+class ReaderOptions(BaseModel):
+    """Base of a reader's options in the ``corpus:`` block: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    path: Path
+
+
+class Reader(ABC):
+    """Reads a corpus from a file. Strict: a bad row is refused with file, line and key, never dropped."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[ReaderOptions]]
+
+    def __init__(self, options: ReaderOptions) -> None:
+        """Bind the validated ``corpus:`` block, its path already resolved."""
+        self.options = options
+
+    @abstractmethod
+    def read(self) -> Corpus:
+        """Read the whole corpus.
+
+        Raises:
+            CorpusError: With the place of the first bad row or column.
+        """
+
+
+def group_records(
+    groups: pl.Series, features: pl.DataFrame, target: NDArray[Any], path: str
+) -> tuple[GroupRecord, ...]:
+    """A record per group, with a content digest that does not depend on the group's name or its rows' order."""
+    columns = [_column_words(features[name]) for name in sorted(features.columns)]
+    words = np.ascontiguousarray(np.stack([*columns, _column_words(pl.Series(target))], axis=1))
+    rows_as_bytes = words.view(np.dtype((np.void, words.dtype.itemsize * words.shape[1]))).ravel()
+    by_group = groups.to_frame("group").with_row_index("row").group_by("group").agg(pl.col("row"))
+    records = []
+    for name, rows in sorted(by_group.iter_rows()):
+        content = hashlib.sha256(np.sort(rows_as_bytes[np.asarray(rows)]).tobytes()).hexdigest()
+        records.append(GroupRecord(id=name, samples=len(rows), sha256=content, path=path))
+    return tuple(records)
+
+
+def _column_words(column: pl.Series) -> NDArray[np.uint64]:
+    """Eight bytes a row: the float64 bits of a number, a digest of anything else. By value, not by type width."""
+    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+        values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy() + 0.0  # -0.0 becomes 0.0
+        return values.view(np.uint64)
+    codes, inverse = np.unique(column.cast(pl.String).fill_null("\x00null").to_numpy().astype(str), return_inverse=True)
+    words = [int.from_bytes(hashlib.blake2b(code.encode(), digest_size=8).digest(), "big") for code in codes.tolist()]
+    return np.array(words, dtype=np.uint64)[inverse]

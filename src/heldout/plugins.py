@@ -1,0 +1,53 @@
+"""Finding plug-ins by entry point: ``heldout.backbones`` and ``heldout.readers``.
+
+A plug-in loads only when it is named, so a broken one harms no other.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from heldout.errors import PrerequisiteError, StudyError
+
+
+def names(kind: str) -> list[str]:
+    """Names of the installed plug-ins of a kind (``backbones`` or ``readers``), sorted."""
+    return sorted({point.name for point in entry_points(group=f"heldout.{kind}")})
+
+
+def load(kind: str, name: str, *, where: str | None = None) -> Any:
+    """Load a plug-in by name.
+
+    Raises:
+        StudyError: If no plug-in has that name, or two have.
+        PrerequisiteError: If it is installed but cannot be imported.
+    """
+    points = [point for point in entry_points(group=f"heldout.{kind}") if point.name == name]
+    if not points:
+        known = names(kind)
+        near = get_close_matches(name, known, n=1)
+        raise StudyError(
+            f"there is no {kind.removesuffix('s')} named {name!r}",
+            where=where,
+            hint=(f"did you mean {near[0]!r}? " if near else "") + f"installed: {', '.join(known)}",
+        )
+    if len({point.value for point in points}) > 1:
+        raise StudyError(
+            f"two plug-ins are named {name!r}: {', '.join(point.value for point in points)}",
+            where=where,
+            hint="uninstall one of them",
+        )
+    return _import(points[0], kind)
+
+
+def _import(point: EntryPoint, kind: str) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        raise PrerequisiteError(
+            f"the {kind.removesuffix('s')} {point.name!r} cannot be imported: {type(error).__name__}: {error}",
+            where=point.value,
+            hint="install what it needs, or upgrade the package that provides it",
+        ) from error

@@ -1,0 +1,33 @@
+"""The declarative study: its typed model, and loading it with overlays."""
+
+from heldout.study.load import BASE, StudyFile, get_dotted, load_study, set_dotted, validate
+from heldout.study.spec import (
+    BaselineSpec,
+    BootstrapSpec,
+    GateSpec,
+    RuleSpec,
+    Spec,
+    SplitSpec,
+    StudySpec,
+    VariantSpec,
+)
+from heldout.study.yaml import Document, load_yaml
+
+__all__ = [
+    "BASE",
+    "BaselineSpec",
+    "BootstrapSpec",
+    "Document",
+    "GateSpec",
+    "RuleSpec",
+    "Spec",
+    "SplitSpec",
+    "StudyFile",
+    "StudySpec",
+    "VariantSpec",
+    "get_dotted",
+    "load_study",
+    "load_yaml",
+    "set_dotted",
+    "validate",
+]

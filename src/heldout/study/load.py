@@ -1,0 +1,164 @@
+"""From a study file to a typed study, with overlays applied and every complaint placed in the file."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from heldout.errors import StudyError
+from heldout.study.spec import StudySpec, VariantSpec
+from heldout.study.yaml import Document, KeyPath, load_yaml, parse_scalar
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A study as written, before any variant is chosen.
+
+    Attributes:
+        document: The YAML file with the place of every key.
+        spec: The typed study.
+        overrides: What ``--set`` changed, by dotted key; a run with overrides is a smoke run.
+    """
+
+    document: Document
+    spec: StudySpec
+    overrides: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the file: relative paths in the study start here."""
+        return self.document.path.resolve().parent
+
+    def variant(self, variant_id: str) -> StudySpec:
+        """The study with one variant's overlay applied; ``base`` is the study itself.
+
+        Raises:
+            StudyError: If there is no such variant, or its overlay does not fit.
+        """
+        if variant_id == BASE:
+            return self.spec
+        index, variant = self._find(variant_id)
+        raw = copy.deepcopy(self.document.value)
+        prefix: KeyPath = ("variants", index, "set")
+        for key, value in variant.set.items():
+            set_dotted(raw, key, value, where=self.document.where((*prefix, key)))
+        for key, value in self.overrides.items():
+            set_dotted(raw, key, value, where=f"--set {key}")
+        return validate(StudySpec, raw, Document(self.document.path, raw, {(): self.document.marks[prefix]}))
+
+    def _find(self, variant_id: str) -> tuple[int, VariantSpec]:
+        for index, variant in enumerate(self.spec.variants):
+            if variant.id == variant_id:
+                return index, variant
+        known = [BASE, *(variant.id for variant in self.spec.variants)]
+        near = get_close_matches(variant_id, known, n=1)
+        raise StudyError(
+            f"the study has no variant {variant_id!r}",
+            where=self.document.where(("variants",)),
+            hint=(f"did you mean {near[0]!r}? " if near else "") + f"declared: {', '.join(known)}",
+        )
+
+
+def load_study(path: Path, sets: Sequence[str] = ()) -> StudyFile:
+    """Read ``study.yaml`` and apply ``--set key=value`` overrides.
+
+    Raises:
+        StudyError: With file, line, column and a near-miss hint.
+    """
+    document = load_yaml(path)
+    if not isinstance(document.value, dict):
+        raise StudyError("the study is not a mapping", where=str(path), hint="start from `heldout init`")
+    raw = copy.deepcopy(document.value)
+    overrides = {}
+    for text in sets:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise StudyError(f"`--set {text}` has no value", where="--set", hint="write --set fit.epochs=5")
+        overrides[key] = parse_scalar(value)
+        if get_dotted(raw, key, default=...) == overrides[key]:
+            raise StudyError(
+                f"`--set {text}` changes nothing: the study says so already", where=f"--set {key}", hint="leave it out"
+            )
+        set_dotted(raw, key, overrides[key], where=f"--set {key}")
+    return StudyFile(document, validate(StudySpec, raw, document), overrides)
+
+
+def validate(model: type[ModelT], raw: Any, document: Document, prefix: KeyPath = ()) -> ModelT:
+    """Validate a block against its typed model.
+
+    Raises:
+        StudyError: The first complaint, with its place and, for an unknown key, the nearest known one.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise _complaint(error, model, document, prefix) from None
+
+
+def set_dotted(raw: dict[str, Any], dotted: str, value: Any, *, where: str) -> None:
+    """Set ``a.b.c`` in nested mappings, creating blocks on the way."""
+    *parents, last = dotted.split(".")
+    block: Any = raw
+    for part in parents:
+        block = block.setdefault(part, {}) if isinstance(block, dict) else None
+    if not isinstance(block, dict) or not last:
+        raise StudyError(f"`{dotted}` does not name a key of a block", where=where, hint="use a key such as fit.epochs")
+    block[last] = value
+
+
+def get_dotted(raw: Mapping[str, Any], dotted: str, default: Any = None) -> Any:
+    """Value at ``a.b.c``, or the default where there is none."""
+    block: Any = raw
+    for part in dotted.split("."):
+        if not isinstance(block, Mapping) or part not in block:
+            return default
+        block = block[part]
+    return block
+
+
+def _complaint(error: ValidationError, model: type[BaseModel], document: Document, prefix: KeyPath) -> StudyError:
+    first = error.errors()[0]
+    keys: KeyPath = (*prefix, *first["loc"])
+    name = ".".join(str(key) for key in keys) or "the study"
+    others = error.error_count() - 1
+    more = f" ({others} more after this one)" if others else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(model, first["loc"][:-1])
+        near = get_close_matches(str(keys[-1]), known, n=1)
+        hint = (f"did you mean {near[0]!r}? " if near else "") + f"known here: {', '.join(known)}"
+        return StudyError(f"unknown key `{name}`{more}", where=document.where(keys), hint=hint)
+    if first["type"] == "missing":
+        return StudyError(f"`{name}` is missing{more}", where=document.where(keys), hint=f"add `{keys[-1]}:` there")
+    message = first["msg"].removeprefix("Value error, ")
+    given = f", not {first['input']!r}" if isinstance(first["input"], str | int | float | bool) else ""
+    return StudyError(f"`{name}`: {message}{given}{more}", where=document.where(keys), hint="correct that value")
+
+
+def _known_keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """Field names of the model that stands at ``loc`` below ``model``."""
+    current: Any = model
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(part) if isinstance(current, type) and issubclass(current, BaseModel) else None
+        current = _inner_model(field.annotation) if field else None
+    return sorted(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _inner_model(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _inner_model(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,137 @@
+"""The typed model of ``study.yaml``: what is trained, on what, held out how, judged by which rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+
+class Spec(BaseModel):
+    """Base of every block: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _no_repeats(items: list[Any]) -> list[Any]:
+    repeated = sorted({item for item in items if items.count(item) > 1})
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} appears twice")
+    return items
+
+
+class SplitSpec(Spec):
+    """How groups are held out."""
+
+    kind: Literal["leave-one-group-out", "group-k-fold", "fixed"] = Field(
+        "leave-one-group-out",
+        description="leave-one-group-out: every group is held out once; group-k-fold: groups in k parts; "
+        "fixed: one named test set",
+    )
+    folds: int | None = Field(None, ge=2, description="number of parts (group-k-fold only)")
+    test: list[str] | None = Field(None, min_length=1, description="groups of the test set (fixed only)")
+
+    @model_validator(mode="after")
+    def _fields_fit_the_kind(self) -> SplitSpec:
+        wanted = {"group-k-fold": "folds", "fixed": "test"}.get(self.kind)
+        for name in ("folds", "test"):
+            given = getattr(self, name) is not None
+            if given and name != wanted:
+                raise ValueError(f"`{name}` means nothing to the split {self.kind!r}")
+            if name == wanted and not given:
+                raise ValueError(f"the split {self.kind!r} needs `{name}`")
+        return self
+
+
+class RuleSpec(Spec):
+    """One gate rule: a statistic of a metric, and the bound that it must keep."""
+
+    id: Annotated[str, Field(pattern=SLUG)] = Field(description="name of the rule in the verdict")
+    metric: str = Field(description="plcc, srocc, rmse, mae, bias, abs_bias, accuracy, balanced_accuracy, ...")
+    scope: Literal["ensemble", "members"] = Field(
+        "ensemble", description="ensemble: the mean of all seeds' predictions; members: each seed's model by itself"
+    )
+    over: Literal["folds", "pooled", "cells", "within_cell", "worst_group"] = Field(
+        "folds", description="folds: the mean over folds; worst_group: the worst fold"
+    )
+    statistic: Literal["mean", "min", "max", "spread"] | None = Field(
+        None, description="over the members: their mean, min, max, or spread = max - min"
+    )
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> RuleSpec:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("a rule needs exactly one of `at_least` and `at_most`")
+        if (self.scope == "members") != (self.statistic is not None):
+            raise ValueError("`statistic` belongs to the scope `members`, and is needed there")
+        return self
+
+
+class GateSpec(Spec):
+    """The policy by which a run is judged. PROMOTE means that every rule is PASS."""
+
+    rules: list[RuleSpec] = Field(default_factory=list)
+    min_groups: int = Field(3, ge=2, description="fewer groups than this prove nothing")
+    min_seeds: int = Field(1, ge=1, description="fewer seeds than this prove nothing")
+
+    @model_validator(mode="after")
+    def _unique_ids(self) -> GateSpec:
+        _no_repeats([rule.id for rule in self.rules])
+        return self
+
+
+class VariantSpec(Spec):
+    """A declared overlay over the base configuration."""
+
+    id: Annotated[str, Field(pattern=SLUG)]
+    description: str = ""
+    hypothesis: str = ""
+    set: dict[str, Any] = Field(min_length=1, description="dotted keys and their values, such as `fit.epochs: 60`")
+
+
+class BaselineSpec(Spec):
+    """A cheap contender for the same table."""
+
+    id: Annotated[str, Field(pattern=SLUG)]
+    description: str = ""
+    backbone: str
+    fit: dict[str, Any] = Field(default_factory=dict)
+
+
+class BootstrapSpec(Spec):
+    """Interval by bootstrap over groups."""
+
+    level: float = Field(0.95, gt=0, lt=1)
+    draws: int = Field(2000, ge=100, le=100_000)
+    seed: int = Field(0, ge=0)
+
+
+class StudySpec(Spec):
+    """The whole study."""
+
+    study: Annotated[str, Field(pattern=SLUG)] = Field(description="name of the study, and of its folder under `runs`")
+    description: str = ""
+    corpus: dict[str, Any] = Field(description="`reader:` and that reader's options")
+    split: SplitSpec = Field(default_factory=lambda: SplitSpec())
+    backbone: str = Field(description="name of a backbone: sklearn, fr_regressor, or one of a plug-in")
+    fit: dict[str, Any] = Field(default_factory=dict, description="the backbone's own parameters")
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], AfterValidator(_no_repeats)] = Field(
+        default_factory=lambda: [0, 1, 2, 3, 4], min_length=1
+    )
+    variants: list[VariantSpec] = Field(default_factory=list)
+    baselines: list[BaselineSpec] | None = Field(None, description="null: the backbone's own; []: none")
+    gate: GateSpec = Field(default_factory=lambda: GateSpec())
+    bootstrap: BootstrapSpec = Field(default_factory=lambda: BootstrapSpec())
+    runs: Path = Field(Path("runs"), description="folder of run directories, relative to the working folder")
+
+    @model_validator(mode="after")
+    def _unique_variants(self) -> StudySpec:
+        _no_repeats([variant.id for variant in self.variants])
+        if any(variant.id == "base" for variant in self.variants):
+            raise ValueError("`base` names the study without any variant; choose another id")
+        return self

@@ -1,0 +1,156 @@
+"""YAML as people expect it, with the place of every key.
+
+PyYAML reads YAML 1.1, where ``5e-4`` is text, ``no`` is false and ``12:30`` is a number. The loader here follows the
+YAML 1.2 core schema instead, refuses duplicate keys, anchors and tags, and remembers line and column of every node.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from heldout.errors import StudyError
+
+KeyPath = tuple[str | int, ...]
+_CORE_SCHEMA = (
+    ("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
+    ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
+    ("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789")),
+    (
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$"),
+        list("-+.0123456789"),
+    ),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own protocol
+
+
+for _tag, _pattern, _first in _CORE_SCHEMA:
+    _Loader.add_implicit_resolver(_tag, _pattern, _first)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed YAML file: its value and where each key path stands."""
+
+    path: Path
+    value: Any
+    marks: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+
+    def where(self, keys: KeyPath) -> str:
+        """``file:line:column`` of the deepest part of ``keys`` that stands in the file."""
+        for depth in range(len(keys), -1, -1):
+            if keys[:depth] in self.marks:
+                line, column = self.marks[keys[:depth]]
+                return f"{self.path}:{line}:{column}"
+        return str(self.path)
+
+
+def load_yaml(path: Path) -> Document:
+    """Read one YAML document.
+
+    Raises:
+        StudyError: If the file is missing, not YAML, or breaks a rule above; with file, line and column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"cannot read the study: {error.strerror}", where=str(path), hint="check the path") from None
+    except UnicodeDecodeError:
+        raise StudyError("the file is not UTF-8 text", where=str(path), hint="save it as UTF-8") from None
+    try:
+        node = _compose(text, path)
+        marks: dict[KeyPath, tuple[int, int]] = {}
+        value = _value(node, (), marks, path) if node is not None else None
+    except yaml.YAMLError as error:
+        raise StudyError(_problem(error), where=_place(path, error), hint="mend the YAML there") from None
+    except RecursionError:
+        raise StudyError("the file is nested too deeply", where=str(path), hint="flatten it") from None
+    return Document(path, value, marks)
+
+
+def parse_scalar(text: str) -> Any:
+    """The value of a scalar or flow expression, as in ``--set fit.epochs=5`` or ``--set seeds=[0,1]``."""
+    marks: dict[KeyPath, tuple[int, int]] = {}
+    source = Path("--set")
+    try:
+        node = _compose(text, source)
+        return None if node is None else _value(node, (), marks, source)
+    except yaml.YAMLError as error:
+        raise StudyError(f"cannot read the value {text!r}: {_problem(error)}", where="--set", hint="quote it") from None
+
+
+def _compose(text: str, path: Path) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                mark = event.start_mark
+                assert mark is not None
+                raise StudyError(
+                    "anchors and aliases are not allowed in a study",
+                    where=f"{path}:{mark.line + 1}:{mark.column + 1}",
+                    hint="write the value out, or declare a variant with `set:`",
+                )
+        node: yaml.Node | None = loader.get_single_node()
+        return node
+    finally:
+        loader.dispose()
+
+
+def _value(node: yaml.Node, keys: KeyPath, marks: dict[KeyPath, tuple[int, int]], path: Path) -> Any:
+    marks.setdefault(keys, (node.start_mark.line + 1, node.start_mark.column + 1))
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, keys, marks, path)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, (*keys, index), marks, path) for index, item in enumerate(node.value)]
+    return _scalar(node, path)
+
+
+def _mapping(
+    node: yaml.MappingNode, keys: KeyPath, marks: dict[KeyPath, tuple[int, int]], path: Path
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        place = f"{path}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise StudyError("a key must be plain text", where=place, hint="use a name as the key")
+        key = str(key_node.value)
+        if key in found:
+            raise StudyError(f"key {key!r} appears twice", where=place, hint="keep one of the two")
+        marks[(*keys, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        found[key] = _value(value_node, (*keys, key), marks, path)
+    return found
+
+
+def _scalar(node: yaml.Node, path: Path) -> Any:
+    text = str(node.value)
+    match node.tag.rpartition(":")[2]:
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "str":
+            return text
+    place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+    raise StudyError(f"the tag {node.tag} is not allowed", where=place, hint="remove the tag")
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    return "not YAML: " + str(getattr(error, "problem", None) or error)
+
+
+def _place(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

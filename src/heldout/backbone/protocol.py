@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from heldout.corpus import CorpusManifest, Task
+from heldout.corpus import Corpus, CorpusManifest, Task
 
 if TYPE_CHECKING:
     import polars as pl
@@ -106,6 +106,15 @@ class Baseline:
     description: str
     backbone: str
     fit: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CurvePanel(NamedTuple):
+    """One small plot of the report: named series of points."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Mapping[str, Sequence[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,14 @@ class Backbone(ABC):
     def published_verdict_fields(self, judged: Judged) -> dict[str, Any]:
         """Fields of the domain's own in PROMOTE.json or HOLD.json; they may not replace the core's."""
         return {}
+
+    def curves(self, corpus: Corpus, samples: pl.DataFrame, prediction: FloatArray | Any) -> list[CurvePanel]:
+        """Curves of the domain's own for the report, from held-out samples (as in ``predictions.jsonl``)."""
+        return []
+
+    def units(self) -> str:
+        """Unit of the target, for tables and axes."""
+        return ""
 
     def notes(self) -> list[str]:
         """Sentences that every report of this backbone must carry."""

@@ -104,7 +104,13 @@ class ReaderOptions(BaseModel):
     """Base of a reader's options in the ``corpus:`` block: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # What says where a corpus is or how it was made, not what is learnt from it; the digest stands for these.
+    location: ClassVar[frozenset[str]] = frozenset({"path", "produce"})
     path: Path
+
+    def identity(self) -> dict[str, Any]:
+        """The options that change what is learnt, as JSON."""
+        return self.model_dump(mode="json", exclude=set(self.location))
 
 
 class Reader(ABC):

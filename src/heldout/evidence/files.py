@@ -8,6 +8,7 @@ mid-append leaves at most one torn last record, which the next writer cuts off b
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -55,12 +56,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield partial
             _flush(partial)
             partial.replace(path)
-            flush_folder(path.parent)
         except OSError as error:
             raise _write_failed(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+    try:
+        flush_folder(path.parent)
+    except OSError as error:
+        raise InputError(
+            f"the file is there, but its folder cannot be flushed to disk: {error.strerror or error}",
+            where=str(path),
+            hint="check the disk, then run the command again",
+        ) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -80,12 +88,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make a rename or a removal in ``folder`` durable; a no-op where folders cannot be opened (Windows)."""
+    """Make a rename or a removal in ``folder`` durable; a no-op where a file system has no such thing."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 
@@ -93,24 +104,43 @@ def flush_folder(folder: Path) -> None:
 class JsonLines:
     """An append-only stream of JSON objects that survives a torn last line.
 
-    One writer at a time; readers may read while it writes. ``append`` flushes to the operating system, and to the
-    disk with ``durable=True``.
+    One writer at a time; readers may read while it writes. A record is handed to the operating system before
+    ``append`` returns, and to the disk with ``durable=True``. An append that fails leaves no part of its record.
     """
 
     def __init__(self, path: Path, *, durable: bool = False) -> None:
-        """Open for appending, after cutting off a torn last line."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._durable = durable
-        self._stream: IO[bytes] = path.open("ab")
-        repair_tail(path)
-        self._stream.seek(0, os.SEEK_END)
+        """Open for appending, after cutting off a torn last line.
+
+        Raises:
+            InputError: If the folder or the file cannot be written.
+        """
+        self._path, self._durable = path, durable
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream: IO[bytes] = path.open("ab", buffering=0)
+            repair_tail(path)
+        except OSError as error:
+            raise _write_failed(path, error) from error
 
     def append(self, record: dict[str, Any]) -> None:
-        """Append one record as one line."""
-        self._stream.write(canonical(record) + b"\n")
-        self._stream.flush()
-        if self._durable:
-            os.fsync(self._stream.fileno())
+        """Append one record as one line.
+
+        Raises:
+            InputError: If the disk is full. The records before it are intact.
+        """
+        end = None
+        try:
+            end = self._stream.seek(0, os.SEEK_END)
+            rest = memoryview(canonical(record) + b"\n")
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+            if self._durable:
+                os.fsync(self._stream.fileno())
+        except OSError as error:
+            if end is not None:
+                with contextlib.suppress(OSError):
+                    self._stream.truncate(end)
+            raise _write_failed(self._path, error) from error
 
     def close(self) -> None:
         """Close the stream."""
@@ -146,7 +176,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     records = []
-    for number, line in enumerate(whole.splitlines(), start=1):
+    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
         record = loads(line, where=f"{path}:{number}")
         if not isinstance(record, dict):
             raise InputError("the record is not an object", where=f"{path}:{number}", hint="remove that line")
@@ -168,7 +198,7 @@ def _last_newline(stream: IO[bytes], end: int) -> int:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
+    with path.open("r+b") as stream:  # Windows flushes only what is open for writing
         os.fsync(stream.fileno())
 
 
@@ -191,7 +221,7 @@ def _alive(pid: int) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         return True

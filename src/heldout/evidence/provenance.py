@@ -1,7 +1,8 @@
 """Who made a file, from what, with what: the ``ai-run-provenance-v1`` block and what it lacks.
 
 The published block has entry point, arguments, inputs and outputs. Added here: code revision, package versions,
-host and device. The host is described by kind (system, machine, processor count), never by name, and no home path is written.
+host and device. The host is described by kind (system, machine, processor count), never by name, and no home path
+is written.
 """
 
 from __future__ import annotations
@@ -87,11 +88,23 @@ def portable(path: Path | str, root: Path | None = None) -> str:
     text = str(path)
     resolved = Path(text)
     if not resolved.is_absolute():
-        return resolved.as_posix() if isinstance(path, Path) else text
-    for base, prefix in ((root or Path.cwd(), ""), (Path.home(), "~/")):
-        if resolved.is_relative_to(base):
+        if isinstance(path, Path):
+            return resolved.as_posix()
+        option, equals, value = text.partition("=")
+        return option + equals + portable(value, root) if Path(value).is_absolute() else text
+    for base, prefix in ((root or Path.cwd(), ""), (_home(), "~/")):
+        if base is not None and resolved.is_relative_to(base):
             return prefix + resolved.relative_to(base).as_posix()
     return resolved.name if resolved.parent != resolved else text
+
+
+def _home() -> Path | None:
+    """The home folder; None where an account has none of its own, as in many containers."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if home.parent != home else None
 
 
 def plain(value: Any) -> Any:
@@ -123,7 +136,8 @@ def package_versions() -> dict[str, str]:
 def code_digest() -> str:
     """Sha256 over the package's own source files (relative name, digest): the same wherever it is installed."""
     root = Path(__file__).resolve().parent.parent
-    lines = [f"{sha256_file(file)}  {file.relative_to(root).as_posix()}" for file in sorted(root.rglob("*.py"))]
+    files = sorted(root.rglob("*.py"), key=lambda file: file.relative_to(root).as_posix())
+    lines = [f"{sha256_file(file)}  {file.relative_to(root).as_posix()}" for file in files]
     return sha256_bytes("\n".join(lines).encode())
 
 
@@ -135,14 +149,12 @@ def code_revision() -> str:
         return "unknown"
     try:
         git = ["git", "-C", str(root)]
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
-        status = subprocess.run(
-            [*git, "status", "--porcelain", "--", "src"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
+        # A hook of another repository sets GIT_DIR, which would name that one's commit.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        head, status = (
+            subprocess.run([*git, *command], capture_output=True, text=True, timeout=5, check=True, env=clean).stdout
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "src"))
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return head.stdout.strip() + ("+dirty" if status.stdout.strip() else "")
+    return head.strip() + ("+dirty" if status.strip() else "")

@@ -1,8 +1,8 @@
 """Strict JSON: the one grammar in which heldout reads and writes documents.
 
 Reading refuses what JSON readers disagree on: a byte-order mark, a duplicate key, NaN and infinities (also
-``1e999``), and bytes after the value. Writing sorts keys, ends with a newline and refuses non-finite numbers:
-whoever has a metric that is not a number writes ``null`` and says why beside it.
+``1e999``), half of a surrogate pair, and bytes after the value. Writing sorts keys, ends with a newline and refuses
+non-finite numbers: whoever has a metric that is not a number writes ``null`` and says why beside it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from heldout.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def loads(data: bytes | str, *, where: str) -> Any:
+def loads(data: bytes | str, *, where: str, allow_nan: bool = False) -> Any:
     """Parse one strict JSON value.
 
     Args:
         data: UTF-8 bytes or text.
         where: The name of the file, for the message.
+        allow_nan: Let ``NaN``, ``Infinity`` and overflowing numbers through as non-finite floats. Only for judging a
+            document of someone else's, where they become a finding and not a crash.
 
     Raises:
         InputError: With line and column where the grammar is broken.
@@ -40,7 +44,15 @@ def loads(data: bytes | str, *, where: str) -> Any:
         except UnicodeDecodeError as error:
             raise InputError(f"byte {error.start} is not UTF-8", where=where, hint="save the file as UTF-8") from None
     try:
-        return json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(
+            data,
+            object_pairs_hook=_no_duplicates,
+            parse_constant=float if allow_nan else _no_constant,
+            parse_float=float if allow_nan else _finite,
+        )
+        if _SURROGATE.search(data):
+            _whole_characters(value)
+        return value
     except json.JSONDecodeError as error:
         raise InputError(
             f"not JSON: {error.msg}", where=f"{where}:{error.lineno}:{error.colno}", hint="mend the file"
@@ -96,7 +108,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _RuleBrokenError(f"key {key!r} appears twice")
+            raise _RuleBrokenError(f"key {_short(key)!r} appears twice")
         found[key] = value
     return found
 
@@ -105,8 +117,21 @@ def _no_constant(name: str) -> float:
     raise _RuleBrokenError(f"{name} is not a JSON number")
 
 
+def _whole_characters(value: Any) -> None:
+    """Refuse text that holds half of a surrogate pair: it has no UTF-8 form, so it could never be written again."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise _RuleBrokenError("an escape names half of a surrogate pair") from None
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _RuleBrokenError(f"{text} overflows to infinity")
+        raise _RuleBrokenError(f"{_short(text)} overflows to infinity")
     return value
+
+
+def _short(text: str) -> str:
+    """Text of someone else's file as a message may quote it."""
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,153 @@
+"""Any scikit-learn estimator, by import path: ``estimator: sklearn.ensemble.RandomForestClassifier``.
+
+Text columns are one-hot encoded and numeric ones standardised, by a pipeline that is fitted on the train view with the
+estimator. Models are stored with skops, which holds no pickle.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from heldout.backbone.protocol import Backbone, ClassScores, Contract, FeaturesView, FloatArray, Params, TrainView
+from heldout.errors import PrerequisiteError, StudyError, TamperedError
+from heldout.evidence import atomic_path
+
+_FILE = "model.skops"
+_PROBABILITY_HINT = "use an estimator with predict_proba, such as RandomForestClassifier or LogisticRegression"
+
+
+class SklearnParams(Params):
+    """The `fit:` block of a scikit-learn study."""
+
+    estimator: str = Field(description="import path, such as sklearn.ensemble.RandomForestRegressor")
+    params: dict[str, Any] = Field(default_factory=dict, description="the estimator's own arguments")
+    features: list[str] | None = Field(None, min_length=1, description="feature columns to use; null: all")
+    scale: bool = Field(True, description="standardise numeric features, on training rows only")
+
+
+class SklearnBackbone(Backbone):
+    """Wraps one estimator class; each seed sets its ``random_state`` where it has one."""
+
+    name: ClassVar[str] = "sklearn"
+    Params = SklearnParams
+    contract: ClassVar[Contract] = Contract(tasks=("regression", "classification"), files=(_FILE,))
+    params: SklearnParams
+
+    def __init__(self, params: SklearnParams) -> None:
+        """Check that the estimator exists and takes these arguments, before any compute is spent."""
+        super().__init__(params)
+        self._build(seed=0)
+
+    def fit(self, view: TrainView, seed: int, workdir: Path) -> Any:
+        """Fit preprocessing and estimator on the train view."""
+        from sklearn.pipeline import make_pipeline
+
+        features = self._select(view.features)
+        pipeline = make_pipeline(self._preprocessing(features), self._build(seed))
+        return pipeline.fit(features, view.target)
+
+    def predict(self, model: Any, view: FeaturesView) -> FloatArray | ClassScores:
+        """Numbers of a regressor, probabilities of a classifier."""
+        from sklearn.base import is_classifier
+
+        features = self._select(view.features)
+        if is_classifier(model):
+            if not hasattr(model, "predict_proba"):
+                raise StudyError(
+                    f"{self.params.estimator} gives no probabilities", where="fit.estimator", hint=_PROBABILITY_HINT
+                )
+            labels = tuple(str(label) for label in model.classes_)
+            return ClassScores(labels, np.asarray(model.predict_proba(features), dtype=np.float64))
+        return np.asarray(model.predict(features), dtype=np.float64).reshape(-1)
+
+    def save(self, model: Any, folder: Path) -> None:
+        """Write the fitted pipeline as a skops archive."""
+        from skops import io
+
+        with atomic_path(folder / _FILE) as path:
+            io.dump(model, path)
+
+    def load(self, folder: Path) -> Any:
+        """Read the pipeline; an archive with types from outside scikit-learn and the estimator's package is refused."""
+        from skops import io
+
+        path = folder / _FILE
+        home = self.params.estimator.partition(".")[0]
+        foreign = [name for name in io.get_untrusted_types(file=path) if name.split(".")[0] not in {"sklearn", home}]
+        if foreign:
+            raise TamperedError(
+                f"the model file names the type {foreign[0]}", where=str(path), hint="do not load it; train again"
+            )
+        return io.load(path, trusted=io.get_untrusted_types(file=path))
+
+    def _select(self, features: Any) -> Any:
+        if self.params.features is None:
+            return features
+        missing = [name for name in self.params.features if name not in features.columns]
+        if missing:
+            raise StudyError(
+                f"the corpus has no feature {missing[0]!r}",
+                where="fit.features",
+                hint=f"its features: {', '.join(features.columns)}",
+            )
+        return features.select(self.params.features)
+
+    def _preprocessing(self, features: Any) -> Any:
+        from sklearn.compose import make_column_transformer
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        numeric = [name for name, dtype in features.schema.items() if dtype.is_numeric() or str(dtype) == "Boolean"]
+        text = [name for name in features.columns if name not in numeric]
+        steps: list[Any] = [(StandardScaler() if self.params.scale else "passthrough", numeric)] if numeric else []
+        if text:
+            steps.append((OneHotEncoder(handle_unknown="ignore", sparse_output=False), text))
+        return make_column_transformer(*steps)
+
+    def _build(self, seed: int) -> Any:
+        cls = _import_estimator(self.params.estimator)
+        arguments = dict(self.params.params)
+        if "random_state" in inspect.signature(cls).parameters:
+            if "random_state" in arguments:
+                raise StudyError(
+                    "`random_state` is set by the seeds",
+                    where="fit.params.random_state",
+                    hint="remove it, and list `seeds:` in the study",
+                )
+            arguments["random_state"] = seed
+        try:
+            return cls(**arguments)
+        except TypeError as error:
+            raise StudyError(
+                f"{self.params.estimator} does not take these arguments: {error}",
+                where="fit.params",
+                hint=f"it takes: {', '.join(inspect.signature(cls).parameters)}",
+            ) from None
+
+
+def _import_estimator(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"cannot import {path!r}: {error}",
+            where="fit.estimator",
+            hint="install its package (`pip install 'heldout[sklearn]'` for scikit-learn) or correct the path",
+        ) from None
+    except (AttributeError, ValueError):
+        raise StudyError(
+            f"there is no estimator {path!r}",
+            where="fit.estimator",
+            hint="write the full import path, such as sklearn.linear_model.Ridge",
+        ) from None
+    if not (inspect.isclass(found) and hasattr(found, "fit") and hasattr(found, "predict")):
+        raise StudyError(
+            f"{path!r} is not an estimator class", where="fit.estimator", hint="it needs `fit` and `predict`"
+        )
+    return found

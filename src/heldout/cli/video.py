@@ -1,0 +1,125 @@
+"""``heldout video``: make a corpus of encodes and their scores."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from heldout.errors import InputError
+
+if TYPE_CHECKING:
+    from heldout.domains.video.spec import EncodeSpec
+
+app = typer.Typer(help="Encode, score and probe video.", no_args_is_help=True)
+_FAILED = 2
+_INTERRUPTED = 130
+
+FFmpegOption = Annotated[Path | None, typer.Option("--ffmpeg", help="Another FFmpeg than that of imageio-ffmpeg.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Cells at a time, each with one thread.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+_CPUS = os.cpu_count() or 1
+
+
+@app.command()
+def encode(
+    study: Annotated[Path | None, typer.Argument(help="A study (block corpus.produce), or that block alone.")] = None,
+    source: Annotated[list[Path] | None, typer.Option("--source", help="A video, .y4m or raw .yuv; repeat.")] = None,
+    encoder: Annotated[list[str] | None, typer.Option("--encoder", help="Name or name:preset; repeat.")] = None,
+    cq: Annotated[list[int] | None, typer.Option("--cq", help="A quality point; repeat.")] = None,
+    width: Annotated[int | None, typer.Option(help="Of the one raw source.")] = None,
+    height: Annotated[int | None, typer.Option(help="Of the one raw source.")] = None,
+    fps: Annotated[str | None, typer.Option(help="Of the one raw source: 24, 29.97 or 30000/1001.")] = None,
+    pix_fmt: Annotated[str | None, typer.Option(help="Of the one raw source: yuv420p10le, ...")] = None,
+    model: Annotated[str | None, typer.Option(help="A built-in model of libvmaf.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the corpus; resumed if it is there.")] = None,
+    ffmpeg: FFmpegOption = None,
+    workers: WorkersOption = _CPUS,
+    allow_skips: Annotated[bool, typer.Option(help="Merge what is there though cells are missing.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be encoded and why; write nothing.")] = False,
+    json_: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Encode sources x encoders x quality points and score every frame."""
+    from heldout.cli.video_progress import Progress, print_plan, print_result
+    from heldout.domains.video.produce import preview, produce
+
+    geometry = {"width": width, "height": height, "fps": fps, "pix_fmt": pix_fmt}
+    spec, folder = _what_to_encode(study, source or [], encoder or [], cq or [], geometry, model, out)
+    with _interruptible():
+        if dry_run:
+            plan = preview(spec, folder, ffmpeg=ffmpeg, workers=workers, allow_skips=allow_skips)
+            print_plan(plan, as_json=json_)
+            return
+        with Progress(quiet=quiet) as progress:
+            result = produce(spec, folder, ffmpeg=ffmpeg, workers=workers, allow_skips=allow_skips, on_event=progress)
+    print_result(result, as_json=json_)
+    if result.failed and not allow_skips:
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def probe(ffmpeg: FFmpegOption = None, workers: WorkersOption = _CPUS, json_: JsonOption = False) -> None:
+    """Encode one frame with every known encoder and say which can run here."""
+    from heldout.cli.video_progress import print_probes
+    from heldout.domains.video.ffmpeg import find_ffmpeg
+    from heldout.domains.video.probe import probe_all
+
+    with _interruptible():
+        program = find_ffmpeg(ffmpeg)
+        print_probes(program, probe_all(program, workers), as_json=json_)
+
+
+def _what_to_encode(
+    study: Path | None,
+    sources: list[Path],
+    encoders: list[str],
+    cqs: list[int],
+    geometry: dict[str, Any],
+    model: str | None,
+    out: Path | None,
+) -> tuple[EncodeSpec, Path]:
+    from heldout.domains.video.spec import load_spec, spec_from_options
+
+    if study is None:
+        if out is None:
+            raise InputError("no folder for the corpus", where="--out", hint="add --out DIR")
+        return spec_from_options(sources, encoders, cqs, geometry, model), out
+    if sources or encoders or cqs or model or any(value is not None for value in geometry.values()):
+        raise InputError(
+            "a study and options that say what to encode were both given",
+            where=str(study),
+            hint="write sources, encoders and cqs in the file, or leave the file out",
+        )
+    spec, beside = load_spec(study)
+    if out is None and beside is None:
+        raise InputError("no folder for the corpus", where="--out", hint="add --out DIR, or `corpus.path` to the study")
+    return spec, out or beside or Path()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM acts as Ctrl-C: children are ended, finished cells kept, and the command that resumes is printed."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; finished cells are kept. Resume with:\n  {_this_command()}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _this_command() -> str:
+    return shlex.join(["heldout", *sys.argv[1:]])

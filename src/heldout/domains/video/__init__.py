@@ -1,0 +1,1 @@
+"""Full-reference quality regressors over libvmaf features: encode, score, read, fit, export."""

@@ -1,0 +1,241 @@
+"""Documents beside the exported graphs: a sidecar for each member, and the manifest of the ensemble.
+
+Every published field is there with its published meaning; what was missing (how the target is scaled, which encoders
+were never seen, how far ONNX Runtime is off, what verdict allowed this) stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from heldout.corpus import Corpus
+from heldout.domains.video.features import CODEC_BLOCK, ENCODER_VOCAB, ENCODER_VOCAB_VERSION, Float64
+from heldout.domains.video.model import FRModel
+from heldout.domains.video.onnx_graph import INPUTS, OPSET, OUTPUTS, Parity
+from heldout.domains.video.rows import FEATURES
+from heldout.evidence import canonical, digest
+from heldout.evidence.provenance import plain, portable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from heldout.domains.video.backbone import FRParams
+
+MEMBER_SCHEMA = "heldout.video.sidecar/1"
+ENSEMBLE_SCHEMA = "heldout.video.ensemble/1"
+_DECISIONS = ("ADR-0303", "ADR-0309", "ADR-0319", "ADR-0321")  # as the published sidecars name them
+PARITY_OF = "max |score - prediction| / max(1, |prediction|, deviation of the predictions)"
+_GAUSSIAN_Z = 1.959963984540054  # two-sided 95 %
+
+
+class Context(NamedTuple):
+    """What all members of an export share."""
+
+    params: FRParams
+    corpus: Corpus
+    corpus_path: Path
+    verdict: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    prefix: str
+    seeds: tuple[int, ...]
+
+
+def metadata(context: Context, model: FRModel, seed: int) -> dict[str, str]:
+    """The graph's own ``metadata_props``: enough to use it without the sidecar."""
+    inputs = model.inputs
+    facts = {
+        "seed": seed,
+        "feature_order": FEATURES,
+        "feature_mean": inputs.features.mean.tolist(),
+        "feature_std": inputs.features.std.tolist(),
+        "codec_block_layout": CODEC_BLOCK,
+        "encoder_vocab": ENCODER_VOCAB,
+        "encoder_vocab_version": ENCODER_VOCAB_VERSION,
+        "unseen_slots": inputs.unseen_slots,
+        "cq_min": inputs.cq_min,
+        "cq_max": inputs.cq_max,
+    }
+    return {
+        "id": f"{context.prefix}_seed{seed}",
+        "recipe": model.recipe,
+        "corpus_sha256": context.corpus.manifest.sha256,
+        "verdict_sha256": digest(context.verdict),
+    } | {key: canonical(value).decode() for key, value in facts.items()}
+
+
+def member(
+    context: Context, model: FRModel, seed: int, sha256: str, parity: Parity, tolerance: float
+) -> dict[str, Any]:
+    """The sidecar of one member."""
+    inputs, name = model.inputs, f"{context.prefix}_seed{seed}"
+    document = {
+        "schema": MEMBER_SCHEMA,
+        "id": name,
+        "ensemble_id": context.prefix,
+        "seed": seed,
+        "kind": "fr",
+        "codec_aware": model.codec == "aware",
+        "codec_block_layout": list(CODEC_BLOCK),
+        "encoder_vocab": list(ENCODER_VOCAB),
+        "encoder_vocab_version": ENCODER_VOCAB_VERSION,
+        "feature_order": list(FEATURES),
+        "feature_mean": inputs.features.mean.tolist(),
+        "feature_std": inputs.features.std.tolist(),
+        "input_names": list(INPUTS),
+        "output_names": list(OUTPUTS),
+        "onnx": f"{name}.onnx",
+        "opset": OPSET,
+        "sha256": sha256,
+        "corpus": _corpus(context, model),
+        "training_recipe": _recipe(context.params),
+        "gate": _gate(context, seed),
+        "loso_mean_plcc": _report(context)["mean_plcc"],
+        "notes": _notes(context, model, seed),
+        "parent_adrs": list(_DECISIONS),
+        "target_scaling": {"mean": model.target_mean, "std": model.target_std, "in_graph": True},
+        "unseen": _unseen(context, model),
+        "parity": {"tolerance": tolerance, "of": PARITY_OF, **parity._asdict()},
+        "verdict_sha256": digest(context.verdict),
+        "run_provenance": _provenance(context),
+    }
+    return dict(plain(document))
+
+
+def ensemble(
+    context: Context, members: Sequence[tuple[int, str]], models: Sequence[FRModel], rows: tuple[pl.DataFrame, Float64]
+) -> dict[str, Any]:
+    """The manifest: members by digest, shared inputs, how to make an interval and how much to trust it."""
+    inputs = models[0].inputs
+    document = {
+        "schema": ENSEMBLE_SCHEMA,
+        "id": context.prefix,
+        "kind": "fr_ensemble",
+        "ensemble_size": len(members),
+        "members": [
+            {
+                "id": f"{context.prefix}_seed{seed}",
+                "onnx": f"{context.prefix}_seed{seed}.onnx",
+                "seed": seed,
+                "sha256": s,
+            }
+            for seed, s in members
+        ],
+        "feature_order": list(FEATURES),
+        "feature_mean": inputs.features.mean.tolist(),
+        "feature_std": inputs.features.std.tolist(),
+        "codec_vocab": list(ENCODER_VOCAB),
+        "codec_vocab_version": ENCODER_VOCAB_VERSION,
+        "codec_block_layout": list(CODEC_BLOCK),
+        "unseen": _unseen(context, models[0]),
+        "confidence": {
+            "method": "ensemble",
+            "nominal_coverage": 0.95,
+            "gaussian_z": _GAUSSIAN_Z,
+            "conformal_q_residual": None,
+            "held_out": context.metrics.get("ensemble", {}).get("sigma"),
+        },
+        "smoke": False,
+        "eval": _in_sample(models, *rows),
+        "corpus": _corpus(context, models[0]),
+        "verdict_sha256": digest(context.verdict),
+        "run_provenance": _provenance(context),
+    }
+    return dict(plain(document))
+
+
+def _in_sample(models: Sequence[FRModel], frame: pl.DataFrame, target: Float64) -> dict[str, Any]:
+    """On rows that the members were trained on: says that they work, not how well."""
+    from heldout.evaluate.metrics import regression
+
+    answers = np.stack([model.answer(frame) for model in models])
+    found = regression(target, answers.mean(axis=0))
+    sigma = float(np.std(answers, axis=0, ddof=1).mean()) if len(models) > 1 else None
+    return {
+        "in_sample_plcc": found["plcc"],
+        "in_sample_rmse": found["rmse"],
+        "mean_sigma_train": sigma,
+        "rows": len(target),
+    }
+
+
+def _corpus(context: Context, model: FRModel) -> dict[str, Any]:
+    manifest = context.corpus.manifest
+    return {
+        "path": portable(context.corpus_path),
+        "sha256": manifest.sha256,
+        "n_rows": manifest.rows,
+        "cq_min": model.inputs.cq_min,
+        "cq_max": model.inputs.cq_max,
+        "groups": {group.id: group.sha256 for group in manifest.groups},
+    }
+
+
+def _recipe(params: FRParams) -> dict[str, Any]:
+    kept = ("hidden", "depth", "dropout", "epochs", "batch_size", "lr", "weight_decay", "recipe", "encoder_dropout")
+    return {key: getattr(params, key) for key in kept} | {
+        "in_features": len(FEATURES),
+        "num_codecs": len(CODEC_BLOCK),
+        "optimizer": "Adam",
+        "loss": "MSE",
+        "fit_set": "full_corpus",
+        "scaler": "fit_on_full_corpus",
+    }
+
+
+def _report(context: Context) -> dict[str, Any]:
+    """The published report of the gate; its numbers from the metrics where the verdict carries none."""
+    report = dict(context.verdict.get("gate") or {})
+    means = [block["mean"]["plcc"] for _, block in sorted(context.metrics.get("members", {}).items())]
+    if means and None not in means:
+        report.setdefault("mean_plcc", sum(means) / len(means))
+        report.setdefault("plcc_spread", max(means) - min(means))
+    keys = ("mean_plcc", "mean_plcc_threshold", "plcc_spread", "plcc_spread_max", "per_seed_min")
+    return {key: report.get(key) for key in keys}
+
+
+def _gate(context: Context, seed: int) -> dict[str, Any]:
+    report = _report(context)
+    own = context.metrics.get("members", {}).get(str(seed), {}).get("mean", {}).get("plcc")
+    return {
+        "verdict": context.verdict["verdict"],
+        "passed": context.verdict["verdict"] == "PROMOTE",
+        "mean_plcc": report["mean_plcc"],
+        "mean_plcc_threshold": report["mean_plcc_threshold"],
+        "plcc_spread": report["plcc_spread"],
+        "plcc_spread_max": report["plcc_spread_max"],
+        "per_seed_min_threshold": report["per_seed_min"],
+        "this_seed_loso_plcc": own,
+    }
+
+
+def _unseen(context: Context, model: FRModel) -> dict[str, Any]:
+    if model.codec == "blind":
+        return {"slots": [], "policy": "blind", "answer": "the graph ignores the codec block"}
+    answer = "the codec block is taken as zero: a codec-blind prediction"
+    if model.inputs.coding is None:
+        answer = "from a slot that was never trained: do not use it"
+    elif context.params.unseen == "flag":
+        answer = "as an average encoder at that quality point"
+    return {"slots": list(model.inputs.unseen_slots), "policy": context.params.unseen, "answer": answer}
+
+
+def _notes(context: Context, model: FRModel, seed: int) -> str:
+    seen = ", ".join(model.inputs.seen) or "no encoder of the vocabulary"
+    return (
+        f"Member {seed} of {context.prefix}: six standardised libvmaf features and the codec block to VMAF points, "
+        f"refitted on all {context.corpus.manifest.rows} rows after a verdict of PROMOTE over held-out sources. "
+        f"Trained on {seen}. The target is a known function of the six features."
+    )
+
+
+def _provenance(context: Context) -> dict[str, Any]:
+    outputs: dict[str, str | None] = {"registry": None, "ensemble": f"{context.prefix}.json"}
+    for seed in context.seeds:
+        outputs[f"seed{seed}_onnx"] = f"{context.prefix}_seed{seed}.onnx"
+        outputs[f"seed{seed}_sidecar"] = f"{context.prefix}_seed{seed}.json"
+    return dict(context.provenance) | {"outputs": outputs}

@@ -1,0 +1,5 @@
+"""Where tasks run."""
+
+from heldout.engine.local import Done, default_workers, run_tasks
+
+__all__ = ["Done", "default_workers", "run_tasks"]

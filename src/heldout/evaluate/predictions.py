@@ -1,0 +1,112 @@
+"""Out-of-fold predictions: one row a sample, one column a seed, in the order of the corpus.
+
+On disk they are ``predictions.jsonl`` (and the same as CSV). Reading gives back exactly the numbers that were
+written, so metrics recomputed from the file are the metrics of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from heldout.backbone import FloatArray
+from heldout.corpus import Task
+from heldout.errors import CorpusError
+from heldout.evidence import atomic_path
+
+_KEYS = ("sample_id", "group", "cell", "fold", "target")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Held-out predictions of all seeds.
+
+    Attributes:
+        samples: Columns sample_id, group, cell (where there are cells), fold, target.
+        members: By seed: float64 of shape ``[rows]``, or ``[rows, classes]`` probabilities.
+        classes: Names of the classes; empty for regression.
+    """
+
+    samples: pl.DataFrame
+    members: Mapping[int, FloatArray]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> Task:
+        """Regression or classification."""
+        return "classification" if self.classes else "regression"
+
+    @property
+    def target(self) -> NDArray[Any]:
+        """Targets: float64, or str for classification."""
+        column = self.samples["target"].to_numpy()
+        return column.astype(str) if self.classes else column.astype(np.float64)
+
+    @property
+    def ensemble(self) -> FloatArray:
+        """Mean over the seeds, of the shape of a member."""
+        mean: FloatArray = np.mean(np.stack([self.members[seed] for seed in sorted(self.members)]), axis=0)
+        return mean
+
+    @property
+    def sigma(self) -> FloatArray | None:
+        """Standard deviation over the seeds (ddof 1), shape ``[rows]``; None for one seed or for classes."""
+        if self.classes or len(self.members) < 2:
+            return None
+        spread: FloatArray = np.std(np.stack([self.members[seed] for seed in sorted(self.members)]), axis=0, ddof=1)
+        return spread
+
+    def to_frame(self) -> pl.DataFrame:
+        """The table as it stands on disk."""
+        if self.classes:
+            return self._class_frame()
+        columns = [pl.Series("prediction", self.ensemble)]
+        if self.sigma is not None:
+            columns.append(pl.Series("sigma", self.sigma))
+        columns += [pl.Series(f"seed{seed}", self.members[seed]) for seed in sorted(self.members)]
+        return self.samples.with_columns(columns)
+
+    def _class_frame(self) -> pl.DataFrame:
+        columns = []
+        for label, scores in [("prediction", self.ensemble), *((f"seed{s}", self.members[s]) for s in self.members)]:
+            prefix = "" if label == "prediction" else f"{label}_"
+            columns.append(pl.Series(label, [self.classes[code] for code in scores.argmax(axis=1)]))
+            columns += [pl.Series(f"{prefix}p_{name}", scores[:, code]) for code, name in enumerate(self.classes)]
+        return self.samples.with_columns(columns)
+
+    def write(self, folder: Path) -> None:
+        """Write ``predictions.jsonl`` and ``predictions.csv``, each atomically."""
+        frame = self.to_frame()
+        with atomic_path(folder / "predictions.jsonl") as path:
+            frame.write_ndjson(path)
+        with atomic_path(folder / "predictions.csv") as path:
+            frame.write_csv(path)
+
+
+def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = ()) -> Predictions:
+    """Read ``predictions.jsonl`` as it was written.
+
+    Raises:
+        CorpusError: If a column is missing, a number is not finite, or a sample id repeats.
+    """
+    frame = pl.read_ndjson(path, infer_schema_length=None)
+    wanted = [*(f"seed{seed}" for seed in seeds), *(key for key in _KEYS if key != "cell")]
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise CorpusError(f"column {missing[0]!r} is missing", where=str(path), hint="re-run the study")
+    if frame["sample_id"].is_duplicated().any():
+        raise CorpusError("a sample id repeats", where=str(path), hint="re-run the study", code="HO-G004")
+    members = {}
+    for seed in seeds:
+        names = [f"seed{seed}_p_{name}" for name in classes] or [f"seed{seed}"]
+        values = frame.select(pl.col(names).cast(pl.Float64)).to_numpy()
+        members[seed] = values if classes else values[:, 0]
+    samples = frame.select([key for key in _KEYS if key in frame.columns])
+    target_type = pl.String if classes else pl.Float64
+    return Predictions(samples.with_columns(pl.col("target").cast(target_type)), members, tuple(classes))

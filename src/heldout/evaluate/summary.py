@@ -1,0 +1,187 @@
+"""``metrics.json``: every number that a gate may judge and a report may show, from predictions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.backbone import FloatArray
+from heldout.evaluate import metrics
+from heldout.evaluate.predictions import Predictions
+from heldout.evaluate.uncertainty import bootstrap_mean, gaussian_coverage
+from heldout.evidence import finite_or_none
+from heldout.study import BootstrapSpec
+
+SCHEMA = "heldout.metrics/1"
+Block = dict[str, Any]
+
+
+@dataclass
+class _Undefined:
+    """Collects why a number is null, so that none of them vanishes."""
+
+    found: list[dict[str, str]] = field(default_factory=list)
+
+    def plain(self, values: Mapping[str, float], where: str, why: Any) -> dict[str, float | None]:
+        for name, value in values.items():
+            if not np.isfinite(value):
+                self.found.append({"where": f"{where}/{name}", "why": why(name) if callable(why) else why})
+        return {name: finite_or_none(value) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The columns that every block needs, as numpy arrays."""
+
+    target: NDArray[Any]
+    folds: NDArray[Any]
+    groups: NDArray[Any]
+    cells: NDArray[Any] | None
+    classes: tuple[str, ...]
+
+    def score(self, prediction: FloatArray, rows: NDArray[Any] | slice) -> dict[str, float]:
+        if self.classes:
+            return metrics.classification(self.target[rows], prediction[rows], self.classes)
+        return metrics.regression(self.target[rows], prediction[rows])
+
+    def why(self, prediction: FloatArray, rows: NDArray[Any] | slice) -> Any:
+        target = self.target if not self.classes else metrics.label_codes(self.target, self.classes)
+        return lambda name: metrics.why_undefined(name, target[rows], prediction[rows])
+
+
+def summarise(
+    predictions: Predictions,
+    n_train: Mapping[str, int],
+    bootstrap: BootstrapSpec,
+    baselines: Mapping[str, tuple[str, Predictions]] | None = None,
+) -> dict[str, Any]:
+    """Compute the whole document.
+
+    Args:
+        predictions: Out-of-fold predictions of every seed.
+        n_train: Training rows of each fold.
+        bootstrap: Level, draws and seed of the intervals.
+        baselines: By id: description and predictions of the cheap contenders.
+    """
+    rows = _columns(predictions)
+    undefined = _Undefined()
+    ensemble = _block(rows, predictions.ensemble, n_train, "ensemble", undefined)
+    ensemble |= _ensemble_only(predictions, rows, ensemble, bootstrap, undefined)
+    members = {
+        str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)
+        for seed in sorted(predictions.members)
+    }
+    others = {}
+    for name, (description, theirs) in sorted((baselines or {}).items()):
+        block = _block(_columns(theirs), theirs.ensemble, n_train, f"baselines/{name}", undefined)
+        others[name] = block | {"description": description, "seeds": len(theirs.members)}
+    return {
+        "schema": SCHEMA,
+        "task": predictions.task,
+        "classes": list(predictions.classes),
+        "primary": metrics.names(predictions.task)[0],
+        "rows": predictions.samples.height,
+        "groups": len(np.unique(rows.groups)),
+        "seeds": sorted(predictions.members),
+        "folds": sorted(ensemble["folds"]),
+        "members": members,
+        "ensemble": ensemble,
+        "baselines": others,
+        "undefined": undefined.found,
+    }
+
+
+def _columns(predictions: Predictions) -> _Rows:
+    samples = predictions.samples
+    return _Rows(
+        target=predictions.target,
+        folds=samples["fold"].to_numpy(),
+        groups=samples["group"].to_numpy(),
+        cells=samples["cell"].to_numpy() if "cell" in samples.columns else None,
+        classes=predictions.classes,
+    )
+
+
+def _block(rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined) -> Block:
+    folds: dict[str, Block] = {}
+    by_metric: dict[str, list[float]] = {}
+    for fold, members in _segments(rows.folds).items():
+        scores = rows.score(prediction, members)
+        for name, value in scores.items():
+            by_metric.setdefault(name, []).append(value)
+        plain = undefined.plain(scores, f"{where}/folds/{fold}", rows.why(prediction, members))
+        folds[fold] = {"rows": len(members), "n_train": n_train.get(fold, 0)} | plain
+    block: Block = {"folds": folds}
+    for label, function in _STATISTICS.items():
+        values = {name: float(function(np.array(items))) for name, items in by_metric.items()}
+        block[label] = undefined.plain(values, f"{where}/{label}", _fold_reason(label, len(folds)))
+    everything = slice(None)
+    pooled = rows.score(prediction, everything)
+    block["pooled"] = undefined.plain(pooled, f"{where}/pooled", rows.why(prediction, everything))
+    if rows.cells is not None and not rows.classes:
+        block |= _cell_blocks(rows, prediction, where, undefined)
+    return block
+
+
+def _std(values: FloatArray) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+_STATISTICS: dict[str, Callable[[FloatArray], Any]] = {"mean": np.mean, "std": _std, "min": np.min, "max": np.max}
+
+
+def _fold_reason(label: str, folds: int) -> str:
+    return "one fold has no spread" if label == "std" and folds < 2 else "a fold is undefined"
+
+
+def _cell_blocks(rows: _Rows, prediction: FloatArray, where: str, undefined: _Undefined) -> Block:
+    """Per clip (a cell's mean against its mean), and the mean over cells of what happens inside one."""
+    assert rows.cells is not None
+    segments = list(_segments(rows.cells).values())
+    targets = np.array([rows.target[members].mean() for members in segments])
+    means = np.array([prediction[members].mean() for members in segments])
+    clip = metrics.regression(targets, means)
+    inside = [rows.score(prediction, members) for members in segments]
+    within: dict[str, Any] = {"cells": len(segments), "undefined_cells": {}}
+    for name in metrics.REGRESSION:
+        values = np.array([scores[name] for scores in inside])
+        missing = int(np.isnan(values).sum())
+        if missing:
+            within["undefined_cells"][name] = missing
+        within[name] = finite_or_none(float(np.mean(values[~np.isnan(values)]))) if missing < len(values) else None
+    reason = lambda name: metrics.why_undefined(name, targets, means)  # noqa: E731
+    return {"cells": undefined.plain(clip, f"{where}/cells", reason), "within_cell": within}
+
+
+def _ensemble_only(
+    predictions: Predictions, rows: _Rows, block: Block, bootstrap: BootstrapSpec, undefined: _Undefined
+) -> Block:
+    segments = _segments(rows.groups)
+    by_group = {group: rows.score(predictions.ensemble, members) for group, members in segments.items()}
+    extra: Block = {"worst_group": {}, "intervals": {}}
+    if set(by_group) != set(block["folds"]):
+        extra["groups"] = {
+            group: {"rows": len(segments[group])}
+            | undefined.plain(scores, f"ensemble/groups/{group}", rows.why(predictions.ensemble, segments[group]))
+            for group, scores in by_group.items()
+        }
+    for name in metrics.names(predictions.task):
+        values = {group: scores[name] for group, scores in by_group.items()}
+        group, value = metrics.worst(name, values)
+        extra["worst_group"][name] = {"group": group, "value": finite_or_none(value)}
+        extra["intervals"][name] = bootstrap_mean(np.array(list(values.values())), bootstrap)
+    if predictions.sigma is not None:
+        extra["sigma"] = gaussian_coverage(rows.target, predictions.ensemble, predictions.sigma, segments)
+    return extra
+
+
+def _segments(labels: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """Row numbers of each label, labels sorted, rows ascending."""
+    names, inverse = np.unique(labels.astype(str), return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    starts = np.searchsorted(inverse[order], np.arange(len(names) + 1))
+    return {str(name): order[starts[code] : starts[code + 1]] for code, name in enumerate(names)}

@@ -1,0 +1,72 @@
+"""How far the numbers can be trusted: intervals over groups, and whether the ensemble's own sigma covers the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.backbone import FloatArray
+from heldout.evidence import finite_or_none
+from heldout.study import BootstrapSpec
+
+GAUSSIAN_95 = 1.959963984540054
+
+
+def bootstrap_mean(values: FloatArray, spec: BootstrapSpec) -> dict[str, Any]:
+    """Percentile interval of the mean over groups, by resampling groups (Efron and Tibshirani 1993, chapter 13).
+
+    Rows inside a group are not independent, so a group is the unit that is drawn.
+
+    Args:
+        values: One value a group, float64 of shape ``[groups]``.
+        spec: Level, draws and seed.
+
+    Returns:
+        ``low`` and ``high`` are None where a value is undefined or there are fewer than two groups.
+    """
+    document: dict[str, Any] = {
+        "level": spec.level,
+        "draws": spec.draws,
+        "seed": spec.seed,
+        "method": "percentile bootstrap over groups",
+        "of": "mean",
+        "low": None,
+        "high": None,
+    }
+    if len(values) < 2 or not np.isfinite(values).all():
+        return document
+    rng = np.random.Generator(np.random.Philox(spec.seed))
+    means = np.empty(spec.draws)
+    for start in range(0, spec.draws, 1000):
+        stop = min(start + 1000, spec.draws)
+        means[start:stop] = values[rng.integers(0, len(values), size=(stop - start, len(values)))].mean(axis=1)
+    tail = (1 - spec.level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return document | {"low": float(low), "high": float(high)}
+
+
+def gaussian_coverage(
+    target: FloatArray, mean: FloatArray, sigma: FloatArray, segments: Mapping[str, NDArray[np.int64]]
+) -> dict[str, Any]:
+    """How often ``mean +- 1.96 sigma`` holds the truth: over all rows, and in the group where it does so least.
+
+    Args:
+        target: float64 of shape ``[rows]``.
+        mean: Mean over seeds, shape ``[rows]``.
+        sigma: Standard deviation over seeds (ddof 1), shape ``[rows]``.
+        segments: Row numbers of each group.
+    """
+    if not (np.isfinite(mean).all() and np.isfinite(sigma).all()):
+        return {"mean": None, "coverage_95": None, "worst_group_coverage_95": None, "by_group": {}}
+    inside = np.abs(target - mean) <= GAUSSIAN_95 * sigma
+    by_group = {group: float(inside[rows].mean()) for group, rows in segments.items()}
+    group = min(sorted(by_group), key=by_group.__getitem__)
+    return {
+        "mean": finite_or_none(float(sigma.mean())),
+        "coverage_95": float(inside.mean()),
+        "worst_group_coverage_95": {"group": group, "value": by_group[group]},
+        "by_group": by_group,
+    }

@@ -1,0 +1,71 @@
+"""The verdict document: PROMOTE only if every rule is PASS, and what it judged, by digest."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from heldout.gate.rules import RuleOutcome
+
+SCHEMA = "heldout.verdict/1"
+VerdictName = Literal["PROMOTE", "HOLD"]
+
+
+def verdict_of(outcomes: Sequence[RuleOutcome]) -> VerdictName:
+    """PROMOTE if there are rules and all of them PASS; HOLD otherwise."""
+    return "PROMOTE" if outcomes and all(outcome.outcome == "PASS" for outcome in outcomes) else "HOLD"
+
+
+def build_verdict(
+    *,
+    study: str,
+    variant: str,
+    seeds: Sequence[int],
+    outcomes: Sequence[RuleOutcome],
+    findings: Sequence[Mapping[str, Any]],
+    smoke: str | None,
+    judged: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    evidence: Literal["computed", "reported"] = "computed",
+) -> dict[str, Any]:
+    """Assemble the document.
+
+    Args:
+        study: Name of the study.
+        variant: Id of the variant.
+        seeds: Seeds that were judged.
+        outcomes: What every rule says.
+        findings: Guard findings.
+        smoke: Why this is a smoke run, or None.
+        judged: Digests of what was judged.
+        provenance: The ``run_provenance`` block.
+        evidence: ``computed`` from our own predictions, or ``reported`` by someone else's files.
+    """
+    verdict = verdict_of(outcomes)
+    reasons = [outcome.sentence for outcome in outcomes if outcome.outcome != "PASS"]
+    return {
+        "schema": SCHEMA,
+        "schema_version": 1,
+        "verdict": verdict,
+        "evidence": evidence,
+        "generated_at_utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "study": study,
+        "variant": variant,
+        "seeds": list(seeds),
+        "rules": [outcome.to_json() for outcome in outcomes],
+        "reasons": reasons,
+        "findings": list(findings),
+        "smoke": smoke,
+        "recommendation": _recommendation(verdict, reasons, smoke),
+        "judged": dict(judged),
+        "run_provenance": dict(provenance),
+    }
+
+
+def _recommendation(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:
+    if verdict == "PROMOTE":
+        return "Every rule passed: export the members and propose the registry flip."
+    if smoke:
+        return "Run the study as declared, without overrides; a quick look decides nothing."
+    return f"Keep the champion. {len(reasons)} rules are in the way: {'; '.join(reasons)}."

@@ -1,0 +1,105 @@
+"""The Python API, which is also the command line's only client: ``Study.load("study.yaml").run().verdict``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heldout.errors import InputError
+from heldout.evidence import read_json
+from heldout.gate.verdict_files import read_verdict
+from heldout.run.execute import Listener, Prepared, execute, prepare
+from heldout.run.resolve import Resolved, resolve
+from heldout.study import BASE, StudyFile, load_study
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file, ready to run.
+
+    Example:
+        >>> from heldout import Study
+        >>> Study.load("study.yaml").run().verdict  # doctest: +SKIP
+        'PROMOTE'
+    """
+
+    file: StudyFile
+
+    @classmethod
+    def load(cls, path: str | Path, sets: Sequence[str] = ()) -> Study:
+        """Read a study.
+
+        Args:
+            path: The YAML file.
+            sets: Overrides such as ``fit.epochs=5``; a run with overrides is a smoke run.
+
+        Raises:
+            StudyError: With file, line, column and a hint.
+        """
+        return cls(load_study(Path(path), sets))
+
+    @property
+    def variants(self) -> list[str]:
+        """Ids of the variants, ``base`` first."""
+        return [BASE, *(variant.id for variant in self.file.spec.variants)]
+
+    def resolve(self, variant: str = BASE) -> Resolved:
+        """The study with one variant applied and every default filled in."""
+        return resolve(self.file, variant)
+
+    def prepare(self, variant: str = BASE, *, runs: str | Path | None = None) -> Prepared:
+        """Read, split, guard and plan, without spending compute."""
+        return prepare(self.resolve(variant), Path(runs) if runs else self.file.spec.runs)
+
+    def run(
+        self,
+        variant: str = BASE,
+        *,
+        runs: str | Path | None = None,
+        workers: int | None = None,
+        listener: Listener | None = None,
+    ) -> Run:
+        """Run one variant over all its seeds and folds, or go on with a run that was interrupted.
+
+        Args:
+            variant: Id of a variant, or ``base``.
+            runs: Folder of run directories; the study's own by default.
+            workers: Processes for backbones that are fitted unit by unit.
+            listener: Called with each progress event.
+        """
+        prepared = self.prepare(variant, runs=runs)
+        execute(prepared, workers=workers, listener=listener)
+        return Run(prepared.folder.path)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory that was judged."""
+
+    folder: Path
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The verdict document."""
+        found = read_verdict(self.folder)
+        if found is None:
+            raise InputError("the run has no verdict", where=str(self.folder), hint="run the study to its end")
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """``PROMOTE`` or ``HOLD``."""
+        return str(self.document["verdict"])
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The document ``metrics.json``."""
+        found: Mapping[str, Any] = read_json(self.folder / "metrics.json")
+        return found
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"

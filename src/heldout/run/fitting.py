@@ -1,0 +1,117 @@
+"""Fitting all units of a contender: what is finished is reused, the rest is fitted, and each failure is kept apart."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from heldout.backbone import Backbone
+from heldout.corpus import Corpus, Reader
+from heldout.engine import run_tasks
+from heldout.errors import HeldoutError
+from heldout.run.layout import RunFolder
+from heldout.run.resolve import Contender
+from heldout.run.units import Unit, UnitTask, fit_job, fit_unit, store_unit, why_not_finished
+
+Report = Callable[[str, str, int, int], None]
+
+
+@dataclass(frozen=True)
+class UnitFailure:
+    """A unit that could not be fitted."""
+
+    unit: Unit
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a resumed run does, decided before it starts."""
+
+    reused: tuple[Unit, ...]
+    pending: tuple[tuple[Unit, str], ...]
+
+    def sentence(self) -> str:
+        """For people: how many units are reused and how many are fitted, and why."""
+        reasons: dict[str, int] = {}
+        for _, reason in self.pending:
+            reasons[reason] = reasons.get(reason, 0) + 1
+        why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        return f"{len(self.reused)} units reused, {len(self.pending)} to fit" + (f" ({why})" if why else "")
+
+
+def plan_units(units: Sequence[Unit]) -> Plan:
+    """Look at each unit's folder and decide: reuse it, or fit it and why."""
+    reused, pending = [], []
+    for unit in units:
+        reason = why_not_finished(unit)
+        if reason is None:
+            reused.append(unit)
+        else:
+            pending.append((unit, reason))
+    return Plan(tuple(reused), tuple(pending))
+
+
+def fit_units(
+    contender: Contender,
+    units: Sequence[Unit],
+    corpus: Corpus,
+    reader: Reader,
+    folder: RunFolder,
+    workers: int | None,
+    report: Report,
+) -> list[UnitFailure]:
+    """Fit units and store each as it is finished.
+
+    A backbone with its own ``fit_many`` trains them in one program; any other is fitted unit by unit in processes.
+
+    Returns:
+        The units that failed; the others are stored all the same.
+    """
+    if not units:
+        return []
+    if type(contender.backbone).fit_many is not Backbone.fit_many:
+        return _fit_together(contender, units, corpus, folder, report)
+    return _fit_apart(contender, units, corpus, reader, workers, report)
+
+
+def _fit_together(
+    contender: Contender, units: Sequence[Unit], corpus: Corpus, folder: RunFolder, report: Report
+) -> list[UnitFailure]:
+    jobs = {job.name: (unit, job) for unit in units for job in [fit_job(unit, corpus)]}
+    scratch = folder.scratch(contender.id)
+    finished: set[str] = set()
+    last = time.monotonic()
+    try:
+        for job, model in contender.backbone.fit_many([job for _, job in jobs.values()], scratch):
+            unit = jobs[job.name][0]
+            store_unit(unit, contender.backbone, model, corpus, last)
+            last = time.monotonic()
+            finished.add(job.name)
+            report("fitted", unit.name, len(finished), len(jobs))
+    except HeldoutError as error:
+        return [UnitFailure(unit, str(error)) for name, (unit, _) in jobs.items() if name not in finished]
+    shutil.rmtree(scratch, ignore_errors=True)
+    return []
+
+
+def _fit_apart(
+    contender: Contender,
+    units: Sequence[Unit],
+    corpus: Corpus,
+    reader: Reader,
+    workers: int | None,
+    report: Report,
+) -> list[UnitFailure]:
+    tasks = [UnitTask(unit, reader, contender.backbone, corpus.manifest.sha256) for unit in units]
+    failures = []
+    for count, done in enumerate(run_tasks(fit_unit, tasks, workers=workers), start=1):
+        unit = units[done.index]
+        if done.error is None:
+            report("fitted", unit.name, count, len(units))
+        else:
+            failures.append(UnitFailure(unit, f"{type(done.error).__name__}: {done.error}"))
+            report("failed", unit.name, count, len(units))
+    return failures

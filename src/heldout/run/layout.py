@@ -1,0 +1,49 @@
+"""The run directory: ``runs/<study>/<label>-<date>-<hash8>/``, one for each variant, corpus and code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+
+_LONGEST_NAME = 96
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run directory."""
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """A document of the run."""
+        return self.path / name
+
+    def unit(self, seed: int, fold: str, baseline: str | None = None) -> Path:
+        """Folder of one fit."""
+        root = self.path / "baselines" / baseline if baseline else self.path
+        return root / "fits" / f"seed{seed}" / safe_name(fold)
+
+    def scratch(self, contender: str) -> Path:
+        """Folder of intermediate training state; removed when the contender is done."""
+        return self.path / "scratch" / safe_name(contender)
+
+
+def run_folder(runs: Path, study: str, label: str, key: str) -> RunFolder:
+    """The newest run directory with this key, or a new name for today."""
+    parent = runs / study
+    known = sorted(parent.glob(f"{label}-????????-{key[:8]}")) if parent.is_dir() else []
+    if known:
+        return RunFolder(known[-1])
+    return RunFolder(parent / f"{label}-{dt.datetime.now(dt.UTC):%Y%m%d}-{key[:8]}")
+
+
+def safe_name(name: str) -> str:
+    """A group's or fold's name as a file name: itself where harmless, else percent-encoded; long ones are hashed."""
+    quoted = urllib.parse.quote(name, safe=" ()+,=@")
+    quoted = quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
+    if 0 < len(quoted) <= _LONGEST_NAME:
+        return quoted
+    return quoted[:64] + "~" + hashlib.sha256(name.encode()).hexdigest()[:16]

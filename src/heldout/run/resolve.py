@@ -1,0 +1,180 @@
+"""From a study file to a resolved study: plug-ins loaded, every default filled in, frozen and hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from heldout import plugins
+from heldout.backbone import Backbone
+from heldout.corpus import Reader
+from heldout.errors import StudyError
+from heldout.evidence import digest
+from heldout.study import BASE, Document, GateSpec, StudyFile, StudySpec, validate
+
+SCHEMA = "heldout.lock/1"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One model family in the table: the variant itself, or a baseline.
+
+    Attributes:
+        id: Variant or baseline id.
+        description: For the table.
+        backbone: Bound to its parameters.
+        seeds: Seeds that it is fitted with.
+    """
+
+    id: str
+    description: str
+    backbone: Backbone
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study with one variant applied and nothing left to default.
+
+    Attributes:
+        name: Name of the study.
+        variant: Id of the variant, ``base`` for none.
+        spec: The typed study.
+        gate: The policy: the study's own, or the backbone's default.
+        reader: Bound to its options; its path is resolved against the study's folder.
+        main: The variant as a contender, over all seeds.
+        baselines: Cheap contenders, one seed each.
+        smoke: Why this is a smoke run, or None.
+        config: Everything above as JSON, as written to ``study.lock.yaml``.
+    """
+
+    name: str
+    variant: str
+    spec: StudySpec
+    gate: GateSpec
+    reader: Reader
+    main: Contender
+    baselines: tuple[Contender, ...]
+    smoke: str | None
+    config: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what is trained and how it is held out: the identity of the variant."""
+        parts = ("corpus", "split", "backbone", "fit", "seeds")
+        return digest({part: self.config[part] for part in parts})
+
+    @property
+    def corpus_path(self) -> Path:
+        """The corpus file."""
+        return self.reader.options.path
+
+
+def resolve(file: StudyFile, variant: str = BASE) -> Resolved:
+    """Load the plug-ins that a study names and fill in every default.
+
+    Raises:
+        StudyError: If a block does not fit its plug-in, the gate has no rules, or the variant changes nothing.
+    """
+    resolved = _resolve(file, file.variant(variant), variant)
+    if variant != BASE and resolved.sha256 == _resolve(file, file.spec, BASE).sha256:
+        raise StudyError(
+            f"the variant {variant!r} changes nothing that is trained",
+            where=file.document.where(("variants",)),
+            hint="an overlay must change corpus, split, backbone, fit or seeds",
+        )
+    return resolved
+
+
+def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
+    document = file.document
+    reader = _reader(spec.corpus, file)
+    backbone = load_backbone(spec.backbone, spec.fit, document)
+    allowed = backbone.contract.readers
+    if allowed and reader.name not in allowed:
+        raise StudyError(
+            f"the backbone {spec.backbone!r} cannot learn from the reader {reader.name!r}",
+            where=document.where(("corpus", "reader")),
+            hint=f"it learns from: {', '.join(allowed)}",
+        )
+    gate = _gate(spec, backbone, document)
+    smoke = _smoke(file, backbone)
+    config = {
+        "schema": SCHEMA,
+        "study": spec.study,
+        "variant": variant,
+        "corpus": {"reader": reader.name} | reader.options.identity(),
+        "split": spec.split.model_dump(mode="json", exclude_none=True),
+        "backbone": spec.backbone,
+        "fit": backbone.params.model_dump(mode="json"),
+        "seeds": list(spec.seeds),
+        "gate": gate.model_dump(mode="json", exclude_none=True),
+        "bootstrap": spec.bootstrap.model_dump(mode="json"),
+        "smoke": smoke,
+    }
+    baselines = _baselines(spec, backbone, document)
+    config["baselines"] = [
+        {"id": each.id, "backbone": each.backbone.name, "fit": each.backbone.params.model_dump(mode="json")}
+        for each in baselines
+    ]
+    main = Contender(variant, spec.description, backbone, tuple(spec.seeds))
+    return Resolved(spec.study, variant, spec, gate, reader, main, baselines, smoke, config)
+
+
+def load_backbone(name: str, fit: Mapping[str, Any], document: Document | None = None) -> Backbone:
+    """Load a backbone by name and bind its ``fit:`` block.
+
+    Raises:
+        StudyError: If there is none of that name, or the block does not fit it.
+    """
+    place = document or Document(Path("study"), {}, {})
+    cls: type[Backbone] = plugins.load("backbones", name, where=place.where(("backbone",)))
+    params: BaseModel = validate(cls.Params, dict(fit), place, ("fit",))
+    return cls(params)
+
+
+def _reader(block: Mapping[str, Any], file: StudyFile) -> Reader:
+    document = file.document
+    name = block.get("reader", "table")
+    cls: type[Reader] = plugins.load("readers", str(name), where=document.where(("corpus", "reader")))
+    options = validate(cls.Options, {k: v for k, v in block.items() if k != "reader"}, document, ("corpus",))
+    path = options.path if options.path.is_absolute() else file.folder / options.path
+    return cls(options.model_copy(update={"path": path}))
+
+
+def _gate(spec: StudySpec, backbone: Backbone, document: Document) -> GateSpec:
+    if spec.gate.rules:
+        return spec.gate
+    default = backbone.default_gate()
+    if not default:
+        raise StudyError(
+            "the gate has no rules, so nothing could ever be decided",
+            where=document.where(("gate",)),
+            hint="declare `gate.rules`, such as {id: rmse, metric: rmse, at_most: 0.5}",
+        )
+    declared = spec.gate.model_dump(include=spec.gate.model_fields_set - {"rules"})
+    return GateSpec.model_validate(default | declared)
+
+
+def _smoke(file: StudyFile, backbone: Backbone) -> str | None:
+    reasons = [f"`--set {key}` overrides the declared study" for key in sorted(file.overrides)]
+    own = backbone.smoke_reason()
+    return "; ".join([*reasons, *([own] if own else [])]) or None
+
+
+def _baselines(spec: StudySpec, backbone: Backbone, document: Document) -> tuple[Contender, ...]:
+    declared = spec.baselines if spec.baselines is not None else backbone.baselines()
+    return tuple(
+        Contender(each.id, each.description, load_backbone(each.backbone, each.fit, document), (spec.seeds[0],))
+        for each in declared
+    )
+
+
+def lock_yaml(config: Mapping[str, Any]) -> str:
+    """The resolved configuration as ``study.lock.yaml``."""
+    return yaml.safe_dump(dict(config), sort_keys=True, allow_unicode=True, width=120)

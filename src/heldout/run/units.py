@@ -1,0 +1,197 @@
+"""A unit of work: one seed on one fold. The same key gives the same predictions, anywhere.
+
+A unit's folder holds the model, its predictions of the held-out rows, and last of all ``unit.json``, which names both
+by digest. A unit without a ``unit.json`` that fits its key and its files does not exist: it is fitted again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray, TrainView
+from heldout.corpus import Corpus, Reader
+from heldout.errors import CorpusError, HeldoutError, InputError
+from heldout.evidence import atomic_path, digest, read_json, sha256_file, write_json
+from heldout.evidence.provenance import code_digest
+from heldout.run.resolve import Contender
+from heldout.split import Fold
+
+SCHEMA = "heldout.unit/1"
+_PREDICTIONS = "predictions.safetensors"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What to fit and where to put it.
+
+    Attributes:
+        contender: Id of the variant or baseline.
+        seed: Declared seed.
+        fold: Groups that train and groups that are held out.
+        key: Digest of everything that can change the result.
+        folder: Where model, predictions and ``unit.json`` go.
+    """
+
+    contender: str
+    seed: int
+    fold: Fold
+    key: str
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """For messages and progress."""
+        return f"{self.contender}/seed{self.seed}/{self.fold.id}"
+
+
+@dataclass(frozen=True)
+class UnitTask:
+    """A unit with all that a worker process needs to fit it."""
+
+    unit: Unit
+    reader: Reader
+    backbone: Backbone
+    corpus_sha256: str
+
+
+def make_unit(contender: Contender, seed: int, fold: Fold, corpus: Corpus, corpus_options: Any, folder: Path) -> Unit:
+    """Describe a unit and compute its key."""
+    key = digest(
+        {
+            "schema": SCHEMA,
+            "backbone": contender.backbone.name,
+            "fit": contender.backbone.params.model_dump(mode="json"),
+            "corpus": {"sha256": corpus.manifest.sha256, "options": corpus_options},
+            "seed": seed,
+            "fold": {"id": fold.id, "train": fold.train, "test": fold.test},
+            "code": code_digest(),
+        }
+    )
+    return Unit(contender.id, seed, fold, key, folder)
+
+
+def stream_seed(seed: int, fold: str) -> int:
+    """Seed of the one random stream of (seed, fold), in 0 .. 2**32 - 1. No two folds share a stream."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\x00{fold}".encode()).digest()[:4], "big")
+
+
+def train_view(corpus: Corpus, fold: Fold) -> TrainView:
+    """The rows of a fold's training groups, copied out of the corpus: the held-out rows are not in it."""
+    rows = corpus.rows_of(fold.train)
+    return TrainView(
+        features=corpus.features[rows],
+        target=corpus.target[rows],
+        groups=corpus.groups.gather(rows).to_numpy().astype(str),
+        task=corpus.task,
+    )
+
+
+def test_view(corpus: Corpus, fold: Fold) -> FeaturesView:
+    """Features of a fold's held-out rows, without targets."""
+    return FeaturesView(corpus.features[corpus.rows_of(fold.test)])
+
+
+def fit_job(unit: Unit, corpus: Corpus) -> FitJob:
+    """The job that a backbone's ``fit_many`` takes."""
+    name = f"seed{unit.seed}/{unit.folder.name}"
+    return FitJob(name, train_view(corpus, unit.fold), stream_seed(unit.seed, unit.fold.id))
+
+
+def fit_unit(task: UnitTask) -> str:
+    """Fit, predict and store one unit; runs in a worker process."""
+    corpus = cached_corpus(task.reader)
+    if corpus.manifest.sha256 != task.corpus_sha256:
+        raise CorpusError(
+            "the corpus changed during the run", where=str(task.reader.options.path), hint="run the study again"
+        )
+    started = time.monotonic()
+    job = fit_job(task.unit, corpus)
+    scratch = task.unit.folder / "scratch"
+    model = task.backbone.fit(job.view, job.seed, scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
+    store_unit(task.unit, task.backbone, model, corpus, started)
+    return task.unit.name
+
+
+def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, started: float) -> None:
+    """Save the model and its predictions of the held-out rows; ``unit.json`` goes last and makes them count."""
+    view = test_view(corpus, unit.fold)
+    predicted = backbone.predict(model, view)
+    unit.folder.mkdir(parents=True, exist_ok=True)
+    (unit.folder / "unit.json").unlink(missing_ok=True)
+    backbone.save(model, unit.folder)
+    _write_predictions(unit.folder / _PREDICTIONS, predicted, view.features.height)
+    names = [_PREDICTIONS, *backbone.contract.files]
+    write_json(
+        unit.folder / "unit.json",
+        {
+            "schema": SCHEMA,
+            "key": unit.key,
+            "contender": unit.contender,
+            "seed": unit.seed,
+            "fold": unit.fold.id,
+            "n_train": len(corpus.rows_of(unit.fold.train)),
+            "n_test": view.features.height,
+            "classes": list(predicted.classes) if isinstance(predicted, ClassScores) else [],
+            "files": {name: sha256_file(unit.folder / name) for name in names},
+            "warnings": backbone.warnings(view, model),
+            "wall_time_s": round(time.monotonic() - started, 3),
+        },
+    )
+
+
+def why_not_finished(unit: Unit) -> str | None:
+    """None if the unit is there, whole and of this key; else the reason to fit it (again)."""
+    path = unit.folder / "unit.json"
+    if not path.exists():
+        return "not fitted yet"
+    try:
+        document = read_json(path)
+        if document["key"] != unit.key:
+            return "fitted for another corpus, configuration or code"
+        for name, sha256 in document["files"].items():
+            if not (unit.folder / name).is_file() or sha256_file(unit.folder / name) != sha256:
+                return f"{name} is not the file that unit.json names"
+    except (HeldoutError, KeyError, TypeError, AttributeError):
+        return "unit.json is damaged"
+    return None
+
+
+def read_unit(unit: Unit) -> tuple[dict[str, Any], FloatArray]:
+    """The document and the predictions of a finished unit."""
+    from safetensors.numpy import load_file
+
+    document: dict[str, Any] = read_json(unit.folder / "unit.json")
+    return document, load_file(unit.folder / _PREDICTIONS)["prediction"].astype(np.float64)
+
+
+def cached_corpus(reader: Reader) -> Corpus:
+    """The reader's corpus, read once a process."""
+    return _cached(type(reader), reader.options.model_dump_json())
+
+
+@functools.lru_cache(maxsize=1)
+def _cached(cls: type[Reader], options: str) -> Corpus:
+    return cls(cls.Options.model_validate_json(options)).read()
+
+
+def _write_predictions(path: Path, predicted: FloatArray | ClassScores, rows: int) -> None:
+    from safetensors.numpy import save_file
+
+    values = predicted.probability if isinstance(predicted, ClassScores) else predicted
+    if len(values) != rows:
+        raise InputError(
+            f"the backbone answered {len(values)} predictions for {rows} rows",
+            where=str(path.parent),
+            hint="`predict` answers every row, in order",
+        )
+    with atomic_path(path) as partial:
+        save_file({"prediction": np.ascontiguousarray(values, dtype=np.float64)}, partial)

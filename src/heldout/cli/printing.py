@@ -1,0 +1,72 @@
+"""What people see on a terminal; plain where there is none, or where NO_COLOR is set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from heldout.evidence import dumps
+
+
+def print_json(value: Any) -> None:
+    """One strict JSON document on standard output."""
+    sys.stdout.write(dumps(value).decode())
+
+
+class RunPrinter:
+    """Shows a run's progress: a bar on a terminal, a line a plan elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Show nothing but the verdict if quiet."""
+        self._quiet = quiet
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def event(self, record: Mapping[str, Any]) -> None:
+        """Take one progress event."""
+        if self._quiet:
+            return
+        if record["event"] == "plan":
+            print(record["unit"], file=sys.stderr)
+            if self._bar is not None:
+                self._task = self._bar.add_task("fit", total=record["total"], completed=record["done"])
+        elif record["event"] == "failed":
+            print(f"failed: {record['unit']}", file=sys.stderr)
+        elif self._bar is not None and self._task is not None and record["event"] == "fitted":
+            self._bar.update(self._task, advance=1, description=record["unit"])
+
+    def verdict(self, document: Mapping[str, Any], folder: Path) -> None:
+        """The verdict, every rule, and where the report is."""
+        print_verdict(document)
+        print(f"\nreport   {folder / 'report.html'}")
+        print(f"run      {folder}")
+
+
+def print_verdict(document: Mapping[str, Any]) -> None:
+    """The verdict, then a line a rule."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    colour = "green" if document["verdict"] == "PROMOTE" else "yellow"
+    console.print(f"[bold {colour}]{document['verdict']}[/]", f"{document['study']} / {document['variant']}")
+    for rule in document["rules"]:
+        mark = {"PASS": "green", "FAIL": "red"}.get(rule["outcome"], "yellow")
+        console.print(f"  [{mark}]{rule['outcome']:<7}[/] {rule['id']:<14} ", end="")
+        console.print(rule["sentence"], markup=False)
+    if document["recommendation"]:
+        console.print(document["recommendation"], markup=False)

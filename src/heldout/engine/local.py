@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from heldout.errors import UnitError
 
@@ -21,7 +22,8 @@ ResultT = TypeVar("ResultT")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-class Done(NamedTuple):
+@dataclass(frozen=True)
+class Done:
     """A finished task: its number, and its result or the error that it raised."""
 
     index: int

@@ -1,4 +1,4 @@
-"""The straight road: corpus, split, fit, predict, metrics, gate, verdict, report. Each step reads what the last wrote."""
+"""The straight road: corpus, split, fit, predict, metrics, gate, verdict, report."""
 
 from __future__ import annotations
 
@@ -40,6 +40,23 @@ class Prepared:
     findings: tuple[Finding, ...]
     folder: RunFolder
     plans: Mapping[str, tuple[Contender, Plan, tuple[Unit, ...]]]
+
+    def summary(self) -> dict[str, Any]:
+        """The plan as a document, for ``--dry-run``."""
+        units = {
+            plan[0].id: {"reused": len(plan[1].reused), "to_fit": len(plan[1].pending)} for plan in self.plans.values()
+        }
+        return {
+            "schema": "heldout.plan/1",
+            "run": str(self.folder.path),
+            "corpus_sha256": self.corpus.manifest.sha256,
+            "variant_sha256": self.resolved.sha256,
+            "rows": self.corpus.manifest.rows,
+            "folds": [fold.id for fold in self.split.folds],
+            "units": units,
+            "findings": [finding.to_json() for finding in self.findings],
+            "smoke": self.resolved.smoke,
+        }
 
     @property
     def blocking(self) -> list[str]:
@@ -187,7 +204,9 @@ def _judge(
     )
     for name, value in backbone.published_files(context).items():
         write_json(folder.file(name), value)
-    return dict(backbone.published_verdict_fields(context)) | core
+    published = dict(backbone.published_verdict_fields(context))
+    # The published wording of the recommendation is a field that people grep for; nothing else may be replaced.
+    return published | core | {key: published[key] for key in ("recommendation",) if key in published}
 
 
 def _judged_digests(prepared: Prepared) -> dict[str, Any]:

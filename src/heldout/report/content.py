@@ -1,0 +1,231 @@
+"""What the reports show, in the order in which a reader asks: the documents of a run as rows of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+MAX_ROWS = 200
+_HIGHER_IS_BETTER = frozenset({"plcc", "srocc", "accuracy", "balanced_accuracy", "macro_f1"})
+_IN_UNITS = frozenset({"rmse", "mae", "bias", "abs_bias"})
+_LABELS = {
+    "plcc": "PLCC",
+    "srocc": "SROCC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "bias": "bias",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+}
+
+
+def number(value: Any) -> str:
+    """A number as people read it; what is undefined says so."""
+    if value is None:
+        return "undefined"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.2f}" if abs(value) >= 100 else f"{value:.4f}"
+
+
+def signed(value: Any) -> str:
+    """A difference, with its sign."""
+    return number(value) if value is None else f"{value:+.4f}"
+
+
+class Headline(NamedTuple):
+    """One number of the top row."""
+
+    label: str
+    value: Any
+    unit: str
+    low: Any
+    high: Any
+    worst_group: str
+    worst: Any
+
+
+class Contender(NamedTuple):
+    """One line of the table of contenders."""
+
+    name: str
+    description: str
+    seeds: int
+    values: list[Any]
+    behind: bool
+
+
+@dataclass(frozen=True)
+class Content:
+    """The documents of one run, and the tables made from them."""
+
+    run: str
+    verdict: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    split: Mapping[str, Any]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    units: str
+
+    @property
+    def names(self) -> list[str]:
+        """Metrics to show, the primary one first."""
+        return [name for name in _LABELS if name in self.metrics["ensemble"]["mean"]]
+
+    @property
+    def labels(self) -> list[str]:
+        """Column heads of the metrics, with units."""
+        return [self.label(name) for name in self.names]
+
+    def label(self, name: str) -> str:
+        """A metric's name for people."""
+        unit = f" [{self.units}]" if self.units and name in _IN_UNITS else ""
+        return _LABELS.get(name, name) + unit
+
+    @property
+    def primary(self) -> str:
+        """Id of the metric that decides."""
+        return str(self.metrics["primary"])
+
+    @property
+    def regression(self) -> bool:
+        """Whether the target is a number."""
+        return bool(self.metrics["task"] == "regression")
+
+    @property
+    def interval_text(self) -> str:
+        """How the intervals were made."""
+        interval = self.metrics["ensemble"]["intervals"][self.primary]
+        return f"{interval['level']:.0%} {interval['method']}, {interval['draws']:,} draws"
+
+    @property
+    def headlines(self) -> list[Headline]:
+        """Mean over folds of every metric, with interval and worst group."""
+        ensemble = self.metrics["ensemble"]
+        return [
+            Headline(
+                self.label(name),
+                ensemble["mean"][name],
+                "",
+                ensemble["intervals"][name]["low"],
+                ensemble["intervals"][name]["high"],
+                ensemble["worst_group"][name]["group"],
+                ensemble["worst_group"][name]["value"],
+            )
+            for name in self.names
+        ]
+
+    @property
+    def fold_rows(self) -> list[dict[str, Any]]:
+        """Every fold, worst first by the primary metric; at most MAX_ROWS."""
+        rows = []
+        for fold, block in self.metrics["ensemble"]["folds"].items():
+            seeds = [member["folds"][fold][self.primary] for member in self.metrics["members"].values()]
+            known = [value for value in seeds if value is not None]
+            rows.append(
+                {
+                    "fold": fold,
+                    "rows": block["rows"],
+                    "n_train": block["n_train"],
+                    "values": [block[name] for name in self.names],
+                    "low": min(known) if len(known) == len(seeds) else None,
+                    "high": max(known) if len(known) == len(seeds) else None,
+                    "primary": block[self.primary],
+                }
+            )
+        rows.sort(key=self._worst_first)
+        return rows[:MAX_ROWS]
+
+    def _worst_first(self, row: Mapping[str, Any]) -> tuple[float, str]:
+        value, sign = row["primary"], 1 if self.primary in _HIGHER_IS_BETTER else -1
+        return (float("-inf") if value is None else sign * value), row["fold"]
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """The variant, then its baselines."""
+        main = self.metrics["ensemble"]
+        lines = [Contender(str(self.verdict["variant"]), "", len(self.metrics["seeds"]), self._means(main), False)]
+        if len(self.metrics["seeds"]) > 1:
+            seed, member = next(iter(sorted(self.metrics["members"].items(), key=lambda item: int(item[0]))))
+            what = f"its seed {seed} alone, as the baselines are"
+            lines.append(Contender(f"{self.verdict['variant']}, one seed", what, 1, self._means(member), False))
+        for name, block in self.metrics["baselines"].items():
+            better = self._better(block["mean"][self.primary], main["mean"][self.primary])
+            lines.append(Contender(name, block["description"], block["seeds"], self._means(block), better))
+        return lines
+
+    @property
+    def beaten_by(self) -> list[str]:
+        """Baselines that are better than the variant on the primary metric."""
+        return [line.name for line in self.contenders if line.behind]
+
+    def _better(self, theirs: float | None, ours: float | None) -> bool:
+        if theirs is None or ours is None:
+            return False
+        return theirs > ours if self.primary in _HIGHER_IS_BETTER else theirs < ours
+
+    def _means(self, block: Mapping[str, Any]) -> list[Any]:
+        return [block["mean"][name] for name in self.names]
+
+    @property
+    def levels(self) -> list[tuple[str, list[Any]]]:
+        """The same predictions, scored at every level of grouping."""
+        ensemble = self.metrics["ensemble"]
+        kinds = {"mean": "mean over folds", "pooled": "all rows pooled", "cells": "per clip (mean of a cell)"}
+        kinds |= {"within_cell": "inside a cell, mean over cells"}
+        return [
+            (text, [ensemble[kind].get(name) for name in self.names])
+            for kind, text in kinds.items()
+            if kind in ensemble
+        ]
+
+    @property
+    def seed_rows(self) -> list[tuple[str, Any, Any, Any, Any]]:
+        """Each seed's primary metric over folds: mean, std, min, max."""
+        members = sorted(self.metrics["members"].items(), key=lambda item: int(item[0]))
+        return [
+            (seed, *(block[statistic][self.primary] for statistic in ("mean", "std", "min", "max")))
+            for seed, block in members
+        ]
+
+    @property
+    def sigma(self) -> Mapping[str, Any] | None:
+        """Coverage of the seeds' own spread; None for one seed or for classes."""
+        found = self.metrics["ensemble"].get("sigma")
+        return found if found and found["coverage_95"] is not None else None
+
+    @property
+    def undefined(self) -> list[Mapping[str, str]]:
+        """Numbers that are null, with the reason."""
+        return list(self.metrics["undefined"][:MAX_ROWS])
+
+    @property
+    def chain(self) -> list[tuple[str, str]]:
+        """The digests that the verdict names."""
+        judged = self.verdict["judged"]
+        return [(key.removesuffix("_sha256"), str(value)) for key, value in judged.items() if key != "corpus_path"]
+
+    @property
+    def provenance(self) -> list[tuple[str, str]]:
+        """What ran, on what."""
+        block = self.verdict["run_provenance"]
+        host, code = block.get("host", {}), block.get("code", {})
+        rows = [
+            ("code revision", code.get("revision", "unknown")),
+            ("system", f"{host.get('system')} {host.get('machine')}, {host.get('cpus')} processors"),
+            ("Python", host.get("python")),
+            ("device", block.get("device")),
+            ("arguments", " ".join(block.get("argv", []))),
+        ]
+        return [(name, str(value)) for name, value in [*rows, *block.get("packages", {}).items()] if value]
+
+    @property
+    def variant_option(self) -> str:
+        """What the command line needs beside the study."""
+        return "" if self.verdict["variant"] == "base" else f" --variant {self.verdict['variant']}"

@@ -1,0 +1,79 @@
+"""Matplotlib figures as inline SVG that takes the page's own text colour, so that one file serves light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+# Replaced by `currentColor` in the output; no other element may use it.
+INK = "#010203"
+COLOURS = ("#3b82c4", "#e07b39", "#2fa37c", "#b65fcf", "#d1495b", "#a88a1f", "#6b7fd7", "#4f9da6")
+_SETTINGS: Mapping[str, Any] = {
+    "axes.edgecolor": INK,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 9,
+    "figure.constrained_layout.use": True,
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "grid.alpha": 0.18,
+    "grid.color": INK,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "patch.edgecolor": INK,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+@contextmanager
+def figure(name: str, rows: int, columns: int, width: float, height: float, **options: Any) -> Iterator[_Drawing]:
+    """A grid of axes; ``drawing.svg`` is there after the block.
+
+    Args:
+        name: Unique in the page: it salts the ids that matplotlib makes.
+        rows: Rows of axes.
+        columns: Columns of axes.
+        width: Inches.
+        height: Inches.
+        options: For ``Figure.subplots``.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({**_SETTINGS, "svg.hashsalt": name}):
+        canvas = Figure(figsize=(width, height))
+        drawing = _Drawing(canvas.subplots(rows, columns, squeeze=False, **options))
+        yield drawing
+        buffer = io.StringIO()
+        canvas.savefig(buffer, format="svg", transparent=True, dpi=110, metadata={"Date": None, "Creator": None})
+    drawing.svg = _inline(buffer.getvalue(), name)
+
+
+class _Drawing:
+    """Axes to draw on, shape ``[rows, columns]``, and the SVG that came of it."""
+
+    def __init__(self, axes: Any) -> None:
+        self.axes = axes
+        self.svg = ""
+
+
+def _inline(text: str, name: str) -> str:
+    """Without XML head and metadata, with ids that are unique in the page, in the page's colour."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = text.replace(INK, "currentColor")
+    return re.sub(r'<svg ([^>]*?)width="[^"]*" ([^>]*?)height="[^"]*"', r"<svg \1\2", text, count=1)

@@ -22,7 +22,8 @@ from heldout.gate import Facts, build_verdict, judge
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run.collect import collect
 from heldout.run.fitting import Plan, Report, UnitFailure, fit_units, plan_units
-from heldout.run.layout import RunFolder, run_folder
+from heldout.run.layout import RunFolder, run_folder, run_key
+from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
 from heldout.run.resolve import Contender, Resolved, lock_yaml
 from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, split_corpus
@@ -72,14 +73,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     """
     corpus = cached_corpus(resolved.reader)
     split = split_corpus(resolved.spec.split, corpus.manifest)
-    key = digest(
-        {
-            "variant": resolved.sha256,
-            "corpus": corpus.manifest.sha256,
-            "smoke": resolved.smoke,
-            "code": provenance_of.code_digest(),
-        }
-    )
+    key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance_of.code_digest())
     folder = run_folder(runs, resolved.name, resolved.variant, key)
     options = resolved.config["corpus"]
     plans = {}
@@ -149,8 +143,10 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
         f"baseline {failure.unit.name} failed: {failure.reason}" for part in failures.values() for failure in part
     ]
     _report(prepared, document, metrics, predictions, warnings)
+    folder.file(SIGNATURE_FILE).unlink(missing_ok=True)
+    document["judged"]["files_sha256"] = files_digest(run_files(folder.path))
     write_verdict(folder.path, document)
-    _write_manifest(folder)
+    write_manifest(folder.path)
     return document
 
 
@@ -273,17 +269,6 @@ def _write_inputs(prepared: Prepared) -> None:
                 "started_at_utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             },
         )
-
-
-def _write_manifest(folder: RunFolder) -> None:
-    """``manifest.json``: every file of the run by digest, but for streams, locks and what comes after the verdict."""
-    skipped_names, skipped_folders = {"manifest.json", "progress.jsonl", ".lock"}, {"exports", "scratch"}
-    files = {}
-    for path in sorted(folder.path.rglob("*")):
-        relative = path.relative_to(folder.path)
-        if path.is_file() and relative.name not in skipped_names and relative.parts[0] not in skipped_folders:
-            files[relative.as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-    write_json(folder.file("manifest.json"), {"schema": "heldout.manifest/1", "files": files})
 
 
 def _foreign_seeds(folder: RunFolder, seeds: Sequence[int]) -> list[str]:

@@ -8,6 +8,8 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
+from heldout.evidence import digest
+
 _LONGEST_NAME = 96
 
 
@@ -29,6 +31,18 @@ class RunFolder:
     def scratch(self, contender: str) -> Path:
         """Folder of intermediate training state; removed when the contender is done."""
         return self.path / "scratch" / safe_name(contender)
+
+
+def run_key(variant: str, corpus: str, smoke: str | None, code: str) -> str:
+    """What tells one run from another, as one digest; its first eight digits end the run's name.
+
+    Args:
+        variant: Digest of the resolved variant.
+        corpus: Digest of the corpus.
+        smoke: Why it is a smoke run, or None.
+        code: Digest of the package's sources.
+    """
+    return digest({"variant": variant, "corpus": corpus, "smoke": smoke, "code": code})
 
 
 def run_folder(runs: Path, study: str, label: str, key: str) -> RunFolder:

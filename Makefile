@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+STUDY := examples/video/study.yaml
 
-.PHONY: test test-all lint clean
+.PHONY: demo test test-all lint clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -11,17 +12,22 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+demo: $(VENV)/.installed  ## encode, train, judge, export, report: real video, about five minutes on two cores
+	$(BIN)/heldout video encode $(STUDY)
+	$(BIN)/heldout run $(STUDY) --runs demo/runs
+	$(BIN)/heldout video export $(STUDY) --runs demo/runs
 
-test-all: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -m ''
+test: $(VENV)/.installed  ## the fast tests
+	$(BIN)/python -m pytest -q -n 2
+
+test-all: $(VENV)/.installed  ## real encoders, long trainings, browsers and end-to-end runs too; what CI runs
+	$(BIN)/python -m pytest -q -m '' -n 2
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) demo

@@ -77,6 +77,35 @@ def probe(ffmpeg: FFmpegOption = None, workers: WorkersOption = _CPUS, json_: Js
         print_probes(program, probe_all(program, workers), as_json=json_)
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory, or a study file: its own run of this corpus and code.")],
+    variant: Annotated[str, typer.Option(help="Id of a variant (with a study file).")] = "base",
+    runs: Annotated[Path | None, typer.Option(help="Folder of run directories (with a study file).")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="The judged corpus, if it moved.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; RUN/exports by default.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Refit every seed on the whole corpus and export it as single-file ONNX. Exits 3 without a PROMOTE."""
+    from heldout.cli.printing import print_json
+    from heldout.domains.video.export_run import export_run
+
+    if run.is_file():
+        from heldout.run import Study
+
+        prepared = Study.load(run).prepare(variant, runs=runs)
+        if not prepared.folder.path.exists():
+            raise InputError("no run of this study, corpus and code", where=str(run), hint=f"heldout run {run}")
+        run, corpus = prepared.folder.path, corpus or prepared.resolved.corpus_path
+    members = export_run(run, corpus, out)
+    if json_:
+        files = [{"seed": m.seed, "onnx": str(m.onnx), "sidecar": str(m.sidecar), "sha256": m.sha256} for m in members]
+        print_json({"schema": "heldout.exports/1", "members": files})
+        return
+    for member in members:
+        print(f"{member.onnx}  sha256 {member.sha256[:12]}  within {member.parity.relative:.1e} of the model")
+
+
 def _what_to_encode(
     study: Path | None,
     sources: list[Path],

@@ -64,18 +64,24 @@ def _scatter(content: Content, predictions: pl.DataFrame) -> Figure:
     groups = _worst_groups(content, MAX_PANELS)
     columns = min(4, len(groups))
     rows = math.ceil(len(groups) / columns)
-    low = float(np.nanmin([predictions["target"].min(), predictions["prediction"].min()]))  # type: ignore[arg-type]
-    high = float(np.nanmax([predictions["target"].max(), predictions["prediction"].max()]))  # type: ignore[arg-type]
+    low = float(np.nanmin([predictions["target"].min(), predictions["prediction"].min()]))
+    high = float(np.nanmax([predictions["target"].max(), predictions["prediction"].max()]))
     pad = 0.03 * (high - low or 1.0)
     blocks = content.metrics["ensemble"].get("groups") or content.metrics["ensemble"]["folds"]
     with figure("scatter", rows, columns, 9.6, 2.35 * rows + 0.3, sharex=True, sharey=True) as drawing:
         for axes in drawing.axes.flat[len(groups) :]:
             axes.set_visible(False)
-        for axes, (group, target, prediction) in zip(
-            drawing.axes.flat, _by_group(predictions, groups), strict=False
-        ):
+        for axes, (group, target, prediction) in zip(drawing.axes.flat, _by_group(predictions, groups), strict=False):
             axes.plot([low, high], [low, high], color=INK, linewidth=0.7, alpha=_FADED)
-            axes.scatter(target, prediction, s=5, color=COLOURS[0], alpha=0.5, linewidths=0, rasterized=True)
+            axes.scatter(
+                target,
+                prediction,
+                s=5 if len(target) > 500 else 12,
+                color=COLOURS[0],
+                alpha=0.5,
+                linewidths=0,
+                rasterized=True,
+            )
             value = blocks[group][content.primary]
             score = "undefined" if value is None else f"{value:.4f}"
             axes.set_title(_plain(f"{_short(group)} · {content.label(content.primary)} {score}"))
@@ -88,7 +94,9 @@ def _scatter(content: Content, predictions: pl.DataFrame) -> Figure:
             axes.set_ylabel(f"predicted{unit}")
     caption = "Held-out predictions of the ensemble against the measured target; the line is a perfect prediction. "
     total = content.metrics["groups"]
-    return Figure("scatter", "Predicted against measured, by group", caption + _of(len(groups), total, "groups"), drawing.svg)
+    return Figure(
+        "scatter", "Predicted against measured, by group", caption + _of(len(groups), total, "groups"), drawing.svg
+    )
 
 
 def _errors(content: Content, predictions: pl.DataFrame) -> Figure:
@@ -98,7 +106,9 @@ def _errors(content: Content, predictions: pl.DataFrame) -> Figure:
         for place, (_, target, prediction) in enumerate(_by_group(predictions, groups)):
             tail, quarter, middle, upper, top = np.quantile(prediction - target, [0.05, 0.25, 0.5, 0.75, 0.95])
             axes.plot([tail, top], [place, place], color=COLOURS[0], linewidth=1.2)
-            axes.plot([quarter, upper], [place, place], color=COLOURS[0], linewidth=6, alpha=0.75, solid_capstyle="butt")
+            axes.plot(
+                [quarter, upper], [place, place], color=COLOURS[0], linewidth=6, alpha=0.75, solid_capstyle="butt"
+            )
             axes.plot([middle], [place], marker="|", color=INK, markersize=9)
         axes.axvline(0, color=INK, linewidth=0.8, alpha=_FADED)
         axes.set_yticks(range(len(groups)), [_plain(_short(group)) for group in groups])
@@ -144,12 +154,19 @@ def _coverage(content: Content) -> Figure | None:
     covered = sorted(content.sigma["by_group"].items(), key=lambda item: (item[1], item[0]))[:MAX_LINES]
     with figure("coverage", 1, 1, 9.6, 0.27 * len(covered) + 1.0) as drawing:
         (axes,) = drawing.axes.flat
-        axes.barh([_plain(_short(group)) for group, _ in covered], [share for _, share in covered], color=COLOURS[0], height=0.6)
+        axes.barh(
+            [_plain(_short(group)) for group, _ in covered],
+            [share for _, share in covered],
+            color=COLOURS[0],
+            height=0.6,
+        )
         axes.axvline(0.95, color=COLOURS[4], linewidth=1.2, linestyle="--")
         axes.set_xlim(0, 1)
         axes.invert_yaxis()
         axes.set_xlabel("share of held-out rows inside mean ± 1.96 sigma; the dashed line is the nominal 95 %")
-    caption = "Where the bars fall short of the line, the spread of the seeds understates the error on a group never seen."
+    caption = (
+        "Where the bars fall short of the line, the spread of the seeds understates the error on a group never seen."
+    )
     return Figure("coverage", "Coverage of the seeds' own interval, by group", caption, drawing.svg)
 
 
@@ -165,7 +182,15 @@ def _curves(curves: Sequence[CurvePanel]) -> Figure | None:
             for index, (name, points) in enumerate(panel.series.items()):
                 style = {"marker": "o", "linestyle": "-"} if index == 0 else {"marker": "x", "linestyle": "--"}
                 xs, ys = [x for x, _ in points], [y for _, y in points]
-                axes.plot(xs, ys, color=COLOURS[index % len(COLOURS)], markersize=5, linewidth=1.4, label=_plain(name), **style)
+                axes.plot(
+                    xs,
+                    ys,
+                    color=COLOURS[index % len(COLOURS)],
+                    markersize=5,
+                    linewidth=1.4,
+                    label=_plain(name),
+                    **style,
+                )
             axes.set_title(_plain(panel.title))
             axes.set_xlabel(_plain(panel.x_label))
             axes.legend(loc="lower right")

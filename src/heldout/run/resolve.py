@@ -18,6 +18,8 @@ from heldout.evidence import digest
 from heldout.study import BASE, Document, GateSpec, StudyFile, StudySpec, validate
 
 SCHEMA = "heldout.lock/1"
+# What is trained and how it is held out: these parts of the configuration identify a variant.
+IDENTITY = ("corpus", "split", "backbone", "fit", "seeds")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ class Resolved:
     @property
     def sha256(self) -> str:
         """Digest of what is trained and how it is held out: the identity of the variant."""
-        parts = ("corpus", "split", "backbone", "fit", "seeds")
-        return digest({part: self.config[part] for part in parts})
+        return digest({part: self.config[part] for part in IDENTITY})
 
     @property
     def corpus_path(self) -> Path:

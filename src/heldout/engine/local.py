@@ -1,18 +1,24 @@
 """Tasks on this machine's processes.
 
-A task is a module-level function of one picklable argument and answers something picklable. Results arrive as they
-are finished, in no promised order, so nothing may depend on it. Each worker computes with one thread: two threads
-inside one small model slow it down, and results must not depend on the number of cores.
+A task is a module-level function, importable by name, of one picklable argument, and answers something picklable.
+Results arrive as they are finished, in no promised order, so nothing may depend on it. Each worker computes with one
+thread: two threads inside one small model slow it down, and results must not depend on the number of cores.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
 from typing import TypeVar
 
 from heldout.errors import UnitError
@@ -41,8 +47,8 @@ def default_workers() -> int:
 
 def run_tasks(
     function: Callable[[ArgT], ResultT], arguments: Sequence[ArgT], *, workers: int | None = None
-) -> Iterator[Done]:
-    """Run a function over arguments; one failure aborts no other task.
+) -> Generator[Done, None, None]:
+    """Run a function over arguments; one failure aborts no other task. Closing the generator ends the workers.
 
     Args:
         function: A module-level function.
@@ -58,10 +64,12 @@ def run_tasks(
             yield _here(function, index, argument)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_become_worker)
     try:
         with _thread_environment():
-            futures = {pool.submit(function, argument): index for index, argument in enumerate(arguments)}
+            with _main_left_alone():
+                task = partial(_answer, function)
+                futures = {pool.submit(task, argument): index for index, argument in enumerate(arguments)}
             for future in as_completed(futures):
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
@@ -70,8 +78,9 @@ def run_tasks(
                     ) from error
                 yield Done(futures[future], None if error else future.result(), error)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):  # noqa: SLF001 - no public way to stop a busy worker
+        processes = list((pool._processes or {}).values())  # noqa: SLF001 - no public way to stop a busy worker
+        pool.shutdown(wait=False, cancel_futures=True)  # forgets its processes
+        for process in processes:
             process.terminate()
 
 
@@ -97,8 +106,45 @@ class _thread_environment:  # noqa: N801 - reads as a statement
                 os.environ[name] = value
 
 
-def _one_thread() -> None:
-    """Leave interruption to the parent."""
-    import signal
+class _main_left_alone:  # noqa: N801 - reads as a statement
+    """Hides the main script while workers start, which would run it again: no task needs it.
 
+    Without this, a script that says no more than ``Study.load("study.yaml").run()`` would start itself for ever.
+    """
+
+    def __enter__(self) -> None:
+        self._main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+
+    def __exit__(self, *exc: object) -> None:
+        sys.modules["__main__"] = self._main
+
+
+def _answer(function: Callable[[ArgT], ResultT], argument: ArgT) -> ResultT:
+    """What a worker runs."""
+    try:
+        return function(argument)
+    except Exception as error:  # noqa: BLE001 - raised again
+        raise _sendable(error) from None
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or its words: one that cannot be unpickled at home would break the pool and abort every other task."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - bytes of this very process
+    except Exception:  # noqa: BLE001 - whatever a foreign class does there
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _become_worker() -> None:
+    """Leave interruption to the parent, and end with it: the orphan of a killed run would wait for work for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from heldout.backbone import Backbone
@@ -83,18 +84,24 @@ def _fit_together(
     jobs = {job.name: (unit, job) for unit in units for job in [fit_job(unit, corpus)]}
     scratch = folder.scratch(contender.id)
     finished: set[str] = set()
+    failures: list[UnitFailure] = []
     last = time.monotonic()
     try:
         for job, model in contender.backbone.fit_many([job for _, job in jobs.values()], scratch):
             unit = jobs[job.name][0]
-            store_unit(unit, contender.backbone, model, corpus, last)
-            last = time.monotonic()
             finished.add(job.name)
-            report("fitted", unit.name, len(finished), len(jobs))
+            try:
+                store_unit(unit, contender.backbone, model, corpus, last)
+                report("fitted", unit.name, len(finished), len(jobs))
+            except HeldoutError as error:
+                failures.append(UnitFailure(unit, str(error)))
+                report("failed", unit.name, len(finished), len(jobs))
+            last = time.monotonic()
     except HeldoutError as error:
-        return [UnitFailure(unit, str(error)) for name, (unit, _) in jobs.items() if name not in finished]
+        left = [UnitFailure(unit, str(error)) for name, (unit, _) in jobs.items() if name not in finished]
+        return failures + left
     shutil.rmtree(scratch, ignore_errors=True)
-    return []
+    return failures
 
 
 def _fit_apart(
@@ -107,11 +114,12 @@ def _fit_apart(
 ) -> list[UnitFailure]:
     tasks = [UnitTask(unit, reader, contender.backbone, corpus.manifest.sha256) for unit in units]
     failures = []
-    for count, done in enumerate(run_tasks(fit_unit, tasks, workers=workers), start=1):
-        unit = units[done.index]
-        if done.error is None:
-            report("fitted", unit.name, count, len(units))
-        else:
-            failures.append(UnitFailure(unit, f"{type(done.error).__name__}: {done.error}"))
-            report("failed", unit.name, count, len(units))
+    with closing(run_tasks(fit_unit, tasks, workers=workers)) as results:
+        for count, done in enumerate(results, start=1):
+            unit = units[done.index]
+            if done.error is None:
+                report("fitted", unit.name, count, len(units))
+            else:
+                failures.append(UnitFailure(unit, f"{type(done.error).__name__}: {done.error}"))
+                report("failed", unit.name, count, len(units))
     return failures

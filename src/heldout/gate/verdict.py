@@ -57,13 +57,14 @@ def build_verdict(
         "reasons": reasons,
         "findings": list(findings),
         "smoke": smoke,
-        "recommendation": _recommendation(verdict, reasons, smoke),
+        "recommendation": recommend(verdict, reasons, smoke),
         "judged": dict(judged),
         "run_provenance": dict(provenance),
     }
 
 
-def _recommendation(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:
+def recommend(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:
+    """What to do now, in one sentence."""
     if verdict == "PROMOTE":
         return "Every rule passed: export the members and propose the registry flip."
     if smoke:

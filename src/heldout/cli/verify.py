@@ -1,0 +1,49 @@
+"""``heldout verify``: is a verdict what its evidence says?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from heldout.cli.printing import print_json
+
+if TYPE_CHECKING:
+    from heldout.verify import Verification
+
+_COLOURS = {"OK": "green", "BROKEN": "bold red", "NOT CHECKED": "yellow"}
+
+
+def verify(
+    path: Path = typer.Argument(help="A run directory, or the verdict file in it."),
+    corpus: Path | None = typer.Option(None, help="The corpus file: compare its rows, ask the guards again."),
+    refit: bool = typer.Option(False, "--refit", help="Train every fit again and compare (with --corpus)."),
+    workers: int | None = typer.Option(None, min=1, help="Processes of the refit; one a processor by default."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> int:
+    """Recompute every link from the files alone. Exits 0 if all hold, 3 if one is broken, 2 if there is no verdict."""
+    from heldout.verify import verify_run
+
+    found = verify_run(path, corpus=corpus, refit_too=refit, workers=workers)
+    print_json(found.to_json()) if as_json else print_chain(found)
+    return 0 if found.holds else 3
+
+
+def print_chain(found: Verification) -> None:
+    """The chain link by link, and what it comes to; plain where there is no terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    width = max(len(link.title) for link in found.links)
+    for link in found.links:
+        line = Text("  ").append(f"{link.state:<12}", style=_COLOURS[link.state]).append(f"{link.title:<{width}}  ")
+        console.print(line.append(link.what), end="")
+        console.print(Text(f"  ({link.where})" if link.where else "", style="dim"))
+    broken = found.broken
+    if broken is not None:
+        console.print(Text("TAMPERED", style="bold red").append(f" at the link {broken.title!r}: {broken.what}"))
+    else:
+        console.print(Text("VERIFIED", style="bold green").append(f" {found.verdict}  sha256 {found.verdict_sha256}"))
+        console.print(Text(found.left_open, style="dim"))

@@ -1,0 +1,157 @@
+"""The chain of evidence: links in order, each OK, BROKEN or NOT CHECKED, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import polars as pl
+from safetensors import SafetensorError
+
+from heldout.errors import HeldoutError, PrerequisiteError, TamperedError
+from heldout.verify.evidence import RunEvidence
+
+SCHEMA = "heldout.verification/1"
+State = Literal["OK", "BROKEN", "NOT CHECKED"]
+# What a damaged document raises when it is read as if it were whole.
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError, RecursionError, OSError)
+
+
+class BrokenError(Exception):
+    """A link does not hold: the sentence, and where."""
+
+    def __init__(self, what: str, where: str | None = None) -> None:
+        super().__init__(what)
+        self.what, self.where = what, where
+
+
+class NotCheckedError(Exception):
+    """A link cannot be looked at here: the reason."""
+
+
+class Check(NamedTuple):
+    """One link to look at.
+
+    Attributes:
+        id: Stable name of the link.
+        title: What it holds together, for people.
+        look: Answers a sentence where the link holds; raises where it does not.
+        needs: Links without which this one cannot be looked at.
+    """
+
+    id: str
+    title: str
+    look: Callable[[RunEvidence], str]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    """What was found of one link."""
+
+    id: str
+    title: str
+    state: State
+    what: str
+    where: str | None = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The whole chain of one run.
+
+    Attributes:
+        folder: The run directory.
+        verdict: What the verdict file says; believe it only if ``holds``.
+        verdict_sha256: Digest of the verdict file: compare it with the one that you were told.
+        links: Every link, in order.
+    """
+
+    folder: Path
+    verdict: str
+    verdict_sha256: str
+    links: tuple[Link, ...]
+
+    @property
+    def broken(self) -> Link | None:
+        """The first broken link; None if every link that was looked at holds."""
+        return next((link for link in self.links if link.state == "BROKEN"), None)
+
+    @property
+    def holds(self) -> bool:
+        """Whether no link is broken."""
+        return self.broken is None
+
+    @property
+    def left_open(self) -> str:
+        """What these links cannot show: who could still have changed what."""
+        state = {link.id: link.state for link in self.links}
+        ways = [
+            ("the corpus file (--corpus)", state.get("corpus-file")),
+            ("a refit (--refit)", state.get("refit")),
+            ("a signature (--key)", state.get("signature")),
+        ]
+        lacking = [way for way, found in ways if found != "OK"]
+        if not lacking:
+            return "Every link was looked at."
+        return (
+            "The files agree with each other. Whoever rewrote all of them together, verdict included, is found only "
+            f"by {', '.join(lacking)}, or by the verdict's sha256 if you were told it."
+        )
+
+    def raise_if_broken(self) -> None:
+        """Raise at the first broken link.
+
+        Raises:
+            TamperedError: With the link and what is wrong with it.
+        """
+        link = self.broken
+        if link is not None:
+            raise TamperedError(
+                f"the link {link.id!r} is broken: {link.what}",
+                where=link.where or str(self.folder),
+                hint="do not rely on this verdict; run the study again, or ask for the files as they were written",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The verification as a document."""
+        return {
+            "schema": SCHEMA,
+            "run": self.folder.name,
+            "result": "VERIFIED" if self.holds else "TAMPERED",
+            "verdict": self.verdict,
+            "verdict_sha256": self.verdict_sha256,
+            "broken": self.broken.id if self.broken else None,
+            "left_open": self.left_open,
+            "links": [asdict(link) for link in self.links],
+        }
+
+
+def walk(checks: Sequence[Check], evidence: RunEvidence) -> tuple[Link, ...]:
+    """Look at every link; one that needs a broken link is not looked at."""
+    links: list[Link] = []
+    for check in checks:
+        lacking = [link.id for link in links if link.id in check.needs and link.state != "OK"]
+        if lacking:
+            links.append(Link(check.id, check.title, "NOT CHECKED", f"it needs the link {lacking[0]!r}"))
+        else:
+            links.append(_look(check, evidence))
+    return tuple(links)
+
+
+def _look(check: Check, evidence: RunEvidence) -> Link:
+    try:
+        return Link(check.id, check.title, "OK", check.look(evidence))
+    except NotCheckedError as reason:
+        return Link(check.id, check.title, "NOT CHECKED", str(reason))
+    except PrerequisiteError as error:
+        return Link(check.id, check.title, "NOT CHECKED", error.what)
+    except BrokenError as error:
+        return Link(check.id, check.title, "BROKEN", error.what, error.where)
+    except HeldoutError as error:
+        return Link(check.id, check.title, "BROKEN", error.what, evidence.inside(error.where))
+    except (*_DAMAGED, pl.exceptions.PolarsError, SafetensorError) as error:
+        detail = str(error).splitlines()[0] if str(error) else ""
+        return Link(check.id, check.title, "BROKEN", f"a document is damaged: {type(error).__name__}: {detail[:200]}")

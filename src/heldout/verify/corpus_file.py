@@ -1,0 +1,83 @@
+"""Links to the corpus file itself, where someone has it: its digest, the rows that were held out, and the guards."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from heldout import plugins
+from heldout.corpus import Corpus, Reader
+from heldout.corpus.guards import check_corpus
+from heldout.evidence import dumps, loads
+from heldout.run.units import cached_corpus
+from heldout.verify.chain import BrokenError, NotCheckedError
+from heldout.verify.evidence import RunEvidence
+from heldout.verify.results import first_difference
+
+_NO_CORPUS = "the corpus file was not given: --corpus FILE"
+
+
+def bound_reader(evidence: RunEvidence) -> Reader:
+    """The reader that the run used, bound to the corpus file that was given.
+
+    Raises:
+        NotCheckedError: If no file was given.
+    """
+    if evidence.corpus_path is None:
+        raise NotCheckedError(_NO_CORPUS)
+    block = dict(evidence.lock["corpus"])
+    cls: type[Reader] = plugins.load("readers", str(block.pop("reader")), where="study.lock.yaml: corpus")
+    return cls(cls.Options.model_validate(block | {"path": evidence.corpus_path}))
+
+
+def check_corpus_file(evidence: RunEvidence) -> str:
+    """The file is the corpus that was judged, and its rows are those of the predictions."""
+    corpus = cached_corpus(bound_reader(evidence))
+    if corpus.manifest.sha256 != evidence.corpus.sha256:
+        what = f"the file is another corpus: {corpus.manifest.sha256[:12]}, judged was {evidence.corpus.sha256[:12]}"
+        raise BrokenError(what, str(evidence.corpus_path))
+    # Its name and folder may change when it is copied; what it holds may not.
+    mine, theirs = (loads(dumps(each.to_json()), where="corpus") for each in (corpus.manifest, evidence.corpus))
+    for document in (mine, theirs):
+        document["path"] = ""
+        for group in document["groups"]:
+            group["path"] = ""
+    place = first_difference(mine, theirs)
+    if place is not None:
+        raise BrokenError("corpus.json does not describe this file", f"corpus.json: {place}")
+    return _compare_rows(evidence, corpus)
+
+
+def check_guards(evidence: RunEvidence) -> str:
+    """The guards find in the corpus what the verdict says that they found."""
+    if evidence.corpus_path is None:
+        _same_content(evidence)
+        raise NotCheckedError(_NO_CORPUS)
+    found = [finding.to_json() for finding in check_corpus(cached_corpus(bound_reader(evidence)))]
+    if found != evidence.verdict["findings"]:
+        codes = ", ".join(finding["code"] for finding in found) or "nothing"
+        raise BrokenError(f"the guards find {codes} in this corpus", f"{evidence.verdict_file.name}: findings")
+    return f"{len(found)} findings, as the verdict says"
+
+
+def _compare_rows(evidence: RunEvidence, corpus: Corpus) -> str:
+    held_out = {group for fold in evidence.split.folds for group in fold.test}
+    rows = corpus.rows_of(held_out)
+    samples = evidence.predictions.samples
+    columns = {"sample_id": corpus.ids, "group": corpus.groups}
+    if corpus.cells is not None:
+        columns["cell"] = corpus.cells
+    for name, values in columns.items():
+        if name not in samples.columns or values.gather(rows).to_list() != samples[name].to_list():
+            raise BrokenError("the column is not that of the corpus", f"predictions.jsonl: column {name}")
+    if not np.array_equal(corpus.target[rows], evidence.predictions.target):
+        raise BrokenError("the targets are not those of the corpus", "predictions.jsonl: column target")
+    return f"{len(rows)} rows: ids, groups and targets are those of the corpus"
+
+
+def _same_content(evidence: RunEvidence) -> None:
+    """Without the file, one guard can still be asked: two groups of one content."""
+    digests = [group.sha256 for group in evidence.corpus.groups]
+    named = any(finding["code"] == "HO-G002" and finding["blocking"] for finding in evidence.verdict["findings"])
+    if len(set(digests)) < len(digests) and not named:
+        where = f"{evidence.verdict_file.name}: findings"
+        raise BrokenError("two groups have the same content, and the verdict does not say so", where)

@@ -1,0 +1,107 @@
+"""Links between what went in: the resolved study, the corpus, the split, and the name of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from heldout.corpus import SCHEMA as CORPUS_SCHEMA
+from heldout.evidence import digest, read_json
+from heldout.run.layout import run_key
+from heldout.run.resolve import IDENTITY, load_backbone
+from heldout.run.resolve import SCHEMA as LOCK_SCHEMA
+from heldout.split import split_corpus
+from heldout.verify.chain import BrokenError, NotCheckedError
+from heldout.verify.evidence import RunEvidence
+
+
+def check_study(evidence: RunEvidence) -> str:
+    """The resolved configuration has the variant's digest, and verdict and ``run.json`` are of that study."""
+    lock, verdict, run = evidence.lock, evidence.verdict, evidence.run
+    if lock["schema"] != LOCK_SCHEMA:
+        raise BrokenError(f"the schema is {lock['schema']!r}", "study.lock.yaml")
+    sha256 = digest({part: lock[part] for part in IDENTITY})
+    _same(sha256, verdict["judged"]["variant_sha256"], "the verdict judged another variant", "judged.variant_sha256")
+    _same(sha256, run["variant_sha256"], "the run was started for another variant", "run.json: variant_sha256")
+    for key in ("study", "variant", "seeds", "smoke"):
+        for name, document in ((evidence.verdict_file.name, verdict), ("run.json", run)):
+            _same(lock[key], document[key], f"{key} differs from study.lock.yaml", f"{name}: {key}")
+    if not evidence.gate.rules:
+        raise BrokenError("the policy has no rules", "study.lock.yaml: gate")
+    return f"variant {sha256[:12]}: {lock['study']} / {lock['variant']}, seeds {list(lock['seeds'])}"
+
+
+def check_corpus_document(evidence: RunEvidence) -> str:
+    """``corpus.json`` is the corpus that was judged, and adds up."""
+    corpus = evidence.corpus
+    if read_json(evidence.folder / "corpus.json")["schema"] != CORPUS_SCHEMA:
+        raise BrokenError("the schema is another", "corpus.json")
+    judged = evidence.verdict["judged"]["corpus_sha256"]
+    _same(corpus.sha256, judged, "the verdict judged another corpus", "corpus.json")
+    _same(corpus.sha256, evidence.run["corpus_sha256"], "the run was started over another corpus", "corpus.json")
+    ids = [group.id for group in corpus.groups]
+    if ids != sorted(set(ids)) or sum(group.samples for group in corpus.groups) != corpus.rows:
+        raise BrokenError("the groups do not add up to the corpus", "corpus.json: groups")
+    named = _provenance_corpus(evidence.verdict)
+    if named is not None:
+        _same(corpus.sha256, named, "the provenance names another corpus file", "run_provenance.inputs.corpus")
+    return f"corpus {corpus.sha256[:12]}: {corpus.rows} rows in {len(ids)} groups"
+
+
+def check_split(evidence: RunEvidence) -> str:
+    """The folds are those that the declared split gives for these groups."""
+    expected = split_corpus(evidence.split_spec, evidence.corpus)
+    if read_json(evidence.folder / "split.json") != expected.to_json():
+        raise BrokenError("the folds are not those that the declared split gives for these groups", "split.json")
+    for where, sha256 in (
+        ("judged.split_sha256", evidence.verdict["judged"]["split_sha256"]),
+        ("run.json: split_sha256", evidence.run["split_sha256"]),
+    ):
+        _same(expected.sha256, sha256, "another split was judged", where)
+    return f"split {expected.sha256[:12]}: {len(expected.folds)} folds of {expected.kind}"
+
+
+def check_run_name(evidence: RunEvidence) -> str:
+    """The run's name ends with the digest of variant, corpus, smoke and code."""
+    judged, run = evidence.verdict["judged"], evidence.run
+    _same(judged["code_sha256"], run["code_sha256"], "the run was started with other code", "run.json: code_sha256")
+    key = run_key(judged["variant_sha256"], judged["corpus_sha256"], evidence.lock["smoke"], judged["code_sha256"])
+    name = str(run["run"])
+    if not (name.startswith(f"{run['variant']}-") and name.endswith(f"-{key[:8]}")):
+        raise BrokenError(f"the name {name!r} is of another variant, corpus, smoke mark or code", "run.json: run")
+    outputs = evidence.verdict["run_provenance"]["outputs"]
+    _same(name, outputs.get("run", name), "the provenance names another run", "run_provenance.outputs.run")
+    return f"{name} is the name of this variant, corpus and code"
+
+
+def check_smoke(evidence: RunEvidence) -> str:
+    """Parameters that make a smoke run are marked as such."""
+    backbone = load_backbone(str(evidence.lock["backbone"]), evidence.lock["fit"])
+    reason, mark = backbone.smoke_reason(), evidence.lock["smoke"]
+    if reason is not None and reason not in str(mark):
+        raise BrokenError(f"the run is not marked as a smoke run, though {reason}", "study.lock.yaml: smoke")
+    return f"a smoke run: {mark}" if mark else "no smoke run by its parameters"
+
+
+def check_code(evidence: RunEvidence) -> str:
+    """The code that judges here is the code that judged then."""
+    from heldout.evidence.provenance import code_digest
+
+    sha256 = evidence.verdict["judged"]["code_sha256"]
+    if sha256 != code_digest():
+        raise NotCheckedError(f"made by other sources of heldout ({str(sha256)[:12]}) than those that verify here")
+    return f"the sources of heldout are the same ({sha256[:12]})"
+
+
+def _same(expected: Any, found: Any, what: str, where: str) -> None:
+    if expected != found:
+        raise BrokenError(f"{what}: {_short(expected)} against {_short(found)}", where)
+
+
+def _short(value: Any) -> str:
+    text = str(list(value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:12]
+
+
+def _provenance_corpus(verdict: Mapping[str, Any]) -> Any:
+    return verdict["run_provenance"]["inputs"].get("corpus", {}).get("sha256")

@@ -1,0 +1,73 @@
+"""The link that compute can mend: train every fit again, elsewhere, and compare what it predicts."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from heldout.evidence import digest
+from heldout.evidence.provenance import code_digest, package_versions
+from heldout.run.collect import collect
+from heldout.run.fitting import fit_units
+from heldout.run.layout import RunFolder
+from heldout.run.resolve import Contender, load_backbone
+from heldout.run.units import cached_corpus, make_unit
+from heldout.verify.chain import BrokenError
+from heldout.verify.corpus_file import bound_reader
+from heldout.verify.evidence import RunEvidence
+
+# Of the target's standard deviation: another processor or library rounds otherwise, and training adds that up.
+TOLERANCE = 1e-3
+
+
+def check_refit(evidence: RunEvidence, workers: int | None = None) -> str:
+    """Every seed and fold, trained again from the corpus and the lock, predicts what the run predicted."""
+    reader = bound_reader(evidence)
+    corpus, lock = cached_corpus(reader), evidence.lock
+    backbone = load_backbone(str(lock["backbone"]), lock["fit"])
+    contender = Contender(str(lock["variant"]), "", backbone, evidence.seeds)
+    with tempfile.TemporaryDirectory(prefix="heldout-refit-") as name:
+        folder = RunFolder(Path(name))
+        units = [
+            make_unit(contender, seed, fold, corpus, lock["corpus"], folder.unit(seed, fold.id))
+            for seed in contender.seeds
+            for fold in evidence.split.folds
+        ]
+        failures = fit_units(contender, units, corpus, reader, folder, workers, lambda *_: None)
+        if failures:
+            raise BrokenError(f"it cannot be trained again: {failures[0].reason}", failures[0].unit.name)
+        predictions, _ = collect(units, corpus)
+    worst = _largest_difference(evidence, predictions.members)
+    if worst == 0.0:
+        return f"{len(units)} fits trained again predict the same, to the last bit"
+    if worst <= TOLERANCE:
+        return f"{len(units)} fits trained again predict the same to {worst:.2g} of the target's spread{_why(evidence)}"
+    raise BrokenError(f"trained again, a prediction differs by {worst:.2g} of the target's spread{_why(evidence)}")
+
+
+def _largest_difference(evidence: RunEvidence, members: object) -> float:
+    """Largest difference of any prediction, over the standard deviation of the target (1 for probabilities)."""
+    assert isinstance(members, dict)
+    stored = evidence.predictions
+    spread = 1.0 if stored.classes else float(np.std(stored.target)) or 1.0
+    differences = []
+    for seed, values in members.items():
+        if not np.array_equal(values, stored.members[seed], equal_nan=True):
+            difference = np.abs(values - stored.members[seed])
+            differences.append(float(np.where(np.isnan(difference), np.inf, difference).max()) / spread)
+    return max(differences, default=0.0)
+
+
+def _why(evidence: RunEvidence) -> str:
+    judged = evidence.verdict["judged"]
+    others = [
+        word
+        for word, same in (
+            ("sources of heldout", judged["code_sha256"] == code_digest()),
+            ("packages", judged["environment"] == digest(package_versions())),
+        )
+        if not same
+    ]
+    return f" (trained here with other {' and '.join(others)})" if others else ""

@@ -1,0 +1,229 @@
+"""Links between what came out: fits, predictions, metrics, rules, verdict; each recomputed from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from heldout.backbone import FloatArray
+from heldout.evaluate import Predictions, summarise
+from heldout.evidence import dumps, loads, sha256_file
+from heldout.gate import Facts, judge
+from heldout.gate.verdict import verdict_of
+from heldout.run.layout import safe_name
+from heldout.run.units import SCHEMA as UNIT_SCHEMA
+from heldout.split import Fold
+from heldout.verify.chain import BrokenError
+from heldout.verify.evidence import RunEvidence, StoredUnit
+
+# Another processor or library may round the last digit otherwise; no rule is decided by less than this.
+ROUNDING = 1e-9
+
+
+def check_units(evidence: RunEvidence) -> str:
+    """Every fit is there, of this key, with the files that it names; and no other fit lies beside them."""
+    count = 0
+    for name, (_, _, seeds) in evidence.contenders.items():
+        units = evidence.units(name)
+        complete = len(units) == len(seeds) * len(evidence.split.folds)
+        if not complete and (name == "" or name in evidence.metrics["baselines"]):
+            raise BrokenError("fits are missing", f"baselines/{name}" if name else "fits")
+        for (seed, _), unit, fold in _with_folds(evidence, units):
+            _check_unit(evidence, name, seed, fold, unit)
+            count += 1
+    foreign = _foreign(evidence)
+    if foreign:
+        raise BrokenError("a fit of another seed or fold lies in the run", foreign[0])
+    return f"{count} fits of this variant, corpus, split and code, each with its model and predictions"
+
+
+def check_predictions(evidence: RunEvidence) -> str:
+    """The table holds every held-out row once, in its fold, with what each fit predicted for it."""
+    predictions, path = evidence.predictions, "predictions.jsonl"
+    samples = predictions.samples
+    fold_of = {group: fold.id for fold in evidence.split.folds for group in fold.test}
+    sizes = {group.id: group.samples for group in evidence.corpus.groups if group.id in fold_of}
+    counted = dict(samples.group_by("group").len().iter_rows())
+    for group in sorted({*sizes, *counted}):
+        if sizes.get(group) != counted.get(group):
+            what = f"{counted.get(group, 0)} rows of the group, the corpus has {sizes.get(group, 0)}"
+            raise BrokenError(what, f"{path}: group {group}")
+    wrong = [group for group, fold in samples.select("group", "fold").unique().iter_rows() if fold_of[group] != fold]
+    if wrong:
+        raise BrokenError("the group stands in another fold than it was held out in", f"{path}: group {min(wrong)}")
+    for (seed, fold), unit in evidence.units("").items():
+        rows = np.flatnonzero((samples["fold"] == fold).to_numpy())
+        found = predictions.members[seed][rows]
+        if not np.array_equal(found, _aligned(unit, evidence.classes), equal_nan=True):
+            raise BrokenError(
+                "the numbers are not those that the fit predicted", f"{path}: column seed{seed}, fold {fold}"
+            )
+    _check_table(evidence, predictions)
+    return f"{samples.height} rows, {len(predictions.members)} seeds: what the fits predicted, each row in its fold"
+
+
+def check_metrics(evidence: RunEvidence) -> str:
+    """``metrics.json`` is what the predictions give."""
+    expected = recomputed_metrics(evidence)
+    if dumps(expected) == (evidence.folder / "metrics.json").read_bytes():
+        return "recomputed from the predictions: byte for byte the same"
+    place = first_difference(loads(dumps(expected), where="metrics"), evidence.metrics)
+    if place is not None:
+        raise BrokenError("the number is not the one that the predictions give", f"metrics.json: {place}")
+    return f"recomputed from the predictions: the same to {ROUNDING:g}"
+
+
+def check_rules(evidence: RunEvidence) -> str:
+    """Every rule of the policy, judged again, says what the verdict says; none is left out."""
+    outcomes = [outcome.to_json() for outcome in judge(evidence.metrics, evidence.gate, _facts(evidence))]
+    stated = evidence.verdict["rules"]
+    for mine, theirs in zip(outcomes, stated, strict=False):
+        for key in ("id", "bound", "outcome", "observed"):
+            if mine[key] != theirs.get(key):
+                what = f"{key} is {theirs.get(key)!r}; judged again it is {mine[key]!r}"
+                raise BrokenError(what, f"{evidence.verdict_file.name}: rule {mine['id']}")
+    if len(outcomes) != len(stated):
+        what = f"the verdict has {len(stated)} rules, the policy gives {len(outcomes)}"
+        raise BrokenError(what, f"{evidence.verdict_file.name}: rules")
+    return f"{len(outcomes)} rules judged again: the same outcomes"
+
+
+def check_verdict(evidence: RunEvidence) -> str:
+    """PROMOTE only if every rule is PASS, no finding blocks and the run is no smoke run; the reasons are the rules'."""
+    outcomes = judge(evidence.metrics, evidence.gate, _facts(evidence))
+    document, where = evidence.verdict, evidence.verdict_file.name
+    expected = verdict_of(outcomes)
+    if document["verdict"] != expected:
+        raise BrokenError(f"the verdict is {document['verdict']}, the rules say {expected}", f"{where}: verdict")
+    reasons = [rule["sentence"] for rule in document["rules"] if rule["outcome"] != "PASS"]
+    if document["reasons"] != reasons:
+        raise BrokenError("the reasons are not those of the rules", f"{where}: reasons")
+    return f"{expected} follows from the rules"
+
+
+def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
+    """The document ``metrics.json``, from predictions and fits."""
+    baselines = {}
+    for name, (_, _, seeds) in evidence.contenders.items():
+        units = evidence.units(name)
+        if name and len(units) == len(seeds) * len(evidence.split.folds):
+            described = evidence.metrics["baselines"].get(name, {}).get("description", "")
+            baselines[name] = (str(described), _assembled(evidence, units))
+    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines)
+
+
+def first_difference(expected: Any, found: Any, place: str = "") -> str | None:
+    """Where two JSON values differ by more than rounding; None if they do not."""
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        for key in sorted({*expected, *found}):
+            if key not in expected or key not in found:
+                return f"{place}/{key}"
+            different = first_difference(expected[key], found[key], f"{place}/{key}")
+            if different:
+                return different
+        return None
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = enumerate(zip(expected, found, strict=True))
+        return next((d for i, (e, f) in pairs if (d := first_difference(e, f, f"{place}/{i}"))), None)
+    if isinstance(expected, float) and isinstance(found, float):
+        return None if abs(expected - found) <= ROUNDING * max(1.0, abs(expected)) else place
+    return None if type(expected) is type(found) and expected == found else place or "/"
+
+
+def _facts(evidence: RunEvidence) -> Facts:
+    return Facts(
+        seeds=evidence.seeds,
+        folds=[fold.id for fold in evidence.split.folds],
+        units=frozenset(evidence.units("")),
+        foreign=_foreign_seeds(evidence),
+        groups=len(evidence.corpus.groups),
+        smoke=evidence.lock["smoke"],
+        blocking=[finding["what"] for finding in evidence.verdict["findings"] if finding["blocking"]],
+    )
+
+
+def _with_folds(
+    evidence: RunEvidence, units: Mapping[tuple[int, str], StoredUnit]
+) -> Iterator[tuple[tuple[int, str], StoredUnit, Fold]]:
+    folds = {fold.id: fold for fold in evidence.split.folds}
+    for key, unit in sorted(units.items()):
+        yield key, unit, folds[key[1]]
+
+
+def _check_unit(evidence: RunEvidence, name: str, seed: int, fold: Fold, unit: StoredUnit) -> None:
+    where = (unit.folder / "unit.json").relative_to(evidence.folder).as_posix()
+    document = unit.document
+    contender = name or evidence.lock["variant"]
+    expected = {"schema": UNIT_SCHEMA, "contender": contender, "seed": seed, "fold": fold.id}
+    expected |= {"n_train": evidence.n_train[fold.id], "n_test": len(unit.prediction)}
+    for key, value in expected.items():
+        if document[key] != value:
+            raise BrokenError(f"{key} is {document[key]!r}, not {value!r}", where)
+    if document["key"] != evidence.unit_key(name, seed, fold):
+        raise BrokenError("the fit was made for another corpus, configuration, fold or code", where)
+    if "predictions.safetensors" not in document["files"] or len(document["files"]) < 2:
+        raise BrokenError("the fit names no model or no predictions", where)
+    for file, sha256 in document["files"].items():
+        if sha256_file(unit.folder / file) != sha256:
+            raise BrokenError(f"{file} is not the file that the fit left", where)
+
+
+def _foreign_seeds(evidence: RunEvidence) -> list[str]:
+    declared = {f"seed{seed}" for seed in evidence.seeds}
+    fits = evidence.folder / "fits"
+    return sorted(path.name for path in fits.iterdir() if path.name not in declared) if fits.is_dir() else []
+
+
+def _foreign(evidence: RunEvidence) -> list[str]:
+    """Folders among the fits that belong to no declared seed, fold or baseline."""
+    expected = set()
+    for name, (_, _, seeds) in evidence.contenders.items():
+        root = f"baselines/{name}/fits" if name else "fits"
+        expected |= {f"{root}/seed{seed}/{safe_name(fold.id)}" for seed in seeds for fold in evidence.split.folds}
+    found = {path.parent.relative_to(evidence.folder).as_posix() for path in evidence.folder.rglob("unit.json")}
+    return sorted(found - expected)
+
+
+def _aligned(unit: StoredUnit, classes: tuple[str, ...]) -> FloatArray:
+    """Predictions of a fit, its probabilities spread over all classes."""
+    if not classes:
+        return unit.prediction
+    full = np.zeros((len(unit.prediction), len(classes)))
+    full[:, [classes.index(label) for label in unit.document["classes"]]] = unit.prediction
+    return full
+
+
+def _assembled(evidence: RunEvidence, units: Mapping[tuple[int, str], StoredUnit]) -> Predictions:
+    """Out-of-fold predictions of a baseline, over the rows of the variant's own."""
+    mine = evidence.predictions
+    members: dict[int, FloatArray] = {}
+    for (seed, fold), unit in units.items():
+        member = members.setdefault(seed, np.full(next(iter(mine.members.values())).shape, np.nan))
+        member[np.flatnonzero((mine.samples["fold"] == fold).to_numpy())] = _aligned(unit, evidence.classes)
+    return Predictions(mine.samples, members, mine.classes)
+
+
+def _check_table(evidence: RunEvidence, predictions: Predictions) -> None:
+    """Mean and spread over the seeds are recomputed; the CSV is the same table."""
+    expected = predictions.to_frame()
+    for name in ("predictions.jsonl", "predictions.csv"):
+        path = evidence.folder / name
+        if name.endswith("jsonl"):
+            found = pl.read_ndjson(path, infer_schema_length=None)
+        else:
+            found = pl.read_csv(path, schema=expected.schema)
+        if found.columns != expected.columns:
+            raise BrokenError("the columns are not those of a run", name)
+        for column, dtype in expected.schema.items():
+            if not _equal(expected[column], found[column].cast(dtype)):
+                raise BrokenError("the column is not what the seeds' predictions give", f"{name}: column {column}")
+
+
+def _equal(expected: pl.Series, found: pl.Series) -> bool:
+    if not expected.dtype.is_float():
+        return expected.equals(found)
+    a, b = expected.to_numpy(), found.fill_null(float("nan")).to_numpy()
+    return len(a) == len(b) and bool(np.allclose(a, b, rtol=ROUNDING, atol=0.0, equal_nan=True))

@@ -1,0 +1,69 @@
+"""``verify_run``: the whole chain of a run, link by link, offline."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from heldout.errors import InputError
+from heldout.verify import corpus_file, files, inputs, published, refit, results, weights
+from heldout.verify.chain import Check, Verification, walk
+from heldout.verify.evidence import RunEvidence
+
+_DOCUMENTS = ("verdict-file", "study", "corpus", "split")
+CHAIN = (
+    Check("verdict-file", "one verdict", files.check_verdict_file),
+    Check("files", "manifest → every file", files.check_files),
+    Check("bound", "verdict → manifest", files.check_bound, ("verdict-file",)),
+    Check("study", "lock → variant", inputs.check_study, ("verdict-file",)),
+    Check("run-name", "variant, corpus, code → run", inputs.check_run_name, ("study",)),
+    Check("smoke", "parameters → smoke mark", inputs.check_smoke, ("study",)),
+    Check("corpus", "corpus.json → verdict", inputs.check_corpus_document, ("verdict-file",)),
+    Check("split", "groups → folds", inputs.check_split, ("study", "corpus")),
+    Check("units", "folds → fits", results.check_units, _DOCUMENTS),
+    Check("predictions", "fits → predictions", results.check_predictions, ("units",)),
+    Check("metrics", "predictions → metrics", results.check_metrics, ("predictions",)),
+    Check("rules", "metrics → rules", results.check_rules, ("metrics",)),
+    Check("verdict", "rules → verdict", results.check_verdict, ("rules",)),
+    Check("published", "metrics → domain files", published.check_published, ("metrics",)),
+    Check("guards", "corpus → findings", corpus_file.check_guards, ("corpus",)),
+    Check("corpus-file", "corpus file → rows", corpus_file.check_corpus_file, ("predictions",)),
+    Check("weights", "models → predictions", weights.check_weights, ("corpus-file",)),
+    Check("code", "sources", inputs.check_code, ("verdict-file",)),
+)
+
+
+def verify_run(
+    path: str | Path,
+    *,
+    corpus: str | Path | None = None,
+    refit_too: bool = False,
+    workers: int | None = None,
+) -> Verification:
+    """Recompute everything that a verdict rests on, from the run's files alone. Nothing is written.
+
+    Args:
+        path: A run directory, or the verdict file in it.
+        corpus: The corpus file, to compare its rows and ask the guards again.
+        refit_too: Train every fit again in a temporary folder and compare; needs ``corpus``.
+        workers: Processes for the refit.
+
+    Returns:
+        The chain; ``raise_if_broken`` names the first broken link.
+
+    Raises:
+        InputError: If there is no run, no verdict, or its evidence is incomplete: INVALID.
+    """
+    corpus_path = Path(corpus) if corpus is not None else None
+    if corpus_path is not None and not corpus_path.is_file():
+        raise InputError("the corpus file does not exist", where=str(corpus_path), hint="check --corpus")
+    if refit_too and corpus_path is None:
+        raise InputError("a refit needs the corpus", where="--refit", hint="give --corpus FILE too")
+    evidence = RunEvidence.open(Path(path), corpus_path)
+    chain = list(CHAIN)
+    if refit_too:
+        look = partial(refit.check_refit, workers=workers)
+        chain.append(Check("refit", "corpus → the same fits", look, ("corpus-file",)))
+    links = walk(chain, evidence)
+    name = evidence.verdict_file.name.removesuffix(".json")
+    return Verification(evidence.folder, name, evidence.verdict_sha256, links)

@@ -1,0 +1,41 @@
+"""The link from stored models to stored predictions: each model is loaded and asked again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from heldout.backbone import ClassScores
+from heldout.run.resolve import load_backbone
+from heldout.run.units import cached_corpus, test_view
+from heldout.verify.chain import BrokenError
+from heldout.verify.corpus_file import bound_reader
+from heldout.verify.evidence import RunEvidence
+
+# Of the spread of the predictions: another processor or library rounds otherwise.
+TOLERANCE = 1e-5
+
+
+def check_weights(evidence: RunEvidence) -> str:
+    """Every model of the variant and its baselines, as stored, predicts what is stored beside it."""
+    corpus = cached_corpus(bound_reader(evidence))
+    folds = {fold.id: fold for fold in evidence.split.folds}
+    count = 0
+    for name, (backbone_name, fit, _) in evidence.contenders.items():
+        backbone = load_backbone(backbone_name, fit)
+        for (_, fold), unit in sorted(evidence.units(name).items()):
+            answered = backbone.predict(backbone.load(unit.folder), test_view(corpus, folds[fold]))
+            values = answered.probability if isinstance(answered, ClassScores) else answered
+            if not _same(values, unit.prediction):
+                where = unit.folder.relative_to(evidence.folder).as_posix()
+                raise BrokenError("the stored model does not predict what is stored beside it", where)
+            count += 1
+    return f"{count} stored models predict what is stored beside them"
+
+
+def _same(found: object, stored: object) -> bool:
+    a, b = np.asarray(found, dtype=np.float64), np.asarray(stored, dtype=np.float64)
+    if a.shape != b.shape:
+        return False
+    finite = b[np.isfinite(b)]
+    spread = float(np.ptp(finite)) if finite.size else 0.0
+    return bool(np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * spread, equal_nan=True))

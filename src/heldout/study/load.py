@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,11 +49,13 @@ class StudyFile:
         index, variant = self._find(variant_id)
         raw = copy.deepcopy(self.document.value)
         prefix: KeyPath = ("variants", index, "set")
+        marks: dict[KeyPath, tuple[int, int]] = {(): self.document.marks[prefix]}
         for key, value in variant.set.items():
             set_dotted(raw, key, value, where=self.document.where((*prefix, key)))
+            marks[tuple(key.split("."))] = self.document.marks.get((*prefix, key), marks[()])
         for key, value in self.overrides.items():
             set_dotted(raw, key, value, where=f"--set {key}")
-        return validate(StudySpec, raw, Document(self.document.path, raw, {(): self.document.marks[prefix]}))
+        return validate(StudySpec, raw, Document(self.document.path, raw, marks, self.document.overridden))
 
     def _find(self, variant_id: str) -> tuple[int, VariantSpec]:
         for index, variant in enumerate(self.spec.variants):
@@ -89,6 +91,7 @@ def load_study(path: Path, sets: Sequence[str] = ()) -> StudyFile:
                 f"`--set {text}` changes nothing: the study says so already", where=f"--set {key}", hint="leave it out"
             )
         set_dotted(raw, key, overrides[key], where=f"--set {key}")
+    document = replace(document, overridden=frozenset(tuple(key.split(".")) for key in overrides))
     return StudyFile(document, validate(StudySpec, raw, document), overrides)
 
 
@@ -112,7 +115,7 @@ def set_dotted(raw: dict[str, Any], dotted: str, value: Any, *, where: str) -> N
         block = block.setdefault(part, {}) if isinstance(block, dict) else None
     if not isinstance(block, dict) or not last:
         raise StudyError(f"`{dotted}` does not name a key of a block", where=where, hint="use a key such as fit.epochs")
-    block[last] = value
+    block[last] = copy.deepcopy(value)  # a later key may write inside this block
 
 
 def get_dotted(raw: Mapping[str, Any], dotted: str, default: Any = None) -> Any:
@@ -126,7 +129,8 @@ def get_dotted(raw: Mapping[str, Any], dotted: str, default: Any = None) -> Any:
 
 
 def _complaint(error: ValidationError, model: type[BaseModel], document: Document, prefix: KeyPath) -> StudyError:
-    first = error.errors()[0]
+    # A misspelt key is both unknown and missing under its right name: the first says more.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     keys: KeyPath = (*prefix, *first["loc"])
     name = ".".join(str(key) for key in keys) or "the study"
     others = error.error_count() - 1

@@ -6,6 +6,7 @@ YAML 1.2 core schema instead, refuses duplicate keys, anchors and tags, and reme
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from heldout.errors import StudyError
 
 KeyPath = tuple[str | int, ...]
+_LONGEST_INTEGER = 300  # digits; no float64 holds more
 _CORE_SCHEMA = (
     ("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
@@ -38,15 +40,25 @@ for _tag, _pattern, _first in _CORE_SCHEMA:
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed YAML file: its value and where each key path stands."""
+    """A parsed YAML file: its value and where each key path stands.
+
+    Attributes:
+        path: The file.
+        value: What it says.
+        marks: Line and column of each key path.
+        overridden: Key paths whose value comes from ``--set`` and stands in no file.
+    """
 
     path: Path
     value: Any
     marks: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    overridden: frozenset[KeyPath] = frozenset()
 
     def where(self, keys: KeyPath) -> str:
-        """``file:line:column`` of the deepest part of ``keys`` that stands in the file."""
+        """``file:line:column`` of the deepest part of ``keys`` that stands in the file, or the ``--set`` it is from."""
         for depth in range(len(keys), -1, -1):
+            if keys[:depth] in self.overridden:
+                return f"--set {'.'.join(map(str, keys[:depth]))}"
             if keys[:depth] in self.marks:
                 line, column = self.marks[keys[:depth]]
                 return f"{self.path}:{line}:{column}"
@@ -91,14 +103,17 @@ def _compose(text: str, path: Path) -> yaml.Node | None:
     loader = _Loader(text)
     try:
         for event in yaml.parse(text, Loader=_Loader):
+            mark = event.start_mark
+            place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                mark = event.start_mark
-                assert mark is not None
                 raise StudyError(
                     "anchors and aliases are not allowed in a study",
-                    where=f"{path}:{mark.line + 1}:{mark.column + 1}",
+                    where=place,
                     hint="write the value out, or declare a variant with `set:`",
                 )
+            tag = getattr(event, "tag", None)
+            if tag is not None:
+                raise StudyError(f"the tag {tag} is not allowed", where=place, hint="remove the tag")
         node: yaml.Node | None = loader.get_single_node()
         return node
     finally:
@@ -137,14 +152,14 @@ def _scalar(node: yaml.Node, path: Path) -> Any:
             return None
         case "bool":
             return text.lower() == "true"
-        case "int":
+        case "int" if len(text) <= _LONGEST_INTEGER:
             return int(text)
-        case "float":
+        case "float" if math.isfinite(float(text)):
             return float(text)
         case "str":
             return text
     place = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
-    raise StudyError(f"the tag {node.tag} is not allowed", where=place, hint="remove the tag")
+    raise StudyError(f"the number {text[:40]} is too large", where=place, hint="write a smaller one, or quote it")
 
 
 def _problem(error: yaml.YAMLError) -> str:

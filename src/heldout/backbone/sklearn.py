@@ -16,7 +16,7 @@ from pydantic import Field
 
 from heldout.backbone.protocol import Backbone, ClassScores, Contract, FeaturesView, FloatArray, Params, TrainView
 from heldout.errors import PrerequisiteError, StudyError, TamperedError
-from heldout.evidence import atomic_path
+from heldout.evidence import write_bytes
 
 _FILE = "model.skops"
 _PROBABILITY_HINT = "use an estimator with predict_proba, such as RandomForestClassifier or LogisticRegression"
@@ -48,8 +48,9 @@ class SklearnBackbone(Backbone):
         """Fit preprocessing and estimator on the train view."""
         from sklearn.pipeline import make_pipeline
 
-        features = self._select(view.features)
-        pipeline = make_pipeline(self._preprocessing(features), self._build(seed))
+        features, estimator = self._select(view.features), self._build(seed)
+        self._check_kind(estimator, view.task)
+        pipeline = make_pipeline(self._preprocessing(features), estimator)
         return pipeline.fit(features, view.target)
 
     def predict(self, model: Any, view: FeaturesView) -> FloatArray | ClassScores:
@@ -68,10 +69,9 @@ class SklearnBackbone(Backbone):
 
     def save(self, model: Any, folder: Path) -> None:
         """Write the fitted pipeline as a skops archive."""
-        from skops import io
+        from heldout.backbone.skops_archive import archive
 
-        with atomic_path(folder / _FILE) as path:
-            io.dump(model, path)
+        write_bytes(folder / _FILE, archive(model))
 
     def load(self, folder: Path) -> Any:
         """Read the pipeline; an archive with types from outside scikit-learn and the estimator's package is refused."""
@@ -121,13 +121,41 @@ class SklearnBackbone(Backbone):
                 )
             arguments["random_state"] = seed
         try:
-            return cls(**arguments)
+            estimator = cls(**arguments)
         except TypeError as error:
             raise StudyError(
                 f"{self.params.estimator} does not take these arguments: {error}",
                 where="fit.params",
                 hint=f"it takes: {', '.join(inspect.signature(cls).parameters)}",
             ) from None
+        self._check_values(estimator)
+        return estimator
+
+    def _check_values(self, estimator: Any) -> None:
+        """Ask scikit-learn whether it can work with these values; it would say so in `fit`, a long time later."""
+        check = getattr(estimator, "_validate_params", None)
+        if check is None:
+            return
+        try:
+            check()
+        except ValueError as error:
+            raise StudyError(
+                f"{self.params.estimator} does not take this value: {error}",
+                where="fit.params",
+                hint="correct that value",
+            ) from None
+
+    def _check_kind(self, estimator: Any, task: str) -> None:
+        """A classifier would learn whole numbers as labels without a word, and answer probabilities."""
+        from sklearn.base import is_classifier, is_regressor
+
+        other = is_classifier if task == "regression" else is_regressor
+        if other(estimator):
+            raise StudyError(
+                f"{self.params.estimator} is no estimator for {task}",
+                where="fit.estimator",
+                hint="choose another estimator, or set `corpus.task`",
+            )
 
 
 def _import_estimator(path: str) -> Any:
@@ -140,7 +168,7 @@ def _import_estimator(path: str) -> Any:
             where="fit.estimator",
             hint="install its package (`pip install 'heldout[sklearn]'` for scikit-learn) or correct the path",
         ) from None
-    except (AttributeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         raise StudyError(
             f"there is no estimator {path!r}",
             where="fit.estimator",

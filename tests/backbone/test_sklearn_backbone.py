@@ -1,0 +1,271 @@
+"""Any scikit-learn estimator by import path: what it is given, what it answers, and how it is stored."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heldout.backbone import ClassScores, FeaturesView, TrainView
+from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
+from heldout.errors import HeldoutError, PrerequisiteError, StudyError, TamperedError
+from heldout.evidence import sha256_bytes
+
+pytest.importorskip("sklearn")
+pytest.importorskip("skops")
+
+REGRESSORS: dict[str, dict[str, Any]] = {
+    "sklearn.linear_model.Ridge": {"alpha": 0.5},
+    "sklearn.ensemble.RandomForestRegressor": {"n_estimators": 5},
+    "sklearn.ensemble.HistGradientBoostingRegressor": {"max_iter": 5},
+    "sklearn.neural_network.MLPRegressor": {"hidden_layer_sizes": [4], "max_iter": 300, "tol": 0.1},
+    "sklearn.svm.SVR": {},
+    "sklearn.neighbors.KNeighborsRegressor": {},
+    "sklearn.dummy.DummyRegressor": {},
+}
+CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "sklearn.linear_model.LogisticRegression": {},
+    "sklearn.ensemble.RandomForestClassifier": {"n_estimators": 5},
+    "sklearn.tree.DecisionTreeClassifier": {},
+    "sklearn.dummy.DummyClassifier": {"strategy": "stratified"},
+}
+
+
+def backbone(estimator: str, params: dict[str, Any] | None = None, **more: Any) -> SklearnBackbone:
+    return SklearnBackbone(SklearnParams(estimator=estimator, params=params or {}, **more))
+
+
+def features(seed: int = 0, rows: int = 60) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "length": rng.normal(size=rows),
+            "count": rng.integers(0, 9, rows),
+            "kind": [("small", "large", "other")[index % 3] for index in range(rows)],
+            "new": [index % 2 == 0 for index in range(rows)],
+        }
+    )
+
+
+def view(task: str = "regression") -> TrainView:
+    frame = features()
+    number = 2.0 * frame["length"].to_numpy() + frame["new"].to_numpy() + 0.1 * frame["count"].to_numpy()
+    target = number if task == "regression" else np.where(number > 0.5, "yes", "no")
+    return TrainView(frame, target, np.array(["g"] * frame.height), task)  # type: ignore[arg-type]
+
+
+def saved(model: Any, folder: Path, with_: SklearnBackbone) -> bytes:
+    with_.save(model, folder)
+    return (folder / "model.skops").read_bytes()
+
+
+@pytest.mark.parametrize("estimator", REGRESSORS)
+def test_saved_regressor_answers_the_same_bits(estimator: str, tmp_path: Path) -> None:
+    """The model in the run directory would not be the one that was judged."""
+    found = backbone(estimator, REGRESSORS[estimator])
+    model = found.fit(view(), 3, tmp_path)
+    found.save(model, tmp_path)
+    unseen = FeaturesView(features(seed=9, rows=37))
+    expected, again = found.predict(model, unseen), found.predict(found.load(tmp_path), unseen)
+    assert isinstance(expected, np.ndarray)
+    assert ((37,), np.float64) == (expected.shape, expected.dtype)
+    assert expected.tobytes() == again.tobytes()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS)
+def test_saved_classifier_answers_the_same_bits(estimator: str, tmp_path: Path) -> None:
+    """The model in the run directory would not be the one that was judged."""
+    found = backbone(estimator, CLASSIFIERS[estimator])
+    model = found.fit(view("classification"), 3, tmp_path)
+    found.save(model, tmp_path)
+    # A dummy draws its answer at random, from the seed that it was fitted with.
+    unseen = FeaturesView(features(seed=9, rows=37))
+    expected, again = found.predict(model, unseen), found.predict(found.load(tmp_path), unseen)
+    assert isinstance(expected, ClassScores)
+    assert ("no", "yes") == expected.classes == again.classes  # type: ignore[union-attr]
+    assert (37, 2) == expected.probability.shape
+    assert expected.probability.tobytes() == again.probability.tobytes()  # type: ignore[union-attr]
+    assert 37 == pytest.approx(expected.probability.sum())
+
+
+@pytest.mark.parametrize("estimator", [*REGRESSORS, *CLASSIFIERS])
+def test_same_view_and_seed_save_the_same_bytes(estimator: str, tmp_path: Path) -> None:
+    """A unit that was fitted twice would look tampered with, and no two people could compare models by digest."""
+    params = REGRESSORS.get(estimator, CLASSIFIERS.get(estimator))
+    task = "regression" if estimator in REGRESSORS else "classification"
+    found = backbone(estimator, params)
+    first = saved(found.fit(view(task), 3, tmp_path), tmp_path, found)
+    keep = [bytearray(1 << 16) for _ in range(64)]  # other addresses
+    assert first == saved(found.fit(view(task), 3, tmp_path), tmp_path, found)
+    assert 64 == len(keep)
+
+
+@pytest.mark.slow
+def test_another_process_saves_the_same_bytes(tmp_path: Path) -> None:
+    """Addresses in memory, random names and the clock would stand in the model's digest."""
+    program = (
+        "import sys; from pathlib import Path; import numpy as np, polars as pl\n"
+        "from heldout.backbone import TrainView\n"
+        "from heldout.backbone.sklearn import SklearnBackbone, SklearnParams\n"
+        "from heldout.evidence import sha256_file\n"
+        "x = np.arange(40.0); frame = pl.DataFrame({'x': x, 'kind': ['a', 'b'] * 20})\n"
+        "found = SklearnBackbone(SklearnParams(estimator='sklearn.ensemble.RandomForestRegressor',"
+        " params={'n_estimators': 5}))\n"
+        "folder = Path(sys.argv[1])\n"
+        "found.save(found.fit(TrainView(frame, x ** 2, np.array(['g'] * 40), 'regression'), 1, folder), folder)\n"
+        "print(sha256_file(folder / 'model.skops'))\n"
+    )
+    digests = set()
+    for hash_seed, zone in (("1", "UTC"), ("2", "Asia/Tokyo")):
+        folder = tmp_path / hash_seed
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(folder)],
+            env={"PYTHONHASHSEED": hash_seed, "TZ": zone, "PATH": "", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(done.stdout.strip())
+    assert 1 == len(digests)
+
+
+def test_another_seed_is_another_model(tmp_path: Path) -> None:
+    """Five seeds would be one model five times, and their spread zero."""
+    found = backbone("sklearn.ensemble.RandomForestRegressor", {"n_estimators": 5})
+    digests = {sha256_bytes(saved(found.fit(view(), seed, tmp_path), tmp_path, found)) for seed in (0, 1, 2**32 - 1)}
+    assert 3 == len(digests)
+
+
+def test_model_file_holds_no_pickle(tmp_path: Path) -> None:
+    """Loading a model from someone else would run their code."""
+    found = backbone("sklearn.ensemble.RandomForestRegressor", {"n_estimators": 5})
+    found.save(found.fit(view(), 0, tmp_path), tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.skops") as archive:
+        kinds = {name.rpartition(".")[2] for name in archive.namelist()}
+        assert {"json", "npy"} == kinds
+        for name in archive.namelist():
+            assert name == "schema.json" or archive.read(name).startswith(b"\x93NUMPY")
+    assert ["model.skops"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_model_file_that_names_a_foreign_type_is_refused(tmp_path: Path) -> None:
+    """A model file could call any function that is installed."""
+    found = backbone("sklearn.linear_model.Ridge")
+    found.save(found.fit(view(), 0, tmp_path), tmp_path)
+    path = tmp_path / "model.skops"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    schema = parts["schema.json"].replace(b'"sklearn.linear_model._ridge"', b'"subprocess"')
+    parts["schema.json"] = schema.replace(b'"Ridge"', b'"Popen"')
+    assert b'"subprocess"' in parts["schema.json"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    with pytest.raises(TamperedError, match=r"subprocess\.Popen") as caught:
+        found.load(tmp_path)
+    assert 3 == caught.value.exit_code
+
+
+@pytest.mark.parametrize(
+    ("estimator", "kind"),
+    [
+        ("sklearn.linear_model.Rigde", StudyError),
+        ("Ridge", StudyError),
+        ("", StudyError),
+        ("..linear_model.Ridge", StudyError),
+        ("sklearn.linear_model.ridge_regression", StudyError),
+        ("sklearn.preprocessing.StandardScaler", StudyError),
+        ("sklearn.linear_model", StudyError),
+        ("sklearn.linear_modle.Ridge", PrerequisiteError),
+        ("no_such_package_here.Model", PrerequisiteError),
+    ],
+)
+def test_unknown_import_path_is_a_message_of_three_parts(estimator: str, kind: type[HeldoutError]) -> None:
+    """A typo would end in a traceback of importlib."""
+    with pytest.raises(kind) as caught:
+        backbone(estimator)
+    assert repr(estimator) in caught.value.what
+    assert "fit.estimator" == caught.value.where
+    assert caught.value.hint
+    assert 2 == caught.value.exit_code
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet="ab._/ \x00é-", max_size=12))
+def test_no_import_path_ends_in_a_traceback(estimator: str) -> None:
+    """Some typo that nobody thought of would end in a traceback."""
+    with pytest.raises(HeldoutError):
+        backbone(estimator)
+
+
+@pytest.mark.parametrize(
+    ("params", "where", "words"),
+    [
+        ({"alhpa": 1.0}, "fit.params", "does not take these arguments"),
+        ({"alpha": -1.0}, "fit.params", "does not take this value"),
+        ({"solver": "fastest"}, "fit.params", "does not take this value"),
+        ({"random_state": 3}, "fit.params.random_state", "is set by the seeds"),
+    ],
+)
+def test_arguments_are_checked_before_compute_is_spent(params: dict[str, Any], where: str, words: str) -> None:
+    """Every unit would fail, hours later, for a typo in the study."""
+    with pytest.raises(StudyError, match=words) as caught:
+        backbone("sklearn.linear_model.Ridge", params)
+    assert where == caught.value.where
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("estimator", "task"),
+    [("sklearn.linear_model.LogisticRegression", "regression"), ("sklearn.linear_model.Ridge", "classification")],
+)
+def test_estimator_of_the_other_kind_is_refused(estimator: str, task: str, tmp_path: Path) -> None:
+    """A classifier would take whole numbers for labels, and the run would end in a traceback of numpy."""
+    whole = view()
+    target = np.round(whole.target) if task == "regression" else view(task).target
+    with pytest.raises(StudyError, match=f"no estimator for {task}"):
+        backbone(estimator).fit(TrainView(whole.features, target, whole.groups, task), 0, tmp_path)  # type: ignore[arg-type]
+
+
+def test_classifier_without_probabilities_is_refused(tmp_path: Path) -> None:
+    """The log loss would be that of made-up probabilities."""
+    found = backbone("sklearn.svm.LinearSVC")
+    with pytest.raises(StudyError, match="gives no probabilities"):
+        found.predict(found.fit(view("classification"), 0, tmp_path), FeaturesView(features()))
+
+
+def test_only_the_chosen_features_are_seen(tmp_path: Path) -> None:
+    """A baseline on six features would see the seventh."""
+    found = backbone("sklearn.linear_model.Ridge", features=["length"])
+    model = found.fit(view(), 0, tmp_path)
+    frame = features(seed=5)
+    changed = frame.with_columns(pl.col("count") + 100, pl.lit("small").alias("kind"))
+    before, after = (found.predict(model, FeaturesView(each)) for each in (frame, changed))
+    assert before.tobytes() == after.tobytes()  # type: ignore[union-attr]
+    with pytest.raises(StudyError, match="no feature 'lenght'"):
+        backbone("sklearn.linear_model.Ridge", features=["lenght"]).fit(view(), 0, tmp_path)
+
+
+def test_scaler_comes_from_the_training_rows(tmp_path: Path) -> None:
+    """Statistics of held-out rows would leak into the model."""
+    found = backbone("sklearn.linear_model.Ridge")
+    model = found.fit(view(), 0, tmp_path)
+    frame = features(seed=5)
+    alone = np.concatenate([found.predict(model, FeaturesView(frame[[row]])) for row in range(frame.height)])  # type: ignore[misc]
+    np.testing.assert_allclose(alone, found.predict(model, FeaturesView(frame)), rtol=1e-12)
+
+
+def test_category_unseen_in_training_is_answered(tmp_path: Path) -> None:
+    """A held-out group with a category of its own would break the run."""
+    found = backbone("sklearn.linear_model.Ridge")
+    model = found.fit(view(), 0, tmp_path)
+    frame = features(seed=5, rows=4).with_columns(kind=pl.lit("never seen"))
+    assert np.isfinite(found.predict(model, FeaturesView(frame))).all()  # type: ignore[arg-type]

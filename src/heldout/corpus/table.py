@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from heldout.corpus.model import Corpus, CorpusManifest, Reader, ReaderOptions, Task, group_records
-from heldout.errors import CorpusError
-from heldout.evidence import sha256_file
+from heldout.errors import CorpusError, InputError
+from heldout.evidence import loads, sha256_file
 
 _JSONL = (".jsonl", ".ndjson")
+_GAPS = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "-", "--", "?", ".", "inf", "-inf", "infinity")
 
 
 class TableOptions(ReaderOptions):
@@ -42,13 +43,16 @@ class TableReader(Reader):
         """Read the table.
 
         Raises:
-            CorpusError: For a missing column, a null, a number that is not finite, or a repeated sample id.
+            CorpusError: For a missing column, a null, a number that is not finite (also one that is spelt, such as
+                ``NA`` among numbers), a blank group, or a repeated sample id.
         """
         frame = read_table(self.options.path)
         self._check_columns(frame)
         features = frame.select(self._feature_names(frame))
-        for column in (self.options.group, self.options.target, *features.columns):
+        named = [name for name in (self.options.id, self.options.group, self.options.target) if name]
+        for column in (*named, *features.columns):
             self._check_values(frame[column])
+        self._check_blank(frame[self.options.group])
         groups = frame[self.options.group].cast(pl.String)
         task, target = self._target(frame[self.options.target])
         return Corpus(
@@ -70,14 +74,16 @@ class TableReader(Reader):
         )
 
     def _feature_names(self, frame: pl.DataFrame) -> list[str]:
-        taken = {self.options.group, self.options.target, self.options.id, *self.options.ignore}
+        roles = [name for name in (self.options.group, self.options.target, self.options.id) if name]
+        taken = {*roles, *self.options.ignore}
         names = self.options.features or [name for name in frame.columns if name not in taken]
-        overlap = [name for name in names if name in taken]
+        overlap = [name for name in names if name in taken or names.count(name) > 1]
+        overlap += [name for name in roles if roles.count(name) > 1]
         if overlap:
             raise CorpusError(
-                f"column {overlap[0]!r} is a feature and something else besides",
+                f"column {overlap[0]!r} is two things at once",
                 where=f"{self.options.path}: column {overlap[0]}",
-                hint="a feature may not be the group, the target, the id or ignored",
+                hint="group, target, id, each feature and what is ignored are columns of their own",
             )
         if not names:
             raise CorpusError("no feature column is left", where=str(self.options.path), hint="list `features:`")
@@ -95,15 +101,32 @@ class TableReader(Reader):
                 )
 
     def _check_values(self, column: pl.Series) -> None:
+        if column.dtype.is_nested():
+            raise CorpusError(
+                f"the column {column.name!r} holds {column.dtype}, not one value a row",
+                where=f"{self.options.path}: column {column.name}",
+                hint="write each part into a column of its own, or name the column in `ignore`",
+            )
         bad = column.is_null()
         if column.dtype.is_float():
             bad = bad | ~column.is_finite().fill_null(value=False)
+        if column.dtype == pl.String:
+            bad = bad | _spelt_gaps(column)
         if bad.any():
             row = int(bad.arg_max() or 0)
             raise CorpusError(
                 f"{int(bad.sum())} missing or non-finite values, the first is {column[row]}",
                 where=f"{self.options.path}: row {row + 1}, column {column.name}",
                 hint="fill or remove those rows in the table; nothing is dropped silently",
+            )
+
+    def _check_blank(self, groups: pl.Series) -> None:
+        blank = groups.cast(pl.String).str.strip_chars() == ""
+        if blank.any():
+            raise CorpusError(
+                f"{int(blank.sum())} rows have no group",
+                where=f"{self.options.path}: row {int(blank.arg_max() or 0) + 1}, column {groups.name}",
+                hint="a row of an unknown group may stand on both sides of the split; name its group or remove it",
             )
 
     def _ids(self, frame: pl.DataFrame) -> pl.Series:
@@ -136,6 +159,16 @@ class TableReader(Reader):
         return task, column.cast(pl.Float64).to_numpy().astype(np.float64)
 
 
+def _spelt_gaps(column: pl.Series) -> pl.Series:
+    """Rows that spell a missing value in a column whose other values are all numbers.
+
+    One ``NA`` makes a reader take a column of numbers for text, and each number for a category.
+    """
+    gap = column.str.strip_chars().str.to_lowercase().is_in(_GAPS).fill_null(value=False)
+    numbers = column.filter(~gap).drop_nulls().str.strip_chars().cast(pl.Float64, strict=False)
+    return gap if len(numbers) and not numbers.is_null().any() else gap & False
+
+
 def read_table(path: Path) -> pl.DataFrame:
     """Read a Parquet, CSV or JSONL file.
 
@@ -147,6 +180,8 @@ def read_table(path: Path) -> pl.DataFrame:
     try:
         frame = _read(path)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        if path.suffix.lower() in _JSONL:
+            _find_bad_line(path)
         raise CorpusError(
             f"the table cannot be read: {str(error).splitlines()[0]}", where=str(path), hint="repair the file"
         ) from None
@@ -160,6 +195,7 @@ def _read(path: Path) -> pl.DataFrame:
     if suffix == ".parquet":
         return pl.read_parquet(path)
     if suffix == ".csv":
+        _check_header(path)
         return pl.read_csv(path, infer_schema_length=None)
     if suffix in _JSONL:
         return pl.read_ndjson(path, infer_schema_length=None)
@@ -168,3 +204,41 @@ def _read(path: Path) -> pl.DataFrame:
         where=str(path),
         hint="use .parquet, .csv or .jsonl",
     )
+
+
+def _check_header(path: Path) -> None:
+    """Polars renames the second of two columns of one name, which would make it a feature of its own."""
+    header = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)
+    for name in header:
+        if name is not None and header.count(name) > 1:
+            raise CorpusError(
+                f"two columns are named {name!r}",
+                where=f"{path}: row 0, column {header.index(name) + 1}",
+                hint="rename or remove one of them",
+            )
+
+
+def _find_bad_line(path: Path) -> None:
+    """Name the line and column of the first line that is no strict JSON object; return if there is none."""
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            where = f"{path}:{number}"
+            try:
+                found = loads(line.rstrip(b"\r\n"), where=where) if line.strip() else {}
+            except InputError as error:
+                torn = "" if line.endswith(b"\n") else ": the last line is torn"
+                raise CorpusError(
+                    f"line {number} cannot be read{torn}: {error.what}",
+                    where=_line_and_column(where, error.where),
+                    hint=error.hint if not torn else "remove that line, or write the table again",
+                ) from None
+            if not isinstance(found, dict):
+                raise CorpusError(
+                    f"line {number} is not an object", where=where, hint="write one JSON object a line, key by column"
+                )
+
+
+def _line_and_column(where: str, found: str | None) -> str:
+    """The parser sees one line, so of its ``line:column`` only the column counts."""
+    column = (found or "").removeprefix(where).rpartition(":")[2]
+    return f"{where}:{column}" if column else where

@@ -1,0 +1,121 @@
+"""The guards: each way in which a held-out group is not held out, on a corpus that has just that fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from heldout.corpus import Corpus, CorpusManifest, group_records
+from heldout.corpus.guards import Finding, check_corpus
+
+ROWS = 12
+
+
+def corpus(task: str = "regression", **changes: Any) -> Corpus:
+    """Three groups of four rows; what is given replaces a column, an id list or the target."""
+    rng = np.random.default_rng(5)
+    numbers = rng.normal(size=(ROWS, 3))
+    columns: dict[str, Any] = {"a": numbers[:, 0], "b": numbers[:, 1], "kind": ["u", "v"] * (ROWS // 2)}
+    columns |= changes.pop("columns", {})
+    labels = np.array(["yes", "no", "no"] * (ROWS // 3))
+    target = changes.pop("target", numbers[:, 2] if task == "regression" else labels)
+    groups = pl.Series("group", changes.pop("groups", ["north"] * 4 + ["south"] * 4 + ["west"] * 4))
+    ids = pl.Series("sample_id", changes.pop("ids", [f"row{number}" for number in range(ROWS)]))
+    assert not changes
+    features = pl.DataFrame(columns)
+    records = group_records(groups, features, target, "rows.csv")
+    manifest = CorpusManifest(
+        "table",
+        "rows.csv",
+        "0" * 64,
+        ROWS,
+        task,
+        "y",
+        tuple(features.columns),
+        records,  # type: ignore[arg-type]
+    )
+    return Corpus(ids, groups, None, features, target, manifest)
+
+
+def only(findings: list[Finding]) -> Finding:
+    assert 1 == len(findings)
+    return findings[0]
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_a_sound_corpus_has_no_findings(task: str) -> None:
+    """Every run would be HOLD, and people would learn to look away."""
+    assert [] == check_corpus(corpus(task))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1]])
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_one_content_under_two_groups_blocks(order: list[int], task: str) -> None:
+    """A copy in training would show the answers of the held-out group, whatever its name and order of rows."""
+    sound = corpus(task)
+    rows = [*range(8), *order]
+    copied = {name: sound.features[name].gather(rows) for name in sound.features.columns}
+    finding = only(check_corpus(corpus(task, columns=copied, target=sound.target[rows])))
+    assert ("HO-G002", True, "north, west") == (finding.code, finding.blocking, finding.where)
+
+
+def test_two_groups_that_differ_in_one_value_are_two_groups() -> None:
+    """Every pair of groups that look alike would be refused."""
+    sound = corpus()
+    rows = [*range(8), 0, 1, 2, 3]
+    copied = {name: sound.features[name].gather(rows) for name in sound.features.columns}
+    target = sound.target[rows].copy()
+    target[11] = np.nextafter(target[11], np.inf)
+    assert [] == check_corpus(corpus(columns=copied, target=target))
+
+
+def test_a_sample_id_that_repeats_blocks() -> None:
+    """One sample would count twice, perhaps on both sides."""
+    finding = only(check_corpus(corpus(ids=["same"] * 2 + [f"row{number}" for number in range(ROWS - 2)])))
+    assert ("HO-G004", True, "same") == (finding.code, finding.blocking, finding.where)
+
+
+@pytest.mark.parametrize("scale", [1.0, -3.0, 1e-6, 1e6])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_target_among_the_features_blocks(scale: float, dtype: type) -> None:
+    """A model would read the answer from its input; also after a change of unit or of width."""
+    target = corpus().target
+    finding = only(check_corpus(corpus(columns={"leak": (scale * target + 2 * scale).astype(dtype)})))
+    assert ("HO-G005", True, "column leak") == (finding.code, finding.blocking, finding.where)
+
+
+def test_a_very_good_feature_is_no_leak() -> None:
+    """An honest predictor that correlates at .999 would be thrown out."""
+    target = corpus().target
+    noise = np.random.default_rng(1).normal(size=ROWS) * 0.01
+    feature = target + noise
+    assert np.corrcoef(feature, target)[0, 1] > 0.999
+    assert [] == check_corpus(corpus(columns={"good": feature}))
+
+
+def test_a_constant_feature_is_reported_and_does_not_block() -> None:
+    """Nobody would learn that a column says nothing; or a run be refused for it."""
+    finding = only(check_corpus(corpus(columns={"flat": [1.0] * ROWS, "word": ["same"] * ROWS})))
+    assert ("HO-G006", False) == (finding.code, finding.blocking)
+    assert "flat, word never change" in finding.what
+
+
+def test_a_constant_target_is_no_leak_of_a_constant_feature() -> None:
+    """A correlation that is undefined would count as perfect."""
+    findings = check_corpus(corpus(columns={"flat": [1.0] * ROWS}, target=np.full(ROWS, 4.0)))
+    assert ["HO-G006"] == [finding.code for finding in findings]
+
+
+def test_every_finding_says_what_where_and_how_to_mend_it() -> None:
+    """A HOLD would come without a reason that people can act on."""
+    target = corpus().target
+    ids = ["same"] * ROWS
+    found = check_corpus(corpus(columns={"leak": target, "flat": [0] * ROWS}, ids=ids))
+    assert ["HO-G004", "HO-G005", "HO-G006"] == [finding.code for finding in found]
+    for finding in found:
+        document = finding.to_json()
+        assert {"code", "blocking", "what", "where", "hint"} == set(document)
+        assert all(document.values()) or not finding.blocking

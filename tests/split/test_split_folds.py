@@ -1,0 +1,171 @@
+"""Splits by group, as laws over any corpus: nobody is trained on what they are judged by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heldout.corpus import Corpus, CorpusManifest, GroupRecord, group_records
+from heldout.errors import CorpusError
+from heldout.split import Fold, Split, split_corpus
+from heldout.study import SplitSpec
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=5)
+SIZES = st.dictionaries(NAMES, st.integers(1, 50), min_size=2, max_size=9)
+ROWS = st.lists(NAMES, min_size=2, max_size=40).filter(lambda rows: len(set(rows)) > 1)
+LOGO = SplitSpec()
+
+
+def manifest(sizes: Mapping[str, int] | Sequence[tuple[str, int]], *, salt: str = "") -> CorpusManifest:
+    pairs = sizes.items() if isinstance(sizes, Mapping) else sizes
+    records = tuple(GroupRecord(name, samples, f"{salt}{name}") for name, samples in pairs)
+    rows = sum(record.samples for record in records)
+    return CorpusManifest("table", "rows.csv", "0" * 64, rows, "regression", "y", ("x",), records)
+
+
+def corpus(rows: Sequence[str]) -> Corpus:
+    groups = pl.Series("group", list(rows))
+    features = pl.DataFrame({"x": np.arange(len(rows), dtype=np.float64)})
+    target = np.arange(len(rows), dtype=np.float64)
+    records = group_records(groups, features, target, "rows.csv")
+    document = CorpusManifest("table", "rows.csv", "0" * 64, len(rows), "regression", "y", ("x",), records)
+    ids = pl.Series([f"row{number}" for number in range(len(rows))])
+    return Corpus(ids, groups, None, features, target, document)
+
+
+def check_laws(split: Split, names: set[str]) -> None:
+    """What holds for every split: disjoint parts, every group used, each held out at most once."""
+    held_out = Counter(name for fold in split.folds for name in fold.test)
+    assert {1} == set(held_out.values())
+    for fold in split.folds:
+        assert fold.train
+        assert fold.test
+        assert set() == set(fold.train) & set(fold.test)
+        assert names == set(fold.train) | set(fold.test)
+    assert len({fold.id for fold in split.folds}) == len(split.folds)
+
+
+@settings(max_examples=60)
+@given(ROWS)
+def test_every_sample_is_held_out_exactly_once(rows: list[str]) -> None:
+    """A sample would be predicted by a model that has seen its group, counted twice, or left out of the metrics."""
+    data = corpus(rows)
+    split = split_corpus(LOGO, data.manifest)
+    times = np.zeros(len(rows), dtype=int)
+    for fold in split.folds:
+        test, train = data.rows_of(fold.test), data.rows_of(fold.train)
+        times[test] += 1
+        assert len(rows) == len(test) + len(train)
+        assert set() == {rows[row] for row in test} & {rows[row] for row in train}
+        assert {fold.id} == {rows[row] for row in test}, "a fold is named after the group that it holds out"
+    assert [1] * len(rows) == times.tolist()
+
+
+@settings(max_examples=60)
+@given(SIZES, st.data())
+def test_no_group_stands_in_two_parts_of_any_split(sizes: dict[str, int], data: st.DataObject) -> None:
+    """A clip would lend its frames to training and test at once."""
+    folds = data.draw(st.integers(2, len(sizes)))
+    some = data.draw(st.lists(st.sampled_from(sorted(sizes)), min_size=1, max_size=len(sizes) - 1, unique=True))
+    check_laws(split_corpus(LOGO, manifest(sizes)), set(sizes))
+    parts = split_corpus(SplitSpec(kind="group-k-fold", folds=folds), manifest(sizes))
+    check_laws(parts, set(sizes))
+    assert folds == len(parts.folds)
+    assert set(sizes) == {name for fold in parts.folds for name in fold.test}
+    fixed = split_corpus(SplitSpec(kind="fixed", test=some), manifest(sizes))
+    check_laws(fixed, set(sizes))
+    assert [("test", tuple(sorted(some)))] == [(fold.id, fold.test) for fold in fixed.folds]
+
+
+@settings(max_examples=60)
+@given(SIZES.flatmap(lambda sizes: st.tuples(st.just(sizes), st.permutations(sorted(sizes)))), st.data())
+def test_the_order_of_groups_changes_nothing(pair: tuple[dict[str, int], list[str]], data: st.DataObject) -> None:
+    """Sorting the corpus would move groups between folds, and no two people could compare their numbers."""
+    sizes, names = pair
+    shuffled = manifest([(name, sizes[name]) for name in names])
+    folds = data.draw(st.integers(2, len(sizes)))
+    for spec in (LOGO, SplitSpec(kind="group-k-fold", folds=folds), SplitSpec(kind="fixed", test=names[:1])):
+        one, two = split_corpus(spec, manifest(sizes)), split_corpus(spec, shuffled)
+        assert one == two
+        assert one.sha256 == two.sha256
+
+
+@settings(max_examples=40)
+@given(SIZES, st.integers(2, 9))
+def test_the_parts_of_a_k_fold_are_balanced(sizes: dict[str, int], folds: int) -> None:
+    """One fold would hold out nearly everything, and its model learn from nearly nothing."""
+    folds = min(folds, len(sizes))
+    split = split_corpus(SplitSpec(kind="group-k-fold", folds=folds), manifest(sizes))
+    parts = [sum(sizes[name] for name in fold.test) for fold in split.folds]
+    assert max(parts) - min(parts) <= max(sizes.values()), "no part exceeds another by more than one group"
+
+
+def test_the_digest_is_stable_between_releases() -> None:
+    """Every finished run would look like one of another split after an upgrade."""
+    split = split_corpus(LOGO, manifest({"b": 2, "a": 1, "c": 3}))
+    assert {
+        "schema": "heldout.split/1",
+        "kind": "leave-one-group-out",
+        "folds": [
+            {"id": "a", "train": ["b", "c"], "test": ["a"]},
+            {"id": "b", "train": ["a", "c"], "test": ["b"]},
+            {"id": "c", "train": ["a", "b"], "test": ["c"]},
+        ],
+    } == split.to_json()
+    assert "a5152028547f086731973a418482dcc21628fed14d998f89fd66e0965dad8d17" == split.sha256
+
+
+def test_the_digest_is_of_the_split_and_not_of_the_rows() -> None:
+    """A corrected label would be taken for another split; a renamed group for the same."""
+    base = split_corpus(LOGO, manifest({"a": 1, "b": 2, "c": 3})).sha256
+    assert base == split_corpus(LOGO, manifest({"a": 7, "b": 2, "c": 3}, salt="x")).sha256
+    assert base != split_corpus(LOGO, manifest({"a": 1, "b": 2, "d": 3})).sha256
+    assert base != split_corpus(SplitSpec(kind="group-k-fold", folds=3), manifest({"a": 1, "b": 2, "c": 3})).sha256
+
+
+def test_another_test_set_is_another_split() -> None:
+    """A verdict on one test set would be shown for another."""
+    sizes = {"a": 1, "b": 2, "c": 3}
+    digests = {split_corpus(SplitSpec(kind="fixed", test=[name]), manifest(sizes)).sha256 for name in sizes}
+    assert 3 == len(digests)
+    one, two = (split_corpus(SplitSpec(kind="fixed", test=test), manifest(sizes)) for test in (["a", "b"], ["b", "a"]))
+    assert one.sha256 == two.sha256
+
+
+@pytest.mark.parametrize(
+    ("spec", "sizes", "what", "where"),
+    [
+        (LOGO, {"a": 9}, "1 groups cannot be split", "split"),
+        (LOGO, {}, "0 groups cannot be split", "split"),
+        (SplitSpec(kind="group-k-fold", folds=4), {"a": 1, "b": 1, "c": 1}, "cannot fill 4 folds", "split.folds"),
+        (SplitSpec(kind="fixed", test=["z"]), {"a": 1, "b": 1}, "no group 'z'", "split.test"),
+        (SplitSpec(kind="fixed", test=["a", "b"]), {"a": 1, "b": 1}, "cannot be split", "split"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(spec: SplitSpec, sizes: dict[str, int], what: str, where: str) -> None:
+    """A model would be trained on nothing, or judged on nothing."""
+    with pytest.raises(CorpusError, match=what) as caught:
+        split_corpus(spec, manifest(sizes))
+    assert where == caught.value.where
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "folds",
+    [
+        (Fold("one", ("a", "b"), ("b", "c")),),
+        (Fold("one", ("a", "b"), ("c",)), Fold("two", ("a", "b"), ("c",))),
+    ],
+)
+def test_a_split_with_a_straddling_group_cannot_be_built(folds: tuple[Fold, ...]) -> None:
+    """A plug-in's or a file's split would leak, and nothing after it would look."""
+    with pytest.raises(CorpusError, match="two parts of the split") as caught:
+        Split("fixed", folds)
+    assert "HO-G001" == caught.value.code
+    assert f"fold {folds[-1].id}, group {'b' if len(folds) == 1 else 'c'}" == caught.value.where

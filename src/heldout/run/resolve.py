@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import yaml
 from pydantic import BaseModel
 
 from heldout import plugins
-from heldout.backbone import Backbone
+from heldout.backbone import Backbone, Baseline
 from heldout.corpus import Reader
 from heldout.errors import StudyError
 from heldout.evidence import digest
-from heldout.study import BASE, Document, GateSpec, StudyFile, StudySpec, validate
+from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, validate
 
 SCHEMA = "heldout.lock/1"
 # What is trained and how it is held out: these parts of the configuration identify a variant.
@@ -169,7 +170,14 @@ def _smoke(file: StudyFile, backbone: Backbone) -> str | None:
 
 
 def _baselines(spec: StudySpec, backbone: Backbone, document: Document) -> tuple[Contender, ...]:
-    declared = spec.baselines if spec.baselines is not None else backbone.baselines()
+    declared: Sequence[BaselineSpec | Baseline] = spec.baselines if spec.baselines is not None else backbone.baselines()
+    for index, each in enumerate(declared):
+        if each.id in {other.id for other in declared[:index]}:
+            raise StudyError(
+                f"two baselines are named {each.id!r}",
+                where=document.where(("baselines", index, "id")),
+                hint="name each of them once: the second would replace the first",
+            )
     return tuple(
         Contender(each.id, each.description, load_backbone(each.backbone, each.fit, document), (spec.seeds[0],))
         for each in declared
@@ -177,5 +185,16 @@ def _baselines(spec: StudySpec, backbone: Backbone, document: Document) -> tuple
 
 
 def lock_yaml(config: Mapping[str, Any]) -> str:
-    """The resolved configuration as ``study.lock.yaml``."""
-    return yaml.safe_dump(dict(config), sort_keys=True, allow_unicode=True, width=120)
+    """The resolved configuration as ``study.lock.yaml``; the study's own reader reads the same values from it."""
+    return yaml.dump(dict(config), Dumper=_LockDumper, sort_keys=True, allow_unicode=True, width=120)
+
+
+class _LockDumper(yaml.SafeDumper):
+    """Quotes text that is a number in YAML 1.2 though not in PyYAML's 1.1, such as ``5e-4`` and ``089``."""
+
+
+_LockDumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)

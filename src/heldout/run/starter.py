@@ -125,7 +125,7 @@ def _relative(table: Path, out: Path) -> str:
 
 def _quoted(text: str) -> str:
     """A YAML scalar: plain where that is safe, else double-quoted (JSON strings are YAML)."""
-    safe = text.replace("_", "").replace("-", "").replace(".", "").replace("/", "").isalnum() and not text[0].isdigit()
+    safe = text.replace("_", "").replace("-", "").replace(".", "").replace("/", "").isalnum() and text[0].isalpha()
     return text if safe and text.lower() not in {"true", "false", "null"} else json.dumps(text, ensure_ascii=False)
 
 

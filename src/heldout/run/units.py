@@ -174,12 +174,14 @@ def read_unit(unit: Unit) -> tuple[dict[str, Any], FloatArray]:
 
 
 def cached_corpus(reader: Reader) -> Corpus:
-    """The reader's corpus, read once a process."""
-    return _cached(type(reader), reader.options.model_dump_json())
+    """The reader's corpus, read once a process unless its file changes."""
+    path = reader.options.path
+    stamp = (path.stat().st_mtime_ns, path.stat().st_size, path.stat().st_ino) if path.exists() else None
+    return _cached(type(reader), reader.options.model_dump_json(), stamp)
 
 
 @functools.lru_cache(maxsize=1)
-def _cached(cls: type[Reader], options: str) -> Corpus:
+def _cached(cls: type[Reader], options: str, stamp: object) -> Corpus:
     return cls(cls.Options.model_validate_json(options)).read()
 
 

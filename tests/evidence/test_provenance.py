@@ -96,6 +96,7 @@ def test_the_code_digest_is_of_the_sources_alone(tmp_path: Path) -> None:
     first = digest()
     assert first[1] == "unknown"
     (copy / "notes.txt").write_text("not code")
+    (copy / "report" / "extra.py").write_text("# shows a number, makes none")
     assert digest() == first
     (copy / "evidence" / "strict.py").write_text((copy / "evidence" / "strict.py").read_text() + "\n# changed\n")
     assert digest() != first

@@ -21,6 +21,8 @@ from typing import Any
 from heldout.evidence.files import sha256_bytes, sha256_file
 
 SCHEMA = "ai-run-provenance-v1"
+# Rooms that show, keep or check what others computed: no number of a run can depend on them.
+_AFTER_THE_FACT = frozenset({"cli", "package", "registry", "report", "verify"})
 _PACKAGES = (
     "heldout",
     "imageio-ffmpeg",
@@ -134,9 +136,12 @@ def package_versions() -> dict[str, str]:
 
 @functools.cache
 def code_digest() -> str:
-    """Sha256 over the package's own source files (relative name, digest): the same wherever it is installed."""
+    """Sha256 over the sources that a number can depend on (relative name, digest): the same wherever installed."""
     root = Path(__file__).resolve().parent.parent
-    files = sorted(root.rglob("*.py"), key=lambda file: file.relative_to(root).as_posix())
+    files = sorted(
+        (file for file in root.rglob("*.py") if file.relative_to(root).parts[0] not in _AFTER_THE_FACT),
+        key=lambda file: file.relative_to(root).as_posix(),
+    )
     lines = [f"{sha256_file(file)}  {file.relative_to(root).as_posix()}" for file in files]
     return sha256_bytes("\n".join(lines).encode())
 

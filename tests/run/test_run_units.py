@@ -1,0 +1,251 @@
+"""A unit is one seed on one fold: what its key is of, what its views hold, and when it counts as finished."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from heldout.backbone import Backbone, Contract, Params
+from heldout.corpus import Corpus
+from heldout.corpus.table import TableOptions, TableReader
+from heldout.errors import CorpusError, InputError
+from heldout.evidence import read_json, sha256_file
+from heldout.run import units
+from heldout.run.resolve import Contender
+from heldout.run.units import Unit, UnitTask, fit_unit, make_unit, store_unit, stream_seed, why_not_finished
+from heldout.split import Fold
+
+DAN = Fold("dan", ("ann", "bob", "cyd"), ("dan",))
+
+
+def unit_of(desk: Any, **changes: Any) -> Unit:
+    """The first unit of the variant: seed 0, held out ann."""
+    unit: Unit = desk.prepare(**changes).plans[""][2][0]
+    return unit
+
+
+class TestKey:
+    """The same key promises the same predictions."""
+
+    def test_stays_what_it_is(self, desk: Any) -> None:
+        """Nothing would ever be reused."""
+        assert unit_of(desk).key == unit_of(desk).key
+        for change in ({"description": "new"}, {"baselines": []}, {"runs": "x"}, {"seeds": [0, 1, 2]}):
+            assert unit_of(desk).key == unit_of(desk, **change).key, change
+
+    def test_every_unit_has_its_own(self, desk: Any) -> None:
+        """Two folds would share one model."""
+        plans = desk.prepare().plans
+        keys = [unit.key for _, _, found in plans.values() for unit in found]
+        assert 2 * 4 + 4 == len(keys) == len(set(keys))
+
+    def test_changes_with_the_variant(self, desk: Any) -> None:
+        """A model of other parameters would be reused."""
+        other = {"estimator": "sklearn.linear_model.Ridge", "params": {"alpha": 2.0}}
+        assert unit_of(desk).key != unit_of(desk, fit=other).key
+
+    def test_changes_with_the_corpus(self, desk: Any) -> None:
+        """A model of older data would be reused, also within one process."""
+        before = unit_of(desk)
+        desk.table.write_text(desk.table.read_text().replace("left", "west"))
+        assert before.key != unit_of(desk).key
+
+    def test_changes_with_the_columns(self, desk: Any) -> None:
+        """A model that saw another column would be reused."""
+        corpus = {"path": "table.csv", "group": "person", "target": "score", "id": "id"}
+        assert unit_of(desk).key != unit_of(desk, corpus=corpus | {"ignore": ["kind"]}).key
+
+    def test_changes_with_the_code(self, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A model that an older version fitted would be reused."""
+        before = unit_of(desk)
+        monkeypatch.setattr(units, "code_digest", lambda: "another version")
+        assert before.key != unit_of(desk).key
+
+    def test_changes_with_the_groups_of_the_fold(self, desk: Any) -> None:
+        """A fold of the same name but other groups would reuse a model that saw the held-out ones."""
+        prepared = desk.prepare()
+        contender, corpus = prepared.resolved.main, prepared.corpus
+
+        def key(fold: Fold) -> str:
+            return make_unit(contender, 0, fold, corpus, {}, desk.folder).key
+
+        assert key(DAN) != key(Fold("dan", ("ann", "bob"), ("cyd", "dan")))
+        assert key(DAN) != key(Fold("part0", DAN.train, DAN.test))
+
+
+def test_no_two_folds_share_a_random_stream() -> None:
+    """Defect 26: the same dropout masks and shuffles in every fold make their errors alike."""
+    found = {stream_seed(seed, fold) for seed in range(20) for fold in ("a", "b", "aa", "1", "11", "")}
+    assert 120 == len(found)
+    assert all(0 <= number < 2**32 for number in found)
+    assert stream_seed(3, "a") == stream_seed(3, "a")
+
+
+def test_views_keep_held_out_rows_and_targets_apart(desk: Any) -> None:
+    """A model could learn from the rows on which it is judged."""
+    corpus = desk.prepare().corpus
+    train, test = units.train_view(corpus, DAN), units.test_view(corpus, DAN)
+    assert {"ann", "bob", "cyd"} == set(train.groups.tolist())
+    assert (42, 42, 18) == (train.features.height, len(train.target), test.features.height)
+    assert ["weight", "kind"] == train.features.columns == test.features.columns
+    held_out = set(corpus.features.filter(corpus.groups == "dan")["weight"])
+    assert held_out == set(test.features["weight"])
+    assert not held_out & set(train.features["weight"])
+
+
+def test_held_out_rows_influence_nothing_that_is_fitted(desk: Any) -> None:
+    """A scaler or a list of categories over the whole corpus would leak the held-out group into the model."""
+    fitted = {}
+    for name in ("as it is", "held-out rows changed"):
+        if name != "as it is":
+            frame = pl.read_csv(desk.table)
+            dan = pl.col("person") == "dan"
+            frame = frame.with_columns(
+                weight=pl.when(dan).then(pl.col("weight") * -50 + 7).otherwise("weight"),
+                kind=pl.when(dan).then(pl.lit("unheard of")).otherwise("kind"),
+                score=pl.when(dan).then(-999.0).otherwise("score"),
+            )
+            frame.write_csv(desk.table)
+        prepared = desk.prepare(fit={"estimator": "sklearn.linear_model.Ridge"})
+        backbone = prepared.resolved.main.backbone
+        view = units.train_view(prepared.corpus, DAN)
+        folder = desk.folder / name
+        backbone.save(backbone.fit(view, stream_seed(0, "dan"), folder), folder)
+        fitted[name] = sha256_file(folder / "model.skops")
+    assert fitted["as it is"] == fitted["held-out rows changed"]
+
+
+@pytest.fixture
+def finished(desk: Any) -> tuple[Any, Unit]:
+    prepared = desk.prepare()
+    unit = prepared.plans[""][2][3]
+    backbone = prepared.resolved.main.backbone
+    fit_unit(UnitTask(unit, prepared.resolved.reader, backbone, prepared.corpus.manifest.sha256))
+    return prepared, unit
+
+
+def test_finished_unit_names_its_files_by_digest(finished: tuple[Any, Unit]) -> None:
+    """Nobody could tell whether the model is the one that made the predictions."""
+    _, unit = finished
+    assert why_not_finished(unit) is None
+    document = read_json(unit.folder / "unit.json")
+    there = sorted(path.name for path in unit.folder.iterdir())
+    assert ["model.skops", "predictions.safetensors", "unit.json"] == there
+    assert {name: sha256_file(unit.folder / name) for name in there[:2]} == document["files"]
+    assert (0, "dan", "base", 42, 18) == tuple(
+        document[key] for key in ("seed", "fold", "contender", "n_train", "n_test")
+    )
+
+
+def test_unit_of_another_key_is_fitted_again(finished: tuple[Any, Unit]) -> None:
+    """A stale model would be judged as the new one."""
+    assert "another corpus" in str(why_not_finished(replace(finished[1], key="0" * 64)))
+
+
+@pytest.mark.parametrize("name", ["model.skops", "predictions.safetensors"])
+def test_unit_with_a_changed_file_is_fitted_again(finished: tuple[Any, Unit], name: str) -> None:
+    """A flipped bit, or a hand-made prediction, would be judged."""
+    path = finished[1].folder / name
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    assert f"{name} is not the file that unit.json names" == why_not_finished(finished[1])
+    path.unlink()
+    assert f"{name} is not the file that unit.json names" == why_not_finished(finished[1])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"key": 1}', '{"key": NaN}', "\x00" * 40])
+def test_unit_with_a_damaged_card_is_fitted_again(finished: tuple[Any, Unit], text: str) -> None:
+    """A power cut would make every later run end in a traceback."""
+    (finished[1].folder / "unit.json").write_text(text)
+    assert why_not_finished(finished[1]) is not None
+
+
+def test_unit_with_files_of_the_wrong_kind_is_fitted_again(finished: tuple[Any, Unit]) -> None:
+    """A card whose `files` is a list would end in a traceback."""
+    card = finished[1].folder / "unit.json"
+    card.write_text(json.dumps(read_json(card) | {"files": ["model.skops"]}))
+    assert "unit.json is damaged" == why_not_finished(finished[1])
+
+
+class Constant(Backbone):
+    """Answers a constant, or as many numbers as it likes; may fail to save."""
+
+    name = "constant"
+    Params = Params
+    contract = Contract(files=("model.txt",))
+
+    def __init__(self, extra: int = 0, *, broken: bool = False) -> None:
+        super().__init__(Params())
+        self.extra, self.broken = extra, broken
+
+    def fit(self, view: Any, seed: int, workdir: Path) -> float:
+        return float(view.target.mean())
+
+    def predict(self, model: float, view: Any) -> Any:
+        return np.full(view.features.height + self.extra, model)
+
+    def save(self, model: float, folder: Path) -> None:
+        if self.broken:
+            raise InputError("the disk is full", where=str(folder), hint="make room")
+        (folder / "model.txt").write_text(repr(model))
+
+    def load(self, folder: Path) -> float:
+        return float((folder / "model.txt").read_text())
+
+
+def constant_unit(desk: Any, backbone: Backbone) -> tuple[Unit, Corpus]:
+    corpus = desk.prepare().corpus
+    unit = make_unit(Contender("constant", "", backbone, (0,)), 0, DAN, corpus, {}, desk.folder / "unit")
+    return unit, corpus
+
+
+def test_too_many_or_too_few_predictions_are_refused(desk: Any) -> None:
+    """Predictions would be shifted against their rows, and correlate with nothing or with too much."""
+    for extra in (-1, 1):
+        backbone = Constant(extra)
+        unit, corpus = constant_unit(desk, backbone)
+        with pytest.raises(InputError, match=f"{18 + extra} predictions for 18 rows"):
+            store_unit(unit, backbone, 1.0, corpus, 0.0)
+        assert "not fitted yet" == why_not_finished(unit)
+
+
+def test_unit_that_is_stored_again_does_not_count_until_it_is_whole(desk: Any) -> None:
+    """A new model with the old card would pass for the old one, or the other way about."""
+    unit, corpus = constant_unit(desk, Constant())
+    store_unit(unit, Constant(), 1.0, corpus, 0.0)
+    assert why_not_finished(unit) is None
+    with pytest.raises(InputError, match="disk is full"):
+        store_unit(unit, Constant(broken=True), 2.0, corpus, 0.0)
+    assert "not fitted yet" == why_not_finished(unit)
+
+
+def test_corpus_that_changes_during_the_run_is_noticed(desk: Any) -> None:
+    """Some folds would be fitted on the old rows and some on the new."""
+    prepared = desk.prepare()
+    unit = prepared.plans[""][2][0]
+    task = UnitTask(unit, prepared.resolved.reader, prepared.resolved.main.backbone, prepared.corpus.manifest.sha256)
+    desk.table.write_text(desk.table.read_text().replace("left", "west"))
+    with pytest.raises(CorpusError, match="the corpus changed during the run"):
+        fit_unit(task)
+    assert not unit.folder.exists()
+
+
+def test_corpus_is_read_once_and_again_only_when_it_changes(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker would read a million rows for each unit; or a notebook would judge yesterday's table."""
+    count, read = itertools.count(), TableReader.read
+    monkeypatch.setattr(TableReader, "read", lambda self: (next(count), read(self))[1])
+    reader = TableReader(TableOptions(path=desk.table, group="person", target="score"))
+    first = units.cached_corpus(reader)
+    assert first is units.cached_corpus(TableReader(reader.options))
+    desk.table.write_text(desk.table.read_text().replace("left", "west"))
+    second = units.cached_corpus(reader)
+    assert first.manifest.sha256 != second.manifest.sha256 == sha256_file(desk.table)
+    assert 2 == next(count)

@@ -45,13 +45,24 @@ def regression(target: FloatArray, prediction: FloatArray) -> dict[str, float]:
 
 def pearson(x: FloatArray, y: FloatArray) -> float:
     """Pearson correlation; NaN for fewer than two rows or a constant side."""
-    if len(x) < 2:
+    if len(x) < 2 or is_constant(x) or is_constant(y):
         return float("nan")
-    dx, dy = x - x.mean(), y - y.mean()
-    sx, sy = np.sqrt(np.mean(dx**2)), np.sqrt(np.mean(dy**2))
-    if sx < _CONSTANT or sy < _CONSTANT:
-        return float("nan")
-    return float(np.clip(np.mean(dx * dy) / (sx * sy), -1.0, 1.0))
+    dx, dy = _deviations(x), _deviations(y)
+    return float(np.clip(np.mean(dx * dy) / np.sqrt(np.mean(dx**2) * np.mean(dy**2)), -1.0, 1.0))
+
+
+def is_constant(values: FloatArray) -> bool:
+    """Whether all values are equal up to rounding, relative to their size: 1e-14 is small beside 1, not beside 0."""
+    scaled = values / 2.0  # the range of finite numbers may overflow
+    return bool(scaled.max() - scaled.min() <= _CONSTANT * np.abs(scaled).max())
+
+
+def _deviations(values: FloatArray) -> FloatArray:
+    """Deviations from the mean, scaled so that the largest is 1: their squares neither overflow nor vanish."""
+    scaled = values / np.abs(values).max()
+    centred = scaled - scaled.mean()
+    deviations: FloatArray = centred / np.abs(centred).max()
+    return deviations
 
 
 def average_ranks(values: FloatArray) -> FloatArray:
@@ -107,9 +118,11 @@ def why_undefined(name: str, target: NDArray[Any], prediction: FloatArray) -> st
         return f"{bad} predictions are not finite"
     if len(target) < 2:
         return f"{len(target)} rows cannot have a {name}"
-    if np.ptp(np.asarray(target, dtype=np.float64)) < _CONSTANT:
+    if is_constant(np.asarray(target, dtype=np.float64)):
         return "the target is constant"
-    return "the prediction is constant"
+    if is_constant(prediction):
+        return "the prediction is constant"
+    return "the numbers are too large"
 
 
 def better(name: str, a: float, b: float) -> bool:

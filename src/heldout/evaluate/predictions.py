@@ -59,7 +59,8 @@ class Predictions:
         """Standard deviation over the seeds (ddof 1), shape ``[rows]``; None for one seed or for classes."""
         if self.classes or len(self.members) < 2:
             return None
-        spread: FloatArray = np.std(np.stack([self.members[seed] for seed in sorted(self.members)]), axis=0, ddof=1)
+        with np.errstate(invalid="ignore"):  # the spread of an infinite prediction is NaN
+            spread: FloatArray = np.std(np.stack([self.members[seed] for seed in sorted(self.members)]), axis=0, ddof=1)
         return spread
 
     def to_frame(self) -> pl.DataFrame:
@@ -90,23 +91,34 @@ class Predictions:
 
 
 def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = ()) -> Predictions:
-    """Read ``predictions.jsonl`` as it was written.
+    """Read ``predictions.jsonl`` as it was written; a prediction that was not finite, and so is null there, is NaN.
 
     Raises:
-        CorpusError: If a column is missing, a number is not finite, or a sample id repeats.
+        CorpusError: If the file cannot be read, a column is missing, a key or target is null, or a sample id repeats.
     """
-    frame = pl.read_ndjson(path, infer_schema_length=None)
-    wanted = [*(f"seed{seed}" for seed in seeds), *(key for key in _KEYS if key != "cell")]
-    missing = [name for name in wanted if name not in frame.columns]
+    try:
+        frame = pl.read_ndjson(path, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise CorpusError(
+            f"the predictions cannot be read: {str(error).splitlines()[0]}", where=str(path), hint="re-run the study"
+        ) from None
+    scores = {seed: [f"seed{seed}_p_{name}" for name in classes] or [f"seed{seed}"] for seed in seeds}
+    keys = [key for key in _KEYS if key in frame.columns or key != "cell"]
+    missing = [
+        name for name in [*keys, *(name for names in scores.values() for name in names)] if name not in frame.columns
+    ]
     if missing:
         raise CorpusError(f"column {missing[0]!r} is missing", where=str(path), hint="re-run the study")
+    for key in keys:
+        if frame[key].has_nulls():
+            row = int(frame[key].is_null().arg_max() or 0) + 1
+            raise CorpusError(f"{key!r} is null", where=f"{path}:{row}", hint="re-run the study")
     if frame["sample_id"].is_duplicated().any():
         raise CorpusError("a sample id repeats", where=str(path), hint="re-run the study", code="HO-G004")
     members = {}
-    for seed in seeds:
-        names = [f"seed{seed}_p_{name}" for name in classes] or [f"seed{seed}"]
+    for seed, names in scores.items():
         values = frame.select(pl.col(names).cast(pl.Float64)).to_numpy()
         members[seed] = values if classes else values[:, 0]
-    samples = frame.select([key for key in _KEYS if key in frame.columns])
+    samples = frame.select(keys)
     target_type = pl.String if classes else pl.Float64
     return Predictions(samples.with_columns(pl.col("target").cast(target_type)), members, tuple(classes))

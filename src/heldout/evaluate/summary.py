@@ -152,7 +152,8 @@ def _cell_blocks(rows: _Rows, prediction: FloatArray, where: str, undefined: _Un
         missing = int(np.isnan(values).sum())
         if missing:
             within["undefined_cells"][name] = missing
-        within[name] = finite_or_none(float(np.mean(values[~np.isnan(values)]))) if missing < len(values) else None
+        mean = float(np.mean(values[~np.isnan(values)])) if missing < len(values) else float("nan")
+        within |= undefined.plain({name: mean}, f"{where}/within_cell", "it is undefined in every cell")
     reason = lambda name: metrics.why_undefined(name, targets, means)  # noqa: E731
     return {"cells": undefined.plain(clip, f"{where}/cells", reason), "within_cell": within}
 

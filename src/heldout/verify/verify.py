@@ -26,8 +26,8 @@ CHAIN = (
     Check("rules", "metrics → rules", results.check_rules, ("metrics",)),
     Check("verdict", "rules → verdict", results.check_verdict, ("rules",)),
     Check("published", "metrics → domain files", published.check_published, ("metrics",)),
-    Check("guards", "corpus → findings", corpus_file.check_guards, ("corpus",)),
     Check("corpus-file", "corpus file → rows", corpus_file.check_corpus_file, ("predictions",)),
+    Check("guards", "corpus → findings", corpus_file.check_guards, ("corpus",)),
     Check("weights", "models → predictions", weights.check_weights, ("corpus-file",)),
     Check("code", "sources", inputs.check_code, ("verdict-file",)),
 )

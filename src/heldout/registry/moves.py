@@ -1,0 +1,157 @@
+"""The only two ways in which a champion changes: ``promote`` and ``rollback``, each a compare-and-swap."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from heldout.errors import InputError, RefusedError, StaleError
+from heldout.registry import lookup
+from heldout.registry.chain import Event, check_chain
+from heldout.registry.journal import Note, Stage, append, read_rows, replay
+from heldout.registry.lookup import Pointer, Version
+from heldout.registry.rundir import check_registered, objections
+from heldout.registry.store import Registry
+
+# As the expected champion: whichever is read before the work starts.
+READ = "*"
+
+
+def promote(
+    registry: Registry,
+    name: str,
+    *,
+    slot: str | None = None,
+    expected: str | None = READ,
+    override: bool = False,
+    by: str | None = None,
+    reason: str | None = None,
+) -> Event:
+    """Make a version the champion of a slot.
+
+    Args:
+        registry: Where.
+        name: The version.
+        slot: Where it is to serve; a slot named like its study by default.
+        expected: The champion that is to be replaced, None for an empty slot; by default the one that is there when
+            the work starts. If it is another by the end of it, nothing changes.
+        override: Promote against a HOLD, reported evidence or a freeze. Needs a reason; both stay in the history.
+        by: Who.
+        reason: Why.
+
+    Raises:
+        RefusedError: If the evidence does not carry a promotion.
+        TamperedError: If a file is not the one that was judged.
+        StaleError: If the champion is not the expected one.
+    """
+    if override and not (reason or "").strip():
+        raise InputError("an override needs a reason", where="--override", hint='add --reason "..."')
+    version = registry.version(name)
+    slot = lookup.need_slot(slot or version.content["study"])
+    seen = _expect(registry, slot, expected)
+    against = objections(version.content)
+    check_registered(version.content, registry.serving.folder_at(version.place))
+    window = registry.window()
+    against += [window.sentence()] if window else []
+    if against and not override:
+        raise RefusedError(
+            "; ".join(against), where=version.id, hint='mend it or wait; or --override --reason "...", on record'
+        )
+    note = Note(registry.now(), by, reason)
+    return _move(registry, "promoted", version, slot, seen, note, overridden=against or None)
+
+
+def rollback(
+    registry: Registry,
+    slot: str,
+    *,
+    to: str | None = None,
+    expected: str | None = READ,
+    by: str | None = None,
+    reason: str | None = None,
+) -> Event:
+    """Make an earlier champion of a slot the champion again, after its files were verified.
+
+    A freeze does not hinder it, and is noted in the event.
+
+    Args:
+        registry: Where.
+        slot: Of which slot.
+        to: Which; the one before the present champion by default.
+        expected: As in ``promote``.
+        by: Who.
+        reason: Why.
+
+    Raises:
+        InputError: If there is nothing to return to.
+        TamperedError: If a file of the older version, or the history, is not what it was.
+        StaleError: If the champion is not the expected one.
+    """
+    seen = _expect(registry, slot, expected)
+    version = _earlier(registry, slot, to)
+    check_registered(version.content, registry.serving.folder_at(version.place))
+    try:
+        window = registry.window()
+        frozen = window.sentence() if window else None
+    except RefusedError as error:
+        frozen = error.what
+    note = Note(registry.now(), by, reason)
+    return _move(registry, "rolled-back", version, slot, seen, note, frozen=frozen)
+
+
+def _earlier(registry: Registry, slot: str, to: str | None) -> Version:
+    with registry.database.reading() as connection:
+        earlier = replay(check_chain(read_rows(connection))).lineage.get(slot, [])[:-1]
+        wanted = lookup.find_version(connection, to).id if to else next(reversed(earlier), None)
+        if wanted is None or wanted not in earlier:
+            raise InputError(
+                f"the slot {slot!r} has no {'such ' if to else ''}earlier champion",
+                where=f"slot {slot}",
+                hint=f"earlier champions: {', '.join(earlier) or 'none'}; any other version is promoted",
+            )
+        return lookup.read_version(connection, wanted)
+
+
+def _expect(registry: Registry, slot: str, expected: str | None) -> Pointer | None:
+    """The pointer as it is now, if it is the expected one."""
+    with registry.database.reading() as connection:
+        seen = lookup.pointer_of(connection, slot)
+        wanted = lookup.find_version(connection, expected).id if expected not in (None, READ) else None
+    if expected != READ and (seen.version if seen else None) != wanted:
+        raise _stale(slot, seen)
+    return seen
+
+
+def _move(
+    registry: Registry,
+    kind: Literal["promoted", "rolled-back"],
+    version: Version,
+    slot: str,
+    seen: Pointer | None,
+    note: Note,
+    **facts: Any,
+) -> Event:
+    """Compare and swap. The event's number in ``seen`` tells a champion from the same one come back."""
+    with registry.database.writing() as connection:
+        pointer = lookup.pointer_of(connection, slot)
+        if pointer != seen:
+            raise _stale(slot, pointer)
+        if lookup.read_version(connection, version.id).stage == "retired":
+            raise RefusedError("it is retired", where=version.id, hint="choose another version")
+        stages: dict[str, Stage] = {version.id: "champion"}
+        if pointer is not None:
+            if pointer.version == version.id:
+                raise InputError(f"it is the champion of {slot} already", where=version.id, hint="nothing to do")
+            if lookup.read_version(connection, pointer.version).slots == (slot,):
+                stages[pointer.version] = "challenger"
+            facts["previous"] = pointer.version
+        event = append(connection, kind, version.id, stages, note, slot=slot, **facts)
+    registry.publish(slot)
+    return event
+
+
+def _stale(slot: str, found: Pointer | None) -> StaleError:
+    return StaleError(
+        f"the champion of {slot} is {found.version if found else 'nobody'}, not the one that was expected",
+        where=f"slot {slot}",
+        hint="look at it, then decide again",
+    )

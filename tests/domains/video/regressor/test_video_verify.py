@@ -1,0 +1,72 @@
+"""A video run is verified with its own files: the seed reports and the published gate block are made again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heldout import Study
+from heldout.evidence import write_json
+from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.verify import verify_run
+
+STUDY = """
+study: clips
+corpus: {reader: video_frames, path: frames.jsonl}
+backbone: fr_regressor
+fit: {epochs: 3, hidden: 8}
+seeds: [0, 1]
+bootstrap: {draws: 100}
+baselines:
+- {id: linear, backbone: sklearn, fit: {estimator: sklearn.linear_model.LinearRegression, features: [vif_scale0]}}
+"""
+
+
+@pytest.fixture
+def run(write_frames: Any, tmp_path: Path) -> Path:
+    write_frames(frames=10)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return Study.load(tmp_path / "study.yaml").run(runs=tmp_path / "runs", workers=1).folder
+
+
+def reseal(run: Path, document: dict[str, Any]) -> None:
+    document["judged"]["files_sha256"] = files_digest(run_files(run))
+    write_json(run / f"{document['verdict']}.json", document)
+    write_manifest(run)
+
+
+def edit_seed_report(run: Path, verdict: dict[str, Any]) -> None:
+    document = json.loads((run / "loso_seed0.json").read_text())
+    write_json(run / "loso_seed0.json", document | {"mean_plcc": 0.99})
+
+
+def edit_gate_block(run: Path, verdict: dict[str, Any]) -> None:
+    verdict["gate"]["passed"] = not verdict["gate"]["passed"]
+
+
+def edit_recommendation(run: Path, verdict: dict[str, Any]) -> None:
+    verdict["recommendation"] = "Ship it."
+
+
+def add_field(run: Path, verdict: dict[str, Any]) -> None:
+    verdict["approved_by"] = "the board"
+
+
+@pytest.mark.slow
+def test_a_video_run_and_its_domain_files(run: Path, tmp_path: Path) -> None:
+    """An honest video run would be called tampered, or a seed report that says something else would be believed."""
+    found = verify_run(run, corpus=tmp_path / "frames.jsonl", refit_too=True, workers=1)
+    assert {"OK"} == {link.state for link in found.links if link.id != "code"}, found.broken
+    for attack in (edit_seed_report, edit_gate_block, edit_recommendation, add_field):
+        target = tmp_path / attack.__name__
+        shutil.copytree(run, target)
+        verdict = json.loads(next(target.glob("[HP][OR]*.json")).read_text())
+        attack(target, verdict)
+        reseal(target, verdict)
+        broken = verify_run(target).broken
+        assert broken is not None, attack.__name__
+        assert broken.id == "published", broken

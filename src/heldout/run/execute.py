@@ -29,6 +29,7 @@ from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, split_corpus
 
 Listener = Callable[[Mapping[str, Any]], None]
+_INPUTS = {"run.json", "study.lock.yaml", "corpus.json", "split.json", "progress.jsonl", ".lock"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         emit = _emitter(progress, listener)
         _write_inputs(prepared)
         if prepared.plans[""][1].pending:
-            remove_verdicts(folder.path)
+            _remove_results(folder)
         failures = _fit_all(prepared, workers, emit)
         if failures[""]:
             document = _judge(prepared, {"members": {}, "ensemble": {}, "undefined": []}, {}, failures[""])
@@ -112,6 +113,14 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         document = _evaluate(prepared, failures)
         emit("complete", document["verdict"], 1, 1)
     return document
+
+
+def _remove_results(folder: RunFolder) -> None:
+    """Remove what was computed from older units, the verdict first; a failed run must not lie beside old metrics."""
+    remove_verdicts(folder.path)
+    for path in folder.path.iterdir():
+        if path.is_file() and path.name not in _INPUTS:
+            path.unlink()
 
 
 def _fit_all(prepared: Prepared, workers: int | None, emit: Report) -> dict[str, list[UnitFailure]]:

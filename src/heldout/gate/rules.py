@@ -111,28 +111,32 @@ def _values(rule: RuleSpec, metrics: Mapping[str, Any]) -> tuple[list[float], st
 
 
 def _value(rule: RuleSpec, block: Mapping[str, Any]) -> tuple[float | None, str | None]:
+    if rule.over == "worst_group":
+        return _worst_group(rule, block)
     part = {"folds": "mean"}.get(rule.over, rule.over)
-    if rule.over == "worst_group" and part not in block:
-        return _worst_fold(rule, block), None
     if part not in block:
         return None, f"this run has no {rule.over!r} metrics"
     found = block[part]
     if rule.metric not in found:
         return None, f"there is no metric {rule.metric!r}"
-    if rule.over == "worst_group":
-        value: float | None = found[rule.metric]["value"]
-        return value, None
     missing = found.get("undefined_cells", {}).get(rule.metric)
     return found[rule.metric], f"it is undefined in {missing} cells" if missing else None
 
 
-def _worst_fold(rule: RuleSpec, block: Mapping[str, Any]) -> float | None:
-    """A member's worst fold, in the direction that the bound looks."""
-    values = [fold.get(rule.metric) for fold in block["folds"].values()]
-    if any(value is None for value in values):
-        return None
-    worst: float = min(values) if rule.at_least is not None else max(values)
-    return worst
+def _worst_group(rule: RuleSpec, block: Mapping[str, Any]) -> tuple[float | None, str | None]:
+    """The worst group in the direction that the bound looks; the worst fold where groups were not scored apart.
+
+    The bound decides and not the metric: a bias of -5 is worse than one of 4, but it is 4 that breaks `at_most: 3`.
+    """
+    groups = (block.get("groups") or block.get("folds") or {}).values()
+    if not groups:
+        return None, "this run has no 'worst_group' metrics"
+    if any(rule.metric not in group for group in groups):
+        return None, f"there is no metric {rule.metric!r}"
+    values = [group[rule.metric] for group in groups]
+    if any(value is None or not math.isfinite(value) for value in values):
+        return None, None
+    return min(values) if rule.at_least is not None else max(values), None
 
 
 def _scope_words(rule: RuleSpec) -> str:
@@ -148,13 +152,15 @@ def _over_words(rule: RuleSpec) -> str:
 
 def _integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
     expected = {(seed, fold) for seed in facts.seeds for fold in facts.folds}
-    missing = sorted(expected - facts.units)
+    scored = _scored(metrics)
+    missing = sorted(expected - facts.units) or sorted(expected - scored)
     undefined = [item["where"] for item in metrics.get("undefined", []) if "not finite" in item["why"]]
-    total, foreign, blocking = len(expected), list(facts.foreign), "; ".join(facts.blocking)
+    foreign = [*facts.foreign, *(_unit([unit]) for unit in sorted(scored - expected))]
+    total, blocking = len(expected), "; ".join(facts.blocking)
     enough = f"at_least {gate.min_groups}", f"at_least {gate.min_seeds}"
     seeds = len(facts.seeds)
     return [
-        _fact("complete", not missing, total - len(missing), f"{total} units", f"all {total} units are there",
+        _fact("complete", total and not missing, total - len(missing), f"{total} units", f"all {total} units are there",
               f"{len(missing)} of {total} units are missing, such as {_unit(missing)}"),
         _fact("one-evidence", not foreign, len(foreign), "at_most 0", "every unit is of this corpus, variant and split",
               f"{len(foreign)} units are of another corpus, variant or split: {', '.join(foreign[:3])}"),
@@ -168,6 +174,13 @@ def _integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list
         _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
               f"a smoke run can never PROMOTE: {facts.smoke}"),
     ]  # fmt: skip
+
+
+def _scored(metrics: Mapping[str, Any]) -> set[tuple[int, str]]:
+    """Pairs (seed, fold) whose metrics are in the document, for the seed and for the ensemble."""
+    folds = set(metrics.get("ensemble", {}).get("folds", {}))
+    members = metrics.get("members", {})
+    return {(int(seed), fold) for seed, block in members.items() for fold in block["folds"] if fold in folds}
 
 
 def _fact(identifier: str, holds: Any, observed: float | None, bound: str, good: str, bad: str) -> RuleOutcome:

@@ -35,8 +35,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(home: Path) -> Path:
-    (found,) = (home / "runs" / "video-demo").iterdir()
-    return found
+    (found,) = (home / "runs" / "video-demo").glob("*/PROMOTE.json")
+    return found.parent
 
 
 def test_demo_promotes_on_real_encodes(demo: Path) -> None:

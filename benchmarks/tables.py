@@ -1,0 +1,49 @@
+"""Writes the tables of README.md from the results that the benchmarks left in results/.
+
+python benchmarks/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+START, END = "<!-- tables -->", "<!-- end of tables -->"
+
+
+def table(result: dict[str, Any]) -> str:
+    """One benchmark as Markdown: every ratio with its range over the turns."""
+    machine = result["machine"]
+    rows = [
+        f"| {name} | {_times(ratio['median'])} | {_times(ratio['low'])} to {_times(ratio['high'])} |"
+        for name, ratio in result["ratio"].items()
+    ]
+    title = f"### {result['benchmark']}: {result.get('title', _title(result))}"
+    where = f"{machine['cores']} cores, {machine['processor']}; {_packages(result)}"
+    return "\n".join([title, "", where, "", "| ratio | median | over the turns |", "|---|---:|---|", *rows, ""])
+
+
+def _times(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _title(result: dict[str, Any]) -> str:
+    return f"{result['models']} models, {result['epochs']} epochs, {result['model_steps']:,} model-steps"
+
+
+def _packages(result: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(result["packages"].items()))
+
+
+def page(text: str) -> str:
+    """The README with its tables replaced."""
+    results = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))]
+    head, tail = text[: text.index(START) + len(START)], text[text.index(END) :]
+    return f"{head}\n\n" + "\n".join(table(result) for result in results if "ratio" in result) + f"\n{tail}"
+
+
+if __name__ == "__main__":
+    readme = HERE / "README.md"
+    readme.write_text(page(readme.read_text()))

@@ -57,6 +57,13 @@ def make_run(root: Path, name: str, *, bound: float = 0.3, sets: tuple[str, ...]
     return Honest(run.folder, table)
 
 
+def second_run(root: Path, first: Honest) -> Honest:
+    """Another variant of a study whose first one held; its verdict is the second attempt."""
+    study = root / "second.yaml"
+    study.write_text(STUDY.format(table=first.corpus.name, bound=0.3).replace("max_depth: 4", "max_depth: 5"))
+    return Honest(Study.load(study).run(runs=first.folder.parents[1], workers=1).folder, first.corpus)
+
+
 @pytest.fixture(scope="session")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Honest]:
     """Runs that must not be written to; ``victim`` gives a copy."""
@@ -65,10 +72,12 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Honest]:
         "promote": make_run(root, "promote"),
         "hold": make_run(root, "hold", bound=0.9999),
         "smoke": make_run(root, "smoke", sets=("fit.params.n_estimators=4",)),
+        "second": second_run(root, make_run(root, "second", bound=0.9999)),
         "twin": make_run(root, "twin", twin=True),
     }
     verdicts = {name: next(run.folder.glob("[HP][OR]*.json")).stem for name, run in found.items()}
-    assert {"promote": "PROMOTE", "hold": "HOLD", "smoke": "HOLD", "twin": "HOLD"} == verdicts
+    expected = {"promote": "PROMOTE", "hold": "HOLD", "smoke": "HOLD", "second": "PROMOTE", "twin": "HOLD"}
+    assert expected == verdicts
     return found
 
 

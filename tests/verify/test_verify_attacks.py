@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from heldout.errors import InputError, TamperedError
 from heldout.evaluate import summarise
-from heldout.evidence import digest, sha256_file, write_json
+from heldout.evidence import canonical, digest, sha256_bytes, sha256_file, write_json
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
 from heldout.run.manifest import files_digest, run_files, write_manifest
@@ -490,6 +490,50 @@ def remove_finding_and_content(run: Path) -> None:
     remove_finding(run)
 
 
+def ledger_lines(run: Path, change: Callable[[list[bytes]], Any]) -> None:
+    path = run.parent / "trials.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    change(lines)
+    path.write_bytes(b"".join(lines))
+
+
+def loosen_threshold_and_rejudge(run: Path) -> None:
+    loosen_policy = put("gate", "rules", 0, "at_least", value=0.1)
+    edit(run / "study.lock.yaml", loosen_policy)
+    rejudge(run)
+
+
+def remove_look(run: Path) -> None:
+    ledger_lines(run, lambda lines: lines.pop())
+
+
+def remove_earlier_look(run: Path) -> None:
+    ledger_lines(run, lambda lines: lines.pop(0))
+
+
+def edit_look(run: Path) -> None:
+    ledger_lines(run, lambda lines: lines.insert(0, lines.pop(0).replace(b'"HOLD"', b'"FAILED"')))
+
+
+def claim_first_attempt(run: Path) -> None:
+    edit(verdict_path(run), put("trial", value={**json.loads(verdict_path(run).read_text())["trial"], "of": 1}))
+
+
+def ledger_of_another_study(run: Path) -> None:
+    shutil.copy(OTHER["twin"].parent / "trials.jsonl", run.parent / "trials.jsonl")
+
+
+def keep_promote_after_a_newer_hold(run: Path) -> None:
+    """The run was judged again under another policy; the verdict of before is put back."""
+
+    def append(lines: list[bytes]) -> None:
+        newer = json.loads(lines[-1]) | {"outcome": "HOLD", "gate_sha256": "0" * 64}
+        newer["prev"] = sha256_bytes(lines[-1].rstrip())
+        lines.append(canonical(newer) + b"\n")
+
+    ledger_lines(run, append)
+
+
 class Attack(NamedTuple):
     """What is done to which run, and the first link that must break."""
 
@@ -577,6 +621,14 @@ ATTACKS = [
     Attack(edit_recommendation, "promote", "published", careful=True),
     Attack(remove_finding, "twin", "guards", careful=True),
     Attack(unblock_finding, "twin", "guards", careful=True),
+    # Everything made again, but for the ledger beside the run.
+    Attack(loosen_threshold_and_rejudge, "second", "ledger", careful=True),
+    Attack(remove_look, "second", "ledger"),
+    Attack(remove_earlier_look, "second", "ledger"),
+    Attack(edit_look, "second", "ledger"),
+    Attack(claim_first_attempt, "second", "ledger", careful=True),
+    Attack(ledger_of_another_study, "promote", "ledger"),
+    Attack(keep_promote_after_a_newer_hold, "second", "ledger"),
     # Everything made again above the edit: the corpus file shows it.
     Attack(remove_finding_and_content, "twin", "corpus-file", careful=True, corpus=True),
     Attack(remove_finding, "twin", "guards", careful=True, corpus=True),
@@ -702,6 +754,7 @@ def test_other_weights_under_every_digest_are_found_by_a_refit(victim: Any, hone
     rows(run, lambda table: [row.update(seed0=row["seed1"], prediction=row["seed1"], sigma=0.0) for row in table])
     rejudge(run)
     reseal(run)
+    (run.parent / "trials.jsonl").unlink()
     corpus = honest["promote"].corpus
     assert verify_run(run, corpus=corpus).holds
     broken = verify_run(run, corpus=corpus, refit_too=True, workers=1).broken

@@ -47,6 +47,7 @@ class Facts:
         groups: Number of groups in the corpus.
         smoke: Why this is a smoke run, or None.
         blocking: Sentences of the blocking guard findings.
+        attempt: The variant's place among those of the study that looked at held-out rows; None where nobody counts.
     """
 
     seeds: Sequence[int]
@@ -56,6 +57,7 @@ class Facts:
     groups: int
     smoke: str | None
     blocking: Sequence[str]
+    attempt: int | None = None
 
 
 def judge(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
@@ -173,6 +175,21 @@ def _integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list
         _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", "no guard found a leak", blocking),
         _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
               f"a smoke run can never PROMOTE: {facts.smoke}"),
+        *_attempts(gate, facts),
+    ]  # fmt: skip
+
+
+def _attempts(gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
+    """Whoever tries often enough finds a variant that passes by luck: a policy may say how often."""
+    most, attempt = gate.max_attempts, facts.attempt
+    if most is None:
+        return []
+    words = f"at_most {most}"
+    if attempt is None:
+        return [RuleOutcome("attempts", "UNKNOWN", None, words, "nobody counted the variants that were tried")]
+    return [
+        _fact("attempts", attempt <= most, attempt, words, f"variant {attempt} of the {most} that the policy allows",
+              f"this is variant {attempt} that looked at held-out rows: the policy allows {most}"),
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run.collect import collect
 from heldout.run.fitting import Plan, Report, UnitFailure, fit_units, plan_units
 from heldout.run.layout import RunFolder, run_folder, run_key
+from heldout.run.ledger import Ledger, Look, Outcome
 from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
 from heldout.run.resolve import Contender, Resolved, lock_yaml
 from heldout.run.units import Unit, cached_corpus, make_unit
@@ -102,17 +103,24 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
     folder = prepared.folder
     with _only_one(folder), JsonLines(folder.file("progress.jsonl")) as progress:
         emit = _emitter(progress, listener)
+        prepared = _planned_again(prepared)
         _write_inputs(prepared)
         if prepared.plans[""][1].pending:
             _remove_results(folder)
         failures = _fit_all(prepared, workers, emit)
         if failures[""]:
-            document = _judge(prepared, {"members": {}, "ensemble": {}, "undefined": []}, {}, failures[""])
+            document = _look(prepared, None, {}, failures[""])
             write_verdict(folder.path, document)
             raise _failed(failures[""])
         document = _evaluate(prepared, failures)
         emit("complete", document["verdict"], 1, 1)
     return document
+
+
+def _planned_again(prepared: Prepared) -> Prepared:
+    """The plan as of now: another process may have finished units before this one got the lock."""
+    plans = {name: (contender, plan_units(units), units) for name, (contender, _, units) in prepared.plans.items()}
+    return replace(prepared, plans=plans)
 
 
 def _remove_results(folder: RunFolder) -> None:
@@ -146,7 +154,7 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
     contenders = {name: (prepared.plans[name][0].description, theirs) for name, (theirs, _) in collected.items()}
     metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders)
     write_json(folder.file("metrics.json"), metrics)
-    document = _judge(prepared, metrics, _wall_times(documents), ())
+    document = _look(prepared, metrics, _wall_times(documents), ())
     warnings = sorted({warning for each in documents for warning in each["warnings"]})
     warnings += [
         f"baseline {failure.unit.name} failed: {failure.reason}" for part in failures.values() for failure in part
@@ -159,11 +167,28 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
     return document
 
 
+def _look(
+    prepared: Prepared,
+    metrics: Mapping[str, Any] | None,
+    wall_times: Mapping[int, float],
+    failures: Sequence[UnitFailure],
+) -> dict[str, Any]:
+    """Judge, and write the look into the study's trial ledger; without metrics it is a failure."""
+    resolved = prepared.resolved
+    key = (resolved.sha256, prepared.corpus.manifest.sha256, prepared.split.sha256)
+    with Ledger(prepared.folder.path.parent) as ledger:
+        nothing: dict[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}
+        document = _judge(prepared, metrics or nothing, wall_times, failures, ledger.attempt(*key))
+        outcome: Outcome = "FAILED" if metrics is None else document["verdict"]
+        return document | {"trial": ledger.record(_trial(prepared, outcome, metrics)).to_json()}
+
+
 def _judge(
     prepared: Prepared,
     metrics: Mapping[str, Any],
     wall_times: Mapping[int, float],
     failures: Sequence[UnitFailure],
+    attempt: int,
 ) -> dict[str, Any]:
     resolved, folder = prepared.resolved, prepared.folder
     failed = {(failure.unit.seed, failure.unit.fold.id) for failure in failures}
@@ -176,6 +201,7 @@ def _judge(
         groups=len(prepared.corpus.manifest.groups),
         smoke=resolved.smoke,
         blocking=prepared.blocking,
+        attempt=attempt,
     )
     backbone = resolved.main.backbone
     provenance = provenance_of.build(
@@ -212,6 +238,27 @@ def _judge(
     published = dict(backbone.published_verdict_fields(context))
     # The published wording of the recommendation is a field that people grep for; nothing else may be replaced.
     return published | core | {key: published[key] for key in ("recommendation",) if key in published}
+
+
+def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any] | None) -> Look:
+    """This look, as the ledger records it."""
+    resolved, folder = prepared.resolved, prepared.folder
+    primary = None
+    if metrics is not None:
+        primary = {"metric": metrics["primary"], "value": metrics["ensemble"]["pooled"][metrics["primary"]]}
+    return Look(
+        run=folder.path.name,
+        variant=resolved.variant,
+        variant_sha256=resolved.sha256,
+        corpus_sha256=prepared.corpus.manifest.sha256,
+        split_sha256=prepared.split.sha256,
+        gate_sha256=digest(resolved.config["gate"]),
+        seeds=resolved.main.seeds,
+        smoke=resolved.smoke,
+        outcome=outcome,
+        primary=primary,
+        metrics_sha256=None if metrics is None else sha256_file(folder.file("metrics.json")),
+    )
 
 
 def _judged_digests(prepared: Prepared) -> dict[str, Any]:

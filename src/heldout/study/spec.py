@@ -78,6 +78,11 @@ class GateSpec(Spec):
     rules: list[RuleSpec] = Field(default_factory=list)
     min_groups: int = Field(3, ge=2, description="fewer groups than this prove nothing")
     min_seeds: int = Field(1, ge=1, description="fewer seeds than this prove nothing")
+    max_attempts: int | None = Field(
+        None,
+        ge=1,
+        description="variants that may look at held-out rows; a later one can never PROMOTE",
+    )
 
     @model_validator(mode="after")
     def _unique_ids(self) -> GateSpec:

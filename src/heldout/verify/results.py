@@ -141,6 +141,7 @@ def _facts(evidence: RunEvidence) -> Facts:
         foreign=_foreign_seeds(evidence),
         groups=len(evidence.corpus.groups),
         smoke=evidence.lock["smoke"],
+        attempt=evidence.verdict["trial"]["attempt"],
         blocking=[finding["what"] for finding in evidence.verdict["findings"] if finding["blocking"]],
     )
 

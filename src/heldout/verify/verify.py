@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from heldout.errors import InputError
-from heldout.verify import corpus_file, files, inputs, published, refit, results, weights
+from heldout.verify import corpus_file, files, inputs, published, refit, results, trials, weights
 from heldout.verify.chain import Check, Verification, walk
 from heldout.verify.evidence import RunEvidence
 
@@ -29,6 +29,7 @@ CHAIN = (
     Check("corpus-file", "corpus file → rows", corpus_file.check_corpus_file, ("predictions",)),
     Check("guards", "corpus → findings", corpus_file.check_guards, ("corpus",)),
     Check("weights", "models → predictions", weights.check_weights, ("corpus-file",)),
+    Check("ledger", "look → trial ledger", trials.check_ledger, ("verdict-file", "study")),
     Check("code", "sources", inputs.check_code, ("verdict-file",)),
 )
 

@@ -1,0 +1,155 @@
+"""The trial ledger: every look at held-out predictions, failures and smoke runs included.
+
+One file a study, ``runs/<study>/trials.jsonl``: append-only, each record naming the one before it by digest. A record
+that is edited, removed or put in later breaks the chain; a record at the end that is cut off is missed by the verdict
+that names it. Judging the same predictions under the same policy again is no new look.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+from filelock import FileLock
+
+from heldout.errors import TamperedError
+from heldout.evidence import JsonLines, canonical, read_json_lines, sha256_bytes
+
+SCHEMA = "heldout.trial/1"
+LEDGER_FILE = "trials.jsonl"
+Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
+START = "0" * 64
+_VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256")
+_SAME = ("run", "outcome", "metrics_sha256", "gate_sha256")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at held-out predictions.
+
+    Attributes:
+        run: Name of the run.
+        variant: Id of the variant.
+        variant_sha256: Digest of the resolved variant.
+        corpus_sha256: Digest of the corpus.
+        split_sha256: Digest of the split.
+        gate_sha256: Digest of the policy that judged.
+        seeds: Declared seeds.
+        smoke: Why it was a smoke run, or None.
+        outcome: The verdict; FAILED if there was nothing to judge.
+        primary: Name and value of the ensemble's primary metric, pooled; None where there is none.
+        metrics_sha256: Digest of ``metrics.json``; None for a failure.
+    """
+
+    run: str
+    variant: str
+    variant_sha256: str
+    corpus_sha256: str
+    split_sha256: str
+    gate_sha256: str
+    seeds: Sequence[int]
+    smoke: str | None
+    outcome: Outcome
+    primary: Mapping[str, Any] | None
+    metrics_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a verdict says of the ledger.
+
+    Attributes:
+        attempt: This variant is the k-th of the study that looked at held-out rows.
+        of: Distinct variants that had looked when the verdict was given, this one included.
+        looks: Records in the ledger up to this one.
+        ledger_head: Digest of this look's record.
+    """
+
+    attempt: int
+    of: int
+    looks: int
+    ledger_head: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The block ``trial`` of a verdict."""
+        return asdict(self)
+
+
+class Entry(NamedTuple):
+    """A record of the ledger and its digest, which the next record names."""
+
+    record: Mapping[str, Any]
+    sha256: str
+
+
+class Ledger:
+    """The ledger of one study, held for as long as a run counts itself, is judged and is written down."""
+
+    def __init__(self, study: Path) -> None:
+        """Name the study's folder of runs."""
+        self._study, self._path = study, study / LEDGER_FILE
+        self._lock = FileLock(study / f".{LEDGER_FILE}.lock")
+
+    def __enter__(self) -> Self:
+        self._lock.acquire()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
+
+    def attempt(self, variant_sha256: str, corpus_sha256: str, split_sha256: str) -> int:
+        """The place that this variant has, or will have, among the variants that looked."""
+        mine = (variant_sha256, corpus_sha256, split_sha256)
+        variants = list(dict.fromkeys(variant_key(entry.record) for entry in _entries(self._path)))
+        return variants.index(mine) + 1 if mine in variants else len(variants) + 1
+
+    def record(self, look: Look) -> Trial:
+        """Append a look, unless the run's last record says the same, and say where it stands."""
+        with JsonLines(self._path, durable=True) as stream:  # opening cuts off a torn last line
+            entries = _entries(self._path)
+            mine = [place for place, entry in enumerate(entries) if entry.record.get("run") == look.run]
+            record = asdict(look) | {"seeds": list(look.seeds)}
+            if mine and all(entries[mine[-1]].record.get(key) == record[key] for key in _SAME):
+                return trial_at(entries, mine[-1])
+            stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            stream.append({"schema": SCHEMA, "ts": stamp, "prev": entries[-1].sha256 if entries else START} | record)
+        entries = _entries(self._path)
+        return trial_at(entries, len(entries) - 1)
+
+
+def read_ledger(study: Path) -> list[Entry]:
+    """Every record, in order.
+
+    Raises:
+        TamperedError: At the first record that does not name the one before it.
+        InputError: At a line that is no record.
+    """
+    path = study / LEDGER_FILE
+    entries = _entries(path)
+    for number, (entry, before) in enumerate(zip(entries, [None, *entries], strict=False), start=1):
+        if entry.record.get("prev") != (before.sha256 if before else START):
+            raise TamperedError(
+                "the record before this one was changed, removed or put in later",
+                where=f"{path.name}:{number}",
+                hint="ask for the ledger as it was written",
+            )
+    return entries
+
+
+def trial_at(entries: Sequence[Entry], place: int) -> Trial:
+    """Where the record at ``place`` stands among the records up to it."""
+    variants = list(dict.fromkeys(variant_key(entry.record) for entry in entries[: place + 1]))
+    mine = variants.index(variant_key(entries[place].record)) + 1
+    return Trial(attempt=mine, of=len(variants), looks=place + 1, ledger_head=entries[place].sha256)
+
+
+def variant_key(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes two looks looks of one variant: configuration, corpus and split."""
+    return tuple(record.get(key) for key in _VARIANT)
+
+
+def _entries(path: Path) -> list[Entry]:
+    return [Entry(record, sha256_bytes(canonical(record))) for record in read_json_lines(path)]

@@ -12,7 +12,7 @@ from filelock import FileLock
 from heldout.errors import StaleError
 from heldout.evidence import read_json, read_json_lines, sha256_file
 from heldout.gate.verdict_files import read_verdict
-from heldout.run import Run
+from heldout.run import Run, execute
 from heldout.run.layout import RunFolder
 
 SAME = ("predictions.jsonl", "predictions.csv", "metrics.json", "corpus.json", "split.json", "study.lock.yaml")
@@ -125,7 +125,7 @@ class TestGoingOn:
 
         with pytest.raises(KeyboardInterrupt):
             desk.run(listener=interrupt)
-        (folder,) = (desk.runs / "small").iterdir()
+        (folder,) = (desk.runs / "small").glob("base-*")
         assert read_verdict(folder) is None
         early = desk.fitted(folder)
         assert 3 == len(early)
@@ -197,6 +197,15 @@ class TestGoingOn:
         after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".lock"}
         assert before == after
         assert "PROMOTE" == desk.run().verdict
+
+    def test_plan_is_made_again_under_the_lock(self, desk: Any) -> None:
+        """Who waited for another process would fit all of its units a second time."""
+        early = desk.prepare()
+        folder = desk.run().folder
+        units = desk.fitted(folder)
+        execute(early, workers=1)
+        assert units == desk.fitted(folder)
+        assert promotes(folder)
 
 
 class TestWhatHolds:

@@ -123,6 +123,12 @@ def _planned_again(prepared: Prepared) -> Prepared:
     return replace(prepared, plans=plans)
 
 
+def _planned_again(prepared: Prepared) -> Prepared:
+    """The plan as of now: another process may have finished units before this one got the lock."""
+    plans = {name: (contender, plan_units(units), units) for name, (contender, _, units) in prepared.plans.items()}
+    return replace(prepared, plans=plans)
+
+
 def _remove_results(folder: RunFolder) -> None:
     """Remove what was computed from older units, the verdict first; a failed run must not lie beside old metrics."""
     remove_verdicts(folder.path)

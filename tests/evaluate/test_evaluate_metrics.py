@@ -95,6 +95,13 @@ def test_defect_12_a_constant_prediction_has_no_correlation(constant: float, row
         assert math.isfinite(metrics.regression(target, prediction)["rmse"])
 
 
+def test_the_largest_numbers_have_a_correlation_too() -> None:
+    """Their squares and their range overflow to infinity, and a correlation of zero would come out."""
+    with np.errstate(over="ignore"):
+        found = metrics.pearson(np.array([-1.7e308, 0.0, 1.7e308]), np.array([1.0, 2.0, 3.0]))
+    assert 1.0 == pytest.approx(found)
+
+
 def test_a_perfect_correlation_is_never_above_one() -> None:
     """A rule `at_most: 1` would fail for the best of models, by rounding."""
     rng = np.random.default_rng(3)

@@ -106,6 +106,12 @@ def test_the_parts_of_a_k_fold_are_balanced(sizes: dict[str, int], folds: int) -
     assert max(parts) - min(parts) <= max(sizes.values()), "no part exceeds another by more than one group"
 
 
+def test_a_large_group_is_placed_first() -> None:
+    """The order of names would decide: the largest group would join a part that is full already."""
+    split = split_corpus(SplitSpec(kind="group-k-fold", folds=2), manifest({"a": 1, "b": 1, "c": 1, "d": 9}))
+    assert [("part0", ("d",)), ("part1", ("a", "b", "c"))] == [(fold.id, fold.test) for fold in split.folds]
+
+
 def test_the_digest_is_stable_between_releases() -> None:
     """Every finished run would look like one of another split after an upgrade."""
     split = split_corpus(LOGO, manifest({"b": 2, "a": 1, "c": 3}))

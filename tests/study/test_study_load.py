@@ -24,6 +24,8 @@ VARIANTS = MINIMAL + (
     "      split.kind: nonsense\n"
     "  - id: block\n"
     "    set: {fit: {estimator: sklearn.svm.SVR}}\n"
+    "  - id: slow\n"
+    "    set: {fit.params.tol: 0.5}\n"
 )
 Load = Callable[..., StudyFile]
 
@@ -115,7 +117,7 @@ def test_a_variant_changes_what_it_says_and_nothing_else(load: Load) -> None:
     assert (1.0, 10.0) == (base.fit["params"]["alpha"], stiff.fit["params"]["alpha"])
     assert base == stiff.model_copy(update={"fit": base.fit})
     assert {"estimator": "sklearn.svm.SVR"} == file.variant("block").fit, "a whole block is replaced, not merged"
-    assert base == file.variant("base"), "resolving a variant leaves the study as it was"
+    assert {"alpha": 1.0, "tol": 0.5} == file.variant("slow").fit["params"], "and not on top of the variant before"
 
 
 def test_a_complaint_about_a_variant_points_at_its_overlay(load: Load) -> None:
@@ -129,7 +131,7 @@ def test_an_unknown_variant_gets_a_near_miss(load: Load) -> None:
     """`heldout run --variant stif` would run the base."""
     with pytest.raises(StudyError, match="no variant 'stif'") as caught:
         load(VARIANTS).variant("stif")
-    assert "did you mean 'stiff'? declared: base, stiff, deep, block" == caught.value.hint
+    assert "did you mean 'stiff'? declared: base, stiff, deep, block, slow" == caught.value.hint
 
 
 def test_an_override_holds_for_the_base_and_for_every_variant(load: Load) -> None:

@@ -53,8 +53,7 @@ def pearson(x: FloatArray, y: FloatArray) -> float:
 
 def is_constant(values: FloatArray) -> bool:
     """Whether all values are equal up to rounding, relative to their size: 1e-14 is small beside 1, not beside 0."""
-    scaled = values / 2.0  # the range of finite numbers may overflow
-    return bool(scaled.max() - scaled.min() <= _CONSTANT * np.abs(scaled).max())
+    return bool(values.max() - values.min() <= _CONSTANT * np.abs(values).max())
 
 
 def _deviations(values: FloatArray) -> FloatArray:

@@ -86,7 +86,7 @@ def victim(honest: dict[str, Honest], tmp_path: Path) -> Callable[[str], Path]:
     """Copies a run to a new place, where it may be tampered with."""
 
     def copy(name: str) -> Path:
-        target = tmp_path / "elsewhere" / honest[name].folder.name
+        target = tmp_path / f"elsewhere-{name}" / honest[name].folder.name
         shutil.copytree(honest[name].folder.parent, target.parent)
         return target
 

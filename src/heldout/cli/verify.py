@@ -18,6 +18,7 @@ _COLOURS = {"OK": "green", "BROKEN": "bold red", "NOT CHECKED": "yellow"}
 def verify(
     path: Path = typer.Argument(help="A run directory, or the verdict file in it."),
     corpus: Path | None = typer.Option(None, help="The corpus file: compare its rows, ask the guards again."),
+    key: Path | None = typer.Option(None, help="Public key of the signer, a PEM file: the verdict must be signed."),
     refit: bool = typer.Option(False, "--refit", help="Train every fit again and compare (with --corpus)."),
     workers: int | None = typer.Option(None, min=1, help="Processes of the refit; one a processor by default."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
@@ -25,7 +26,7 @@ def verify(
     """Recompute every link from the files alone. Exits 0 if all hold, 3 if one is broken, 2 if there is no verdict."""
     from heldout.verify import verify_run
 
-    found = verify_run(path, corpus=corpus, refit_too=refit, workers=workers)
+    found = verify_run(path, corpus=corpus, key=key, refit_too=refit, workers=workers)
     print_json(found.to_json()) if as_json else print_chain(found)
     return 0 if found.holds else 3
 

@@ -87,18 +87,14 @@ class Verification:
     @property
     def left_open(self) -> str:
         """What these links cannot show: who could still have changed what."""
-        state = {link.id: link.state for link in self.links}
-        ways = [
-            ("the corpus file (--corpus)", state.get("corpus-file")),
-            ("a refit (--refit)", state.get("refit")),
-            ("a signature (--key)", state.get("signature")),
-        ]
-        lacking = [way for way, found in ways if found != "OK"]
-        if not lacking:
-            return "Every link was looked at."
+        found = {link.id: link.state for link in self.links}
+        ways = {"corpus-file": "the corpus file (--corpus)", "refit": "a refit (--refit)"}
+        lacking = [way for name, way in ways.items() if found.get(name) != "OK"]
+        if found.get("signature") == "OK":
+            return "The signer vouches for every file." + (f" Not asked: {', '.join(lacking)}." if lacking else "")
         return (
             "The files agree with each other. Whoever rewrote all of them together, verdict included, is found only "
-            f"by {', '.join(lacking)}, or by the verdict's sha256 if you were told it."
+            f"by {', '.join([*lacking, 'a signature (--key)'])}, or by the verdict's sha256 if you were told it."
         )
 
     def raise_if_broken(self) -> None:
@@ -133,9 +129,11 @@ def walk(checks: Sequence[Check], evidence: RunEvidence) -> tuple[Link, ...]:
     """Look at every link; one that needs a broken link is not looked at."""
     links: list[Link] = []
     for check in checks:
-        lacking = [link.id for link in links if link.id in check.needs and link.state != "OK"]
+        lacking = [link for link in links if link.id in check.needs and link.state != "OK"]
         if lacking:
-            links.append(Link(check.id, check.title, "NOT CHECKED", f"it needs the link {lacking[0]!r}"))
+            first = lacking[0]
+            reason = first.what if first.state == "NOT CHECKED" else f"it needs the link {first.title!r}"
+            links.append(Link(check.id, check.title, "NOT CHECKED", reason))
         else:
             links.append(_look(check, evidence))
     return tuple(links)

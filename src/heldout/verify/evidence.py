@@ -46,16 +46,14 @@ class RunEvidence:
         folder: The run directory.
         verdict_file: The one verdict file in it.
         corpus_path: The corpus file, if there is one to compare with.
-        key: A public key, if a signature is to be verified.
     """
 
     folder: Path
     verdict_file: Path
     corpus_path: Path | None = None
-    key: Path | None = None
 
     @classmethod
-    def open(cls, path: Path, corpus: Path | None = None, key: Path | None = None) -> RunEvidence:
+    def open(cls, path: Path, corpus: Path | None = None) -> RunEvidence:
         """Find the run that a path names.
 
         Raises:
@@ -70,7 +68,7 @@ class RunEvidence:
         if not (folder / MANIFEST_FILE).exists():
             raise _invalid(f"the evidence is incomplete: there is no {MANIFEST_FILE}", folder, _FINISH)
         named = path if path in there else there[0]
-        found = cls(folder, named, corpus, key)
+        found = cls(folder, named, corpus)
         found._refuse_incomplete()
         return found
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from heldout.errors import InputError
-from heldout.verify import corpus_file, files, inputs, published, refit, results, trials, weights
+from heldout.errors import InputError, PrerequisiteError
+from heldout.verify import corpus_file, files, inputs, published, refit, results, signature, trials, weights
 from heldout.verify.chain import Check, Verification, walk
 from heldout.verify.evidence import RunEvidence
 
@@ -38,6 +38,7 @@ def verify_run(
     path: str | Path,
     *,
     corpus: str | Path | None = None,
+    key: str | Path | None = None,
     refit_too: bool = False,
     workers: int | None = None,
 ) -> Verification:
@@ -46,6 +47,7 @@ def verify_run(
     Args:
         path: A run directory, or the verdict file in it.
         corpus: The corpus file, to compare its rows and ask the guards again.
+        key: A public Ed25519 key: the verdict must be signed by its holder.
         refit_too: Train every fit again in a temporary folder and compare; needs ``corpus``.
         workers: Processes for the refit.
 
@@ -54,17 +56,35 @@ def verify_run(
 
     Raises:
         InputError: If there is no run, no verdict, or its evidence is incomplete: INVALID.
+        PrerequisiteError: If something that was asked for cannot be checked here.
     """
     corpus_path = Path(corpus) if corpus is not None else None
     if corpus_path is not None and not corpus_path.is_file():
         raise InputError("the corpus file does not exist", where=str(corpus_path), hint="check --corpus")
     if refit_too and corpus_path is None:
         raise InputError("a refit needs the corpus", where="--refit", hint="give --corpus FILE too")
+    public = signature.read_public_key(Path(key)) if key is not None else None
     evidence = RunEvidence.open(Path(path), corpus_path)
-    chain = list(CHAIN)
+    signed = partial(signature.check_signature, key=public)
+    chain = [*CHAIN, Check("signature", "key → verdict and files", signed, ("verdict-file",))]
+    asked = ["corpus-file", "guards", "weights"] if corpus_path else []
+    asked += ["signature"] if key is not None else []
     if refit_too:
         look = partial(refit.check_refit, workers=workers)
         chain.append(Check("refit", "corpus → the same fits", look, ("corpus-file",)))
-    links = walk(chain, evidence)
+        asked.append("refit")
     name = evidence.verdict_file.name.removesuffix(".json")
-    return Verification(evidence.folder, name, evidence.verdict_sha256, links)
+    found = Verification(evidence.folder, name, evidence.verdict_sha256, walk(chain, evidence))
+    _refuse_unchecked(found, asked)
+    return found
+
+
+def _refuse_unchecked(found: Verification, asked: list[str]) -> None:
+    """What was asked for and could not be looked at must not pass for verified."""
+    lacking = [link for link in found.links if link.id in asked and link.state == "NOT CHECKED"]
+    if lacking and found.holds:
+        raise PrerequisiteError(
+            f"the link {lacking[0].title!r} cannot be checked here: {lacking[0].what}",
+            where=str(found.folder),
+            hint="install what is missing, or leave that option out",
+        )

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import typer
+
 from heldout.evidence import dumps
+
+_INTERRUPTED = 130
 
 
 def print_json(value: Any) -> None:
     """One strict JSON document on standard output."""
     sys.stdout.write(dumps(value).decode())
+
+
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """On interruption, say which command goes on. Typer would swallow the interruption before `main` sees it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = shlex.join(["heldout", *sys.argv[1:]])
+        print(f"interrupted; finished units are kept. Go on with:\n  {command}", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 class RunPrinter:

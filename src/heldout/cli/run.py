@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from heldout.cli.printing import RunPrinter, print_json
+from heldout.cli.printing import RunPrinter, print_json, resumable
 
 
 def run(
@@ -20,14 +20,15 @@ def run(
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Print the verdict only."),
 ) -> int:
     """Train, score on held-out groups, and decide PROMOTE (exit 0) or HOLD (exit 1). Goes on where it was stopped."""
-    from heldout.run import Run, Study, execute
+    with resumable():
+        from heldout.run import Run, Study, execute
 
-    prepared = Study.load(study, sets).prepare(variant, runs=runs)
-    if dry_run:
-        print_json(prepared.summary())
-        return 0
-    with RunPrinter(quiet=quiet or as_json) as printer:
-        execute(prepared, workers=workers, listener=printer.event)
+        prepared = Study.load(study, sets).prepare(variant, runs=runs)
+        if dry_run:
+            print_json(prepared.summary())
+            return 0
+        with RunPrinter(quiet=quiet or as_json) as printer:
+            execute(prepared, workers=workers, listener=printer.event)
     found = Run(prepared.folder.path)
     if as_json:
         print_json({**found.document, "run": str(found.folder), "report": str(found.report)})

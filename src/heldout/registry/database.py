@@ -21,6 +21,7 @@ from heldout.registry.chain import GENESIS
 
 FILE = "registry.sqlite"
 _PATIENCE_S = 30
+_LOCK = select(tables.head).with_for_update()
 _CREATING = 0x68656C64  # any number, the same for everyone who creates a registry
 
 
@@ -71,7 +72,8 @@ class Database:
             StaleError: If another writer did not finish in time.
         """
         with self._translated(), self._writer.begin() as connection:
-            connection.execute(select(tables.head).with_for_update())
+            if not _is_sqlite(self._url):
+                connection.execute(_LOCK)
             yield connection
 
     def close(self) -> None:

@@ -11,13 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from heldout.registry import tables
 from heldout.registry.chain import Event, Row, link
 
 Stage = Literal["smoke", "candidate", "challenger", "champion", "retired"]
 MOVES = ("promoted", "rolled-back")
+_HEAD = select(tables.head.c.seq, tables.head.c.sha256)
+_INSERT_EVENT = tables.events.insert()
+_SET_HEAD = update(tables.head)
+_SET_VERSION = update(tables.stages).where(tables.stages.c.version == bindparam("version_"))
+_SET_CHAMPION = update(tables.champions).where(tables.champions.c.slot == bindparam("slot_"))
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def append(
         note: When, who and why.
         facts: More keys of the event; those that are None are left out.
     """
-    last = connection.execute(select(tables.head.c.seq, tables.head.c.sha256)).one()
+    last = connection.execute(_HEAD).one()
     fields = {key: value for key, value in facts.items() if value is not None}
     fields |= {"kind": kind, "version": version, "stages": dict(stages), "by": note.by, "reason": note.reason}
     event = link(last.seq + 1, last.sha256, fields | {"at_utc": note.at.isoformat(timespec="milliseconds")})
@@ -101,28 +106,21 @@ def append(
 
 def store(connection: Connection, event: Event) -> None:
     """Write an event, the head and the projections."""
-    connection.execute(tables.events.insert().values(event.row()._asdict()))
-    connection.execute(update(tables.head).values(seq=event.seq, sha256=event.sha256))
+    connection.execute(_INSERT_EVENT, event.row()._asdict())
+    connection.execute(_SET_HEAD, {"seq": event.seq, "sha256": event.sha256})
     body = event.body
     for version, stage in body["stages"].items():
-        _put(connection, tables.stages, {"version": version}, {"stage": stage}, {"place": body.get("place", "")})
+        if not connection.execute(_SET_VERSION, {"version_": version, "stage": stage}).rowcount:
+            connection.execute(tables.stages.insert(), {"version": version, "stage": stage, "place": body["place"]})
     if "place" in body:
-        _put(connection, tables.stages, {"version": body["version"]}, {"place": body["place"]}, {})
+        connection.execute(_SET_VERSION, {"version_": body["version"], "place": body["place"]})
     if body["kind"] in MOVES:
         values = {"version": body["version"], "seq": event.seq}
-        _put(connection, tables.champions, {"slot": body["slot"]}, values, {})
+        if not connection.execute(_SET_CHAMPION, {"slot_": body["slot"], **values}).rowcount:
+            connection.execute(tables.champions.insert(), {"slot": body["slot"], **values})
 
 
 def read_rows(connection: Connection) -> list[Row]:
     """All stored events, by number."""
     query = select(tables.events.c.seq, tables.events.c.body, tables.events.c.sha256).order_by(tables.events.c.seq)
     return [Row(*row) for row in connection.execute(query)]
-
-
-def _put(
-    connection: Connection, table: Any, key: Mapping[str, Any], values: Mapping[str, Any], first: Mapping[str, Any]
-) -> None:
-    """Update a row, or insert it; ``first`` are values for a new row only. Writers take turns, so this is safe."""
-    where = [table.c[name] == value for name, value in key.items()]
-    if not connection.execute(update(table).where(*where).values(**values)).rowcount:
-        connection.execute(table.insert().values(**(dict(first) | dict(values) | dict(key))))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from heldout.errors import InputError
 from heldout.evidence import loads
@@ -50,16 +50,22 @@ class Pointer:
     seq: int
 
 
+# Written once: a promotion asks a dozen questions, and putting one together costs more than answering it.
+_VERSIONS = select(tables.versions, tables.stages.c.stage, tables.stages.c.place).join(tables.stages)
+_VERSION = _VERSIONS.where(tables.versions.c.id == bindparam("id"))
+_SLOTS = select(tables.champions.c.slot).where(tables.champions.c.version == bindparam("id"))
+_STAGE = select(tables.stages.c.stage).where(tables.stages.c.version == bindparam("id"))
+_POINTER = select(tables.champions).where(tables.champions.c.slot == bindparam("slot"))
+_EVENT = select(tables.events).where(tables.events.c.seq == bindparam("seq"))
+
+
 def read_versions(connection: Connection) -> list[Version]:
     """All versions, by id."""
     slots: dict[str, list[str]] = {}
     for row in connection.execute(select(tables.champions).order_by(tables.champions.c.slot)):
         slots.setdefault(row.version, []).append(row.slot)
-    query = select(tables.versions, tables.stages.c.stage, tables.stages.c.place).join(tables.stages)
-    return [
-        Version(row.id, row.sha256, row.stage, row.place, tuple(slots.get(row.id, ())), _content(row.id, row.content))
-        for row in connection.execute(query.order_by(tables.versions.c.id))
-    ]
+    rows = connection.execute(_VERSIONS.order_by(tables.versions.c.id))
+    return [_version(row, slots.get(row.id, ())) for row in rows]
 
 
 def find_version(connection: Connection, name: str) -> Version:
@@ -68,8 +74,11 @@ def find_version(connection: Connection, name: str) -> Version:
     Raises:
         InputError: If there is none, or more than one.
     """
+    exact = connection.execute(_VERSION, {"id": name}).first()
+    if exact is not None:
+        return _version(exact, slots_of(connection, name))
     ids = connection.execute(select(tables.versions.c.id).order_by(tables.versions.c.id)).scalars().all()
-    matches = [name] if name in ids else [found for found in ids if name and found.endswith(f"-{name}")]
+    matches = [found for found in ids if name and found.endswith(f"-{name}")]
     if len(matches) != 1:
         what = f"{len(matches)} versions end in" if matches else "there is no version"
         known = ", ".join(matches or ids[-5:]) or "none yet"
@@ -79,22 +88,28 @@ def find_version(connection: Connection, name: str) -> Version:
 
 def read_version(connection: Connection, identifier: str) -> Version:
     """One version by its id, which exists."""
-    query = select(tables.versions, tables.stages.c.stage, tables.stages.c.place).join(tables.stages)
-    row = connection.execute(query.where(tables.versions.c.id == identifier)).one()
-    slots = select(tables.champions.c.slot).where(tables.champions.c.version == identifier)
-    names = tuple(sorted(connection.execute(slots).scalars()))
-    return Version(row.id, row.sha256, row.stage, row.place, names, _content(row.id, row.content))
+    return _version(connection.execute(_VERSION, {"id": identifier}).one(), slots_of(connection, identifier))
+
+
+def slots_of(connection: Connection, identifier: str) -> tuple[str, ...]:
+    """The slots whose champion a version is, sorted."""
+    return tuple(sorted(connection.execute(_SLOTS, {"id": identifier}).scalars()))
+
+
+def stage_of(connection: Connection, identifier: str) -> str:
+    """The stage of a version, which exists."""
+    return str(connection.execute(_STAGE, {"id": identifier}).scalar_one())
 
 
 def pointer_of(connection: Connection, slot: str) -> Pointer | None:
     """The champion of a slot, if it has one."""
-    row = connection.execute(select(tables.champions).where(tables.champions.c.slot == slot)).first()
+    row = connection.execute(_POINTER, {"slot": slot}).first()
     return Pointer(row.version, row.seq) if row else None
 
 
 def read_event(connection: Connection, seq: int) -> Event:
     """One event, which exists."""
-    return parse_event(Row(*connection.execute(select(tables.events).where(tables.events.c.seq == seq)).one()))
+    return parse_event(Row(*connection.execute(_EVENT, {"seq": seq}).one()))
 
 
 def parse_event(row: Row) -> Event:
@@ -115,6 +130,6 @@ def need_slot(slot: str) -> str:
     return slot
 
 
-def _content(identifier: str, text: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = loads(text, where=f"version {identifier}")
-    return found
+def _version(row: Any, slots: Sequence[str]) -> Version:
+    content: Mapping[str, Any] = loads(row.content, where=f"version {row.id}")
+    return Version(row.id, row.sha256, row.stage, row.place, tuple(slots), content)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from sqlalchemy import Connection
+
 from heldout.errors import InputError, RefusedError, StaleError
 from heldout.registry import lookup
 from heldout.registry.chain import Event, check_chain
@@ -45,9 +47,10 @@ def promote(
     """
     if override and not (reason or "").strip():
         raise InputError("an override needs a reason", where="--override", hint='add --reason "..."')
-    version = registry.version(name)
-    slot = lookup.need_slot(slot or version.content["study"])
-    seen = _expect(registry, slot, expected)
+    with registry.database.reading() as connection:
+        version = lookup.find_version(connection, name)
+        slot = lookup.need_slot(version.content["study"] if slot is None else slot)
+        seen = _expect(connection, slot, expected)
     against = objections(version.content)
     check_registered(version.content, registry.serving.folder_at(version.place))
     window = registry.window()
@@ -86,8 +89,9 @@ def rollback(
         TamperedError: If a file of the older version, or the history, is not what it was.
         StaleError: If the champion is not the expected one.
     """
-    seen = _expect(registry, slot, expected)
-    version = _earlier(registry, slot, to)
+    with registry.database.reading() as connection:
+        seen = _expect(connection, slot, expected)
+        version = _earlier(connection, slot, to)
     check_registered(version.content, registry.serving.folder_at(version.place))
     try:
         window = registry.window()
@@ -98,25 +102,25 @@ def rollback(
     return _move(registry, "rolled-back", version, slot, seen, note, frozen=frozen)
 
 
-def _earlier(registry: Registry, slot: str, to: str | None) -> Version:
-    with registry.database.reading() as connection:
-        earlier = replay(check_chain(read_rows(connection))).lineage.get(slot, [])[:-1]
-        wanted = lookup.find_version(connection, to).id if to else next(reversed(earlier), None)
-        if wanted is None or wanted not in earlier:
-            raise InputError(
-                f"the slot {slot!r} has no {'such ' if to else ''}earlier champion",
-                where=f"slot {slot}",
-                hint=f"earlier champions: {', '.join(earlier) or 'none'}; any other version is promoted",
-            )
-        return lookup.read_version(connection, wanted)
+def _earlier(connection: Connection, slot: str, to: str | None) -> Version:
+    earlier = replay(check_chain(read_rows(connection))).lineage.get(slot, [])[:-1]
+    wanted = lookup.find_version(connection, to).id if to else next(reversed(earlier), None)
+    if wanted is None or wanted not in earlier:
+        raise InputError(
+            f"the slot {slot!r} has no {'such ' if to else ''}earlier champion",
+            where=f"slot {slot}",
+            hint=f"earlier champions: {', '.join(earlier) or 'none'}; any other version is promoted",
+        )
+    return lookup.read_version(connection, wanted)
 
 
-def _expect(registry: Registry, slot: str, expected: str | None) -> Pointer | None:
+def _expect(connection: Connection, slot: str, expected: str | None) -> Pointer | None:
     """The pointer as it is now, if it is the expected one."""
-    with registry.database.reading() as connection:
-        seen = lookup.pointer_of(connection, slot)
-        wanted = lookup.find_version(connection, expected).id if expected not in (None, READ) else None
-    if expected != READ and (seen.version if seen else None) != wanted:
+    seen = lookup.pointer_of(connection, slot)
+    if expected == READ:
+        return seen
+    wanted = lookup.find_version(connection, expected).id if expected is not None else None
+    if (seen.version if seen else None) != wanted:
         raise _stale(slot, seen)
     return seen
 
@@ -135,13 +139,13 @@ def _move(
         pointer = lookup.pointer_of(connection, slot)
         if pointer != seen:
             raise _stale(slot, pointer)
-        if lookup.read_version(connection, version.id).stage == "retired":
+        if lookup.stage_of(connection, version.id) == "retired":
             raise RefusedError("it is retired", where=version.id, hint="choose another version")
         stages: dict[str, Stage] = {version.id: "champion"}
         if pointer is not None:
             if pointer.version == version.id:
                 raise InputError(f"it is the champion of {slot} already", where=version.id, hint="nothing to do")
-            if lookup.read_version(connection, pointer.version).slots == (slot,):
+            if lookup.slots_of(connection, pointer.version) == (slot,):
                 stages[pointer.version] = "challenger"
             facts["previous"] = pointer.version
         event = append(connection, kind, version.id, stages, note, slot=slot, **facts)

@@ -1,0 +1,1 @@
+from registry_kit import copied, lite, place, postgres, registry, runs  # noqa: F401

@@ -1,0 +1,106 @@
+"""Export and import: the whole registry as one document that verifies."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from registry_kit import Runs
+
+from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
+from heldout.evidence import dumps, loads, read_json
+from heldout.registry import (
+    Registry,
+    add,
+    export_registry,
+    import_registry,
+    promote,
+    retire,
+    rollback,
+    verify,
+)
+
+FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a reason": lambda d: d["events"][2].update(reason="because"),
+    "an event cut out": lambda d: d["events"].pop(3),
+    "the last event cut off": lambda d: d["events"].pop(),
+    "another champion": lambda d: d["champions"].update(demo=d["versions"][0]["id"]),
+    "another stage": lambda d: d["stages"].update({d["versions"][0]["id"]: "candidate"}),
+    "a better number": lambda d: d["versions"][0]["content"]["metrics"].update(rows=10**6),
+    "another verdict": lambda d: d["versions"][0]["content"]["verdict"].update(verdict="HOLD"),
+    "a version left out": lambda d: d["versions"].pop(),
+    "a version put in": lambda d: d["versions"].append(d["versions"][0] | {"id": "x-20260101-00000000"}),
+    "another id": lambda d: d["versions"][0].update(id="other-20260101-00000000"),
+    "another head": lambda d: d["head"].update(seq=1),
+    "no events": lambda d: d.pop("events"),
+    "an event that is a word": lambda d: d["events"].__setitem__(0, "x"),
+    "another schema": lambda d: d.update(schema="heldout.registry/2"),
+}
+
+
+@pytest.fixture
+def full(registry: Registry, runs: Runs) -> Registry:
+    """Some versions, two promotions, a rollback and a retirement."""
+    first, second, third = (add(registry, runs(name), by="ann").id for name in ("base", "alpha2", "constant"))
+    promote(registry, first)
+    promote(registry, second, reason="better")
+    rollback(registry, "demo", reason="worse after all")
+    retire(registry, third, reason="lost")
+    return registry
+
+
+def test_a_registry_survives_the_way_through_a_document(full: Registry, tmp_path: Path) -> None:
+    """A backup, or the way from SQLite to PostgreSQL and back, would lose or bend the record."""
+    document = loads(dumps(export_registry(full)), where="export")
+    with Registry(tmp_path / "other", create=True) as other:
+        assert len(document["events"]) == import_registry(other, document, where="x.json")
+        assert verify(full).head == verify(other).head
+        assert dumps(document) == dumps(export_registry(other))
+        assert full.champion("demo") == other.champion("demo")
+        pointers = [read_json(each.serving.pointer("demo")) for each in (full, other)]
+        assert pointers[0] == pointers[1]
+        assert 0 == import_registry(other, document, where="x.json")
+
+
+def test_an_older_copy_catches_up_and_a_parted_one_refuses(full: Registry, runs: Runs, tmp_path: Path) -> None:
+    """Two histories would be mixed into one that nobody lived through."""
+    early = export_registry(full)
+    promote(full, full.version(early["versions"][0]["id"]).id, slot="north")
+    with Registry(tmp_path / "other", create=True) as other:
+        import_registry(other, early, where="x.json")
+        assert 1 == import_registry(other, export_registry(full), where="x.json")
+        assert verify(full, files="none").head == verify(other, files="none").head
+        add(other, runs("alpha3"))
+        add(full, runs("alpha4"))
+        before = verify(other, files="none").head
+        with pytest.raises(RefusedError, match="different ways"):
+            import_registry(other, export_registry(full), where="x.json")
+        assert before == verify(other, files="none").head
+
+
+def test_a_forged_document_is_refused_whole(lite: Registry, runs: Runs, tmp_path: Path) -> None:
+    """Whoever can edit a JSON file could rewrite who was promoted, why, and on what numbers."""
+    first, second = (add(lite, runs(name)).id for name in ("base", "alpha2"))
+    promote(lite, second)
+    promote(lite, first, reason="x")
+    honest = loads(dumps(export_registry(lite)), where="export")
+    for name, forge in FORGERIES.items():
+        forged = copy.deepcopy(honest)
+        forge(forged)
+        with Registry(tmp_path / "other", create=True) as other:
+            with pytest.raises((TamperedError, InputError)):
+                import_registry(other, forged, where=name)
+            assert [] == other.history(), name
+            assert [] == other.versions(), name
+
+
+def test_a_damaged_registry_is_not_exported(lite: Registry, runs: Runs) -> None:
+    """The backup would be of what was tampered with, and look whole."""
+    add(lite, runs("base"))
+    with lite.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE heldout_stages SET stage = 'champion'")
+    with pytest.raises(HeldoutError):
+        export_registry(lite)

@@ -1,0 +1,190 @@
+"""Promotion, rollback, retirement: who may serve, and what is left on record. On SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from registry_kit import Runs
+
+from heldout.errors import HeldoutError, InputError, RefusedError, StaleError
+from heldout.evidence import read_json, sha256_file
+from heldout.registry import Registry, add, promote, retire, rollback, verify
+
+
+def stages(registry: Registry) -> dict[str, str]:
+    return {version.content["variant"]: version.stage for version in registry.versions()}
+
+
+def test_a_version_is_its_content(registry: Registry, runs: Runs) -> None:
+    """The same run would be two versions, or its id would not say what is in it."""
+    version = add(registry, runs("base"))
+    assert re.fullmatch(r"base-\d{8}-[0-9a-f]{8}", version.id)
+    assert version.sha256[:8] == version.id[-8:]
+    assert "candidate" == version.stage
+    assert version == add(registry, runs("base"), label="another-name")
+    assert 1 == len(registry.history())
+    held = version.content
+    assert ("demo", [0], None) == (held["study"], held["seeds"], held["smoke"])
+    assert 1.0 == held["config"]["fit"]["params"]["alpha"]
+    assert {"code_sha256", "corpus_sha256", "variant_sha256"} <= set(held["judged"])
+    assert held["environment"]["packages"]["heldout"]
+    assert sha256_file(runs("base") / "PROMOTE.json") == held["files"]["PROMOTE.json"]["sha256"]
+    assert 0.9 < held["metrics"]["ensemble"]["mean"]["plcc"] <= 1.0
+
+
+def test_a_promotion_moves_one_pointer_and_copies_nothing(registry: Registry, runs: Runs) -> None:
+    """What serves would not be the files that were judged, or two versions would serve at once."""
+    first, second = add(registry, runs("base")), add(registry, runs("alpha2"), challenger=True)
+    promote(registry, first.id)
+    event = promote(registry, second.sha256[:8], by="ann", reason="better")
+    assert {"base": "challenger", "alpha2": "champion"} == stages(registry)
+    champion = registry.champion("demo")
+    assert champion is not None
+    assert second.id == champion.id
+    assert (first.id, "ann", "better") == tuple(event.body[key] for key in ("previous", "by", "reason"))
+    pointer = read_json(registry.serving.pointer("demo"))
+    assert (second.id, second.sha256) == (pointer["version"], pointer["version_sha256"])
+    run = (registry.serving.root / pointer["run"]).resolve()
+    assert runs("alpha2").resolve() == run
+    assert all(sha256_file(run / name) == fact["sha256"] for name, fact in pointer["files"].items())
+    slots = registry.serving.root / "slots"
+    assert [registry.serving.pointer("demo")] == [path for path in slots.rglob("*") if path.is_file()]
+
+
+def test_a_hold_never_serves_without_an_override_on_record(registry: Registry, runs: Runs) -> None:
+    """A model that lost would serve, and nobody could find out on whose word."""
+    version = add(registry, runs("constant"))
+    with pytest.raises(RefusedError, match="HOLD") as caught:
+        promote(registry, version.id)
+    assert 3 == caught.value.exit_code
+    with pytest.raises(InputError, match="reason"):
+        promote(registry, version.id, override=True, reason="  ")
+    assert registry.champion("demo") is None
+    promote(registry, version.id, override=True, reason="the old one is on fire", by="ann")
+    promote(registry, add(registry, runs("base")).id)
+    told = [event.body for event in registry.history(slot="demo")]
+    assert ["the old one is on fire", None] == [body["reason"] for body in told]
+    assert "the verdict is HOLD" in told[0]["overridden"][0]
+    assert "overridden" not in told[1]
+
+
+def test_a_smoke_version_can_never_serve(registry: Registry, runs: Runs) -> None:
+    """A quick look with other settings than the declared ones would pass for evidence."""
+    version = add(registry, runs("smoke"), challenger=True)
+    assert "smoke" == version.stage
+    for override in (False, True):
+        with pytest.raises(RefusedError, match="smoke"):
+            promote(registry, version.id, override=override, reason="please")
+    assert ["registered"] == [event.body["kind"] for event in registry.history()]
+
+
+def test_the_expected_champion_must_be_the_champion(registry: Registry, runs: Runs) -> None:
+    """Two people would promote at once and the second would undo the first without knowing."""
+    first, second, third = (add(registry, runs(name)).id for name in ("base", "alpha2", "alpha3"))
+    with pytest.raises(StaleError):
+        promote(registry, first, expected=second)
+    promote(registry, first, expected=None)
+    promote(registry, second, expected=first)
+    with pytest.raises(StaleError) as caught:
+        promote(registry, third, expected=first)
+    assert 4 == caught.value.exit_code
+    with pytest.raises(StaleError):
+        promote(registry, third, expected=None)
+    with pytest.raises(StaleError):
+        rollback(registry, "demo", expected=first)
+    with pytest.raises(InputError, match="already"):
+        promote(registry, second, expected=second)
+    champion = registry.champion("demo")
+    assert champion is not None
+    assert second == champion.id
+
+
+def test_rollback_returns_and_leaves_a_record(registry: Registry, runs: Runs) -> None:
+    """After a bad promotion nobody could return, or the history would forget that someone had to."""
+    ids = [add(registry, runs(name)).id for name in ("base", "alpha2", "alpha3")]
+    for identifier in ids:
+        promote(registry, identifier)
+    event = rollback(registry, "demo", reason="drift")
+    assert (ids[1], ids[2], "rolled-back") == tuple(event.body[key] for key in ("version", "previous", "kind"))
+    with pytest.raises(InputError, match="no such earlier"):
+        rollback(registry, "demo", to=ids[2])
+    rollback(registry, "demo", to=ids[0])
+    with pytest.raises(InputError, match="no earlier"):
+        rollback(registry, "demo")
+    assert {"base": "champion", "alpha2": "challenger", "alpha3": "challenger"} == stages(registry)
+    assert 8 == verify(registry).events
+    assert ids[0] == read_json(registry.serving.pointer("demo"))["version"]
+
+
+def test_the_retired_do_not_come_back(registry: Registry, runs: Runs) -> None:
+    """A version taken out for a reason would serve again by a slip; or the champion would vanish from under it."""
+    first, second = (add(registry, runs(name)).id for name in ("base", "alpha2"))
+    promote(registry, first)
+    with pytest.raises(RefusedError, match="serves in demo"):
+        retire(registry, first, reason="old")
+    promote(registry, second)
+    with pytest.raises(InputError, match="reason"):
+        retire(registry, first, reason=" ")
+    retire(registry, first, reason="licence of the corpus ended")
+    for attempt in (lambda: promote(registry, first, override=True, reason="x"), lambda: rollback(registry, "demo")):
+        with pytest.raises(RefusedError, match="retired"):
+            attempt()
+    assert {"base": "retired", "alpha2": "champion"} == stages(registry)
+
+
+def test_slots_have_champions_of_their_own(registry: Registry, runs: Runs) -> None:
+    """A promotion in one place would change another, or a version would lose its rank while it still serves."""
+    first, second = (add(registry, runs(name)).id for name in ("base", "alpha2"))
+    for slot in ("north", "south"):
+        promote(registry, first, slot=slot)
+    promote(registry, second, slot="north")
+    assert {"base": "champion", "alpha2": "champion"} == stages(registry)
+    assert ("south",) == registry.version(first).slots
+    promote(registry, second, slot="south")
+    assert {"base": "challenger", "alpha2": "champion"} == stages(registry)
+    for bad in ("../x", "", "North", "a/b"):
+        with pytest.raises(InputError):
+            promote(registry, first, slot=bad)
+
+
+def test_a_run_can_move_and_stays_the_same_version(registry: Registry, runs: Runs, copied: Runs) -> None:
+    """Moving the folder of runs would orphan every version in it."""
+    version = add(registry, copied("base"))
+    home = copied("base")
+    home.rename(home.with_name("elsewhere"))
+    with pytest.raises(RefusedError, match="not there"):
+        promote(registry, version.id)
+    assert version.id == add(registry, home.with_name("elsewhere")).id
+    promote(registry, version.id)
+    assert ["registered", "moved", "promoted"] == [event.body["kind"] for event in registry.history()]
+    assert 1 == verify(registry).folders
+
+
+def test_reading_needs_a_registry(tmp_path: Path) -> None:
+    """A typing error in a path would look like an empty registry."""
+    with pytest.raises(InputError, match="no registry"):
+        Registry(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_unknown_version_is_named_with_those_that_exist(lite: Registry, runs: Runs) -> None:
+    """People would have to guess what they mistyped."""
+    version = add(lite, runs("base"))
+    with pytest.raises(InputError) as caught:
+        lite.version("bose")
+    assert version.id in str(caught.value)
+
+
+def test_a_registry_is_a_place_that_can_be_one(tmp_path: Path) -> None:
+    """A file that is something else would be overwritten, or the message would be a stack of a database's."""
+    for bad in ("mysql://u@h/d", "sqlite://", "sqlite:///:memory:", "::://"):
+        with pytest.raises(InputError):
+            Registry(bad, create=True)
+    other = tmp_path / "registry.sqlite"
+    other.write_text(json.dumps({"not": "a database"}) * 100)
+    with pytest.raises(HeldoutError):
+        Registry(tmp_path, create=True)
+    assert other.read_text().startswith('{"not"')

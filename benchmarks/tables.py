@@ -20,7 +20,7 @@ def table(result: dict[str, Any]) -> str:
         f"| {name} | {_times(ratio['median'])} | {_times(ratio['low'])} to {_times(ratio['high'])} |"
         for name, ratio in result["ratio"].items()
     ]
-    title = f"### {result['benchmark']}: {result.get('title', _title(result))}"
+    title = f"### {result['benchmark']}: {result.get('title') or _title(result)}"
     where = f"{machine['cores']} cores, {machine['processor']}; {_packages(result)}"
     return "\n".join([title, "", where, "", "| ratio | median | over the turns |", "|---|---:|---|", *rows, ""])
 

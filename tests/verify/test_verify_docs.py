@@ -1,0 +1,39 @@
+"""The page about verification is executed, and names the links that there are."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from heldout.verify.verify import CHAIN
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
+
+
+def test_the_table_names_every_link() -> None:
+    """A link that breaks would not be found in the docs."""
+    named = re.findall(r"^\| ([^|]+?) \|", PAGE.split("## What is bound")[0], re.MULTILINE)
+    assert [check.title for check in CHAIN] == named[1 : 1 + len(CHAIN)]
+    assert ["key → verdict and files", "corpus → the same fits"] == named[1 + len(CHAIN) :]
+
+
+@pytest.mark.slow
+def test_the_commands_run_as_written(tmp_path: Path) -> None:
+    """A reader would stop at the first command that does not work."""
+    pytest.importorskip("securesystemslib")
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if not line.startswith("pip install")]
+    script = "set -e\n" + "\n".join(lines).replace("examples/", f"{ROOT}/examples/")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=dict(os.environ, PATH=path),
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stderr
+    assert 4 == len(re.findall(r"^VERIFIED (PROMOTE|HOLD)", done.stdout, re.MULTILINE))

@@ -38,7 +38,7 @@ def _options(
 
 
 def _mount() -> None:
-    from heldout.cli import gate, init, registry, run, sign, study, verify, video
+    from heldout.cli import embodied, gate, init, registry, run, sign, study, verify, video
 
     app.command("run")(run.run)
     app.command("init")(init.init)
@@ -46,6 +46,7 @@ def _mount() -> None:
     app.command("verify")(verify.verify)
     app.command("sign")(sign.sign)
     app.add_typer(registry.registry_app, name="registry")
+    app.add_typer(embodied.app, name="embodied")
     app.add_typer(study.app, name="study")
     app.add_typer(video.app, name="video")
 

@@ -218,6 +218,35 @@ def import_(
     typer.echo(f"{count} events taken over")
 
 
+@registry_app.command("flip")
+def flip_(
+    models: Annotated[Path, typer.Argument(help="registry.json, beside the exported members.")],
+    verdict: Annotated[Path | None, typer.Option(help="PROMOTE.json of the run that they were exported from.")] = None,
+    back: Annotated[bool, typer.Option("--back", help="Take the last flip back, if its files still verify.")] = False,
+) -> None:
+    """Video: let registry.json name the members that individually cleared the gate."""
+    from heldout.domains.video.registry_json import flip, flip_back
+
+    if back == (verdict is not None):
+        raise InputError("a flip goes one way", where="flip", hint="give --verdict PROMOTE.json, or --back")
+    if verdict is None:
+        flip_back(models)
+        typer.echo(f"{models} is as it was before the flip")
+        return
+    changed = flip(models, verdict)
+    typer.echo("\n".join(changed) or "nothing to change")
+
+
+@registry_app.command()
+def validate(models: Annotated[Path, typer.Argument(help="registry.json, beside its models.")]) -> int:
+    """Video: check registry.json: schema, files, digests, sidecars, weights inside. Exit 1 lists what is wrong."""
+    from heldout.domains.video.registry_json import validate_registry
+
+    problems = validate_registry(models)
+    typer.echo("\n".join(problems) or f"{models} is valid")
+    return 1 if problems else 0
+
+
 @contextmanager
 def _open(place: str, serving: Path | None, freeze: Path | None = None, *, create: bool = False) -> Iterator[Registry]:
     from heldout.registry import Registry

@@ -87,13 +87,14 @@ def test_the_target_among_the_features_blocks(scale: float, dtype: type) -> None
     assert ("HO-G005", True, "column leak") == (finding.code, finding.blocking, finding.where)
 
 
-def test_a_very_good_feature_is_no_leak() -> None:
-    """An honest predictor that correlates at .999 would be thrown out."""
+def test_a_very_good_feature_is_reported_and_does_not_block() -> None:
+    """An honest predictor that correlates at .999 would be thrown out; or nobody would look at it twice."""
     target = corpus().target
     noise = np.random.default_rng(1).normal(size=ROWS) * 0.01
     feature = target + noise
     assert np.corrcoef(feature, target)[0, 1] > 0.999
-    assert [] == check_corpus(corpus(columns={"good": feature}))
+    finding = only(check_corpus(corpus(columns={"good": feature})))
+    assert ("HO-G005", False, "column good") == (finding.code, finding.blocking, finding.where)
 
 
 def test_a_constant_feature_is_reported_and_does_not_block() -> None:
@@ -119,3 +120,18 @@ def test_every_finding_says_what_where_and_how_to_mend_it() -> None:
         document = finding.to_json()
         assert {"code", "blocking", "what", "where", "hint"} == set(document)
         assert all(document.values()) or not finding.blocking
+
+
+def test_two_spellings_of_one_group_are_reported_and_do_not_block() -> None:
+    """Half of a subject's rows would train while the other half is held out, over a blank at the end of a name."""
+    finding = only(check_corpus(corpus(groups=["north"] * 4 + ["North "] * 4 + ["west"] * 4)))
+    assert ("HO-G001", False) == (finding.code, finding.blocking)
+    assert "'North ', 'north'" in finding.what
+
+
+@pytest.mark.parametrize(("rows", "reported"), [(9, False), (10, True)])
+def test_a_group_that_is_nearly_everything_is_reported(rows: int, reported: bool) -> None:
+    """A mean over rows would be the score of one group, and its fold train on nearly nothing."""
+    names = ["north"] * rows + (["south", "west"] + ["west"] * (10 - rows))
+    found = check_corpus(corpus(groups=names))
+    assert [("HO-G009", False, "north")] * reported == [(each.code, each.blocking, each.where) for each in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -81,6 +81,8 @@ class Corpus:
         features: One row a sample; the only thing that ``predict`` sees.
         target: float64 of shape ``[rows]`` for regression, str for classification.
         manifest: What this corpus is, by digest.
+        time: When each sample was taken: Float64, or Datetime in UTC; None where nobody said.
+        prints: Perceptual hashes of each group's media, uint64 in order (see ``corpus.guards.prints``); None without.
     """
 
     ids: pl.Series
@@ -89,6 +91,8 @@ class Corpus:
     features: pl.DataFrame
     target: NDArray[Any]
     manifest: CorpusManifest
+    time: pl.Series | None = None
+    prints: Mapping[str, NDArray[np.uint64]] | None = None
 
     @property
     def task(self) -> Task:
@@ -136,8 +140,8 @@ def group_records(
     groups: pl.Series, features: pl.DataFrame, target: NDArray[Any], path: str
 ) -> tuple[GroupRecord, ...]:
     """A record per group, with a content digest that does not depend on the group's name or its rows' order."""
-    columns = [_column_words(features[name]) for name in sorted(features.columns)]
-    words = np.ascontiguousarray(np.stack([*columns, _column_words(pl.Series(target))], axis=1))
+    columns = [column_words(features[name]) for name in sorted(features.columns)]
+    words = np.ascontiguousarray(np.stack([*columns, column_words(pl.Series(target))], axis=1))
     rows_as_bytes = words.view(np.dtype((np.void, words.dtype.itemsize * words.shape[1]))).ravel()
     by_group = groups.to_frame("group").with_row_index("row").group_by("group").agg(pl.col("row"))
     records = []
@@ -147,11 +151,12 @@ def group_records(
     return tuple(records)
 
 
-def _column_words(column: pl.Series) -> NDArray[np.uint64]:
+def column_words(column: pl.Series) -> NDArray[np.uint64]:
     """Eight bytes a row: the float64 bits of a number, a digest of anything else. By value, not by type width."""
     if column.dtype.is_numeric() or column.dtype == pl.Boolean:
         values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy() + 0.0  # -0.0 becomes 0.0
         return values.view(np.uint64)
-    codes, inverse = np.unique(column.cast(pl.String).fill_null("\x00null").to_numpy().astype(str), return_inverse=True)
-    words = [int.from_bytes(hashlib.blake2b(code.encode(), digest_size=8).digest(), "big") for code in codes.tolist()]
-    return np.array(words, dtype=np.uint64)[inverse]
+    texts = column.cast(pl.String).fill_null("\x00null")
+    codes = texts.unique()
+    words = [int.from_bytes(hashlib.blake2b(code.encode(), digest_size=8).digest(), "big") for code in codes]
+    return texts.replace_strict(codes, pl.Series(words, dtype=pl.UInt64)).to_numpy()

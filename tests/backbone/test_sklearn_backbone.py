@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -128,7 +129,7 @@ def test_another_process_saves_the_same_bytes(tmp_path: Path) -> None:
         folder = tmp_path / hash_seed
         done = subprocess.run(
             [sys.executable, "-c", program, str(folder)],
-            env={"PYTHONHASHSEED": hash_seed, "TZ": zone, "PATH": "", "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONHASHSEED": hash_seed, "TZ": zone, "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             check=True,
@@ -151,6 +152,8 @@ def test_model_file_holds_no_pickle(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.skops") as archive:
         kinds = {name.rpartition(".")[2] for name in archive.namelist()}
         assert {"json", "npy"} == kinds
+        assert 1 == len({info.date_time for info in archive.infolist()})
+        assert 1980 == archive.infolist()[0].date_time[0]  # no clock
         for name in archive.namelist():
             assert name == "schema.json" or archive.read(name).startswith(b"\x93NUMPY")
     assert ["model.skops"] == [path.name for path in tmp_path.iterdir()]

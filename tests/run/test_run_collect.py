@@ -51,19 +51,19 @@ def test_fixed_split_predicts_its_test_groups_only(desk: Any) -> None:
 def test_class_that_a_fold_never_saw_has_probability_zero(desk: Any) -> None:
     """Columns of a model with fewer classes would stand under the wrong labels."""
     frame = pl.read_csv(desk.table).with_columns(
-        score=pl.when(pl.col("person") == "dan").then(pl.lit("rare")).otherwise(pl.format("is {}", "kind"))
+        score=pl.when(pl.col("person") == "dan").then(pl.lit("a rare one")).otherwise(pl.format("is {}", "kind"))
     )
     frame.write_csv(desk.table)
     predictions, corpus = collected(desk, fit=LOGISTIC, gate=RULE, baselines=[])
-    assert ("is left", "is right", "rare") == predictions.classes
+    assert ("a rare one", "is left", "is right") == predictions.classes
     dan = (corpus.groups == "dan").to_numpy()
     member = predictions.members[0]
     assert (60, 3) == member.shape
     np.testing.assert_allclose(1.0, member.sum(axis=1))
-    assert (member[dan, 2] == 0.0).all()
-    assert (member[~dan, 2] > 0.0).all()
+    assert (member[dan, 0] == 0.0).all()
+    assert (member[~dan, 0] > 0.0).all()
     kinds = corpus.features["kind"].to_numpy() == "right"
-    assert (kinds[~dan] == (member[~dan, 1] > member[~dan, 0])).mean() > 0.95
+    assert (kinds[~dan] == (member[~dan, 2] > member[~dan, 1])).mean() > 0.95
 
 
 def test_unit_of_other_rows_is_refused(desk: Any) -> None:

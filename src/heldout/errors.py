@@ -6,6 +6,9 @@ missing prerequisite, 3 refused or TAMPERED, 4 stale, 130 interrupted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class HeldoutError(Exception):
     """Root of the tree.
@@ -97,3 +100,10 @@ class StaleError(HeldoutError):
 
     code = "HO-E500"
     exit_code = 4
+
+
+def near_miss(name: str, known: Iterable[str], label: str = "known") -> str:
+    """The hint for a name that does not exist: the likeliest one, then all of them."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"{label}: {', '.join(names) or 'none'}"

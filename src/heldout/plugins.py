@@ -5,11 +5,10 @@ A plug-in loads only when it is named, so a broken one harms no other.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from heldout.errors import PrerequisiteError, StudyError
+from heldout.errors import PrerequisiteError, StudyError, near_miss
 
 
 def names(kind: str) -> list[str]:
@@ -26,12 +25,10 @@ def load(kind: str, name: str, *, where: str | None = None) -> Any:
     """
     points = [point for point in entry_points(group=f"heldout.{kind}") if point.name == name]
     if not points:
-        known = names(kind)
-        near = get_close_matches(name, known, n=1)
         raise StudyError(
             f"there is no {kind.removesuffix('s')} named {name!r}",
             where=where,
-            hint=(f"did you mean {near[0]!r}? " if near else "") + f"installed: {', '.join(known)}",
+            hint=near_miss(name, names(kind), "installed"),
         )
     if len({point.value for point in points}) > 1:
         raise StudyError(

@@ -21,6 +21,7 @@ from heldout.errors import CorpusError
 from heldout.evidence import atomic_path
 
 _KEYS = ("sample_id", "group", "cell", "fold", "target")
+SLICE = "slice:"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Predictions:
     """Held-out predictions of all seeds.
 
     Attributes:
-        samples: Columns sample_id, group, cell (where there are cells), fold, target.
+        samples: Columns sample_id, group, cell (where there are cells), fold, target, and ``slice:NAME`` for every
+            declared slice.
         members: By seed: float64 of shape ``[rows]``, or ``[rows, classes]`` probabilities.
         classes: Names of the classes; empty for regression.
     """
@@ -47,6 +49,12 @@ class Predictions:
         """Targets: float64, or str for classification."""
         column = self.samples["target"].to_numpy()
         return column.astype(str) if self.classes else column.astype(np.float64)
+
+    @property
+    def slices(self) -> dict[str, NDArray[np.str_]]:
+        """Value of every declared slice, by name: str of shape ``[rows]``."""
+        names = [name for name in self.samples.columns if name.startswith(SLICE)]
+        return {name.removeprefix(SLICE): self.samples[name].to_numpy().astype(str) for name in names}
 
     @property
     def ensemble(self) -> FloatArray:
@@ -119,6 +127,6 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
     for seed, names in scores.items():
         values = frame.select(pl.col(names).cast(pl.Float64)).to_numpy()
         members[seed] = values if classes else values[:, 0]
-    samples = frame.select(keys)
+    samples = frame.select([*keys, *(name for name in frame.columns if name.startswith(SLICE))])
     target_type = pl.String if classes else pl.Float64
     return Predictions(samples.with_columns(pl.col("target").cast(target_type)), members, tuple(classes))

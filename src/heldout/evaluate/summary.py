@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
 from heldout.evaluate import metrics
+from heldout.evaluate.conformal import conformal
 from heldout.evaluate.predictions import Predictions
-from heldout.evaluate.uncertainty import bootstrap_mean, gaussian_coverage
+from heldout.evaluate.uncertainty import bootstrap_mean, gaussian_coverage, paired_gain
 from heldout.evidence import finite_or_none
 from heldout.study import BootstrapSpec
 
@@ -75,9 +76,12 @@ def summarise(
         str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)
         for seed in sorted(predictions.members)
     }
-    others = {}
+    others: dict[str, Block] = {}
+    comparisons: dict[str, Block] = {}
     for name, (description, theirs) in sorted((baselines or {}).items()):
-        block = _block(_columns(theirs), theirs.ensemble, n_train, f"baselines/{name}", undefined)
+        columns = _columns(theirs)
+        block = _block(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
+        comparisons[name] = _comparison(rows, predictions.ensemble, columns, theirs.ensemble, bootstrap)
         others[name] = block | {"description": description, "seeds": len(theirs.members)}
     return {
         "schema": SCHEMA,
@@ -91,6 +95,7 @@ def summarise(
         "members": members,
         "ensemble": ensemble,
         "baselines": others,
+        "comparisons": comparisons,
         "undefined": undefined.found,
     }
 
@@ -177,7 +182,42 @@ def _ensemble_only(
         extra["intervals"][name] = bootstrap_mean(np.array(list(values.values())), bootstrap)
     if predictions.sigma is not None:
         extra["sigma"] = gaussian_coverage(rows.target, predictions.ensemble, predictions.sigma, segments)
+    if not rows.classes:
+        extra["conformal"] = conformal(rows.target, predictions.ensemble, predictions.sigma, segments)
+    if predictions.slices:
+        extra["slices"] = {
+            name: {
+                value: {"rows": len(members)}
+                | undefined.plain(
+                    rows.score(predictions.ensemble, members),
+                    f"ensemble/slices/{name}/{value}",
+                    rows.why(predictions.ensemble, members),
+                )
+                for value, members in _segments(labels).items()
+            }
+            for name, labels in sorted(predictions.slices.items())
+        }
     return extra
+
+
+def _comparison(
+    ours: _Rows, our_prediction: FloatArray, theirs: _Rows, their_prediction: FloatArray, bootstrap: BootstrapSpec
+) -> Block:
+    """By metric: what is gained over another model, group by group; positive is better for the run that is judged."""
+    mine, other = (
+        {group: rows.score(prediction, members) for group, members in _segments(rows.groups).items()}
+        for rows, prediction in ((ours, our_prediction), (theirs, their_prediction))
+    )
+    found: Block = {}
+    for name in metrics.CLASSIFICATION if ours.classes else metrics.REGRESSION:
+        if name == "bias":
+            continue  # it has no better direction; abs_bias does
+        sign = -1.0 if name in metrics.SMALLER_IS_BETTER else 1.0
+        gains = [
+            np.array([sign * part.get(group, {}).get(name, np.nan) for group in sorted(mine)]) for part in (mine, other)
+        ]
+        found[name] = paired_gain(gains[0], gains[1], bootstrap)
+    return found
 
 
 def _segments(labels: NDArray[Any]) -> dict[str, NDArray[np.int64]]:

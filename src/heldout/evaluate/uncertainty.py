@@ -48,6 +48,22 @@ def bootstrap_mean(values: FloatArray, spec: BootstrapSpec) -> dict[str, Any]:
     return document | {"low": float(low), "high": float(high)}
 
 
+def paired_gain(ours: FloatArray, theirs: FloatArray, spec: BootstrapSpec) -> dict[str, Any]:
+    """What is gained over another model, by the mean over groups of the paired difference, with its interval.
+
+    Args:
+        ours: One value a group where larger is better, float64 of shape ``[groups]``.
+        theirs: The other model's, on the same groups in the same order.
+        spec: Level, draws and seed.
+
+    Returns:
+        ``gain``, ``low`` and ``high``; None where a value is undefined.
+    """
+    difference = ours - theirs
+    interval = bootstrap_mean(difference, spec)
+    return {"gain": finite_or_none(float(np.mean(difference))), "low": interval["low"], "high": interval["high"]}
+
+
 def gaussian_coverage(
     target: FloatArray, mean: FloatArray, sigma: FloatArray, segments: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from heldout.gate.rules import RuleOutcome
+from heldout.gate.outcome import RuleOutcome
 
 SCHEMA = "heldout.verdict/1"
 VerdictName = Literal["PROMOTE", "HOLD"]

@@ -10,7 +10,8 @@ from typing import Any
 from heldout.errors import InputError
 from heldout.evidence import read_json
 from heldout.gate.verdict_files import read_verdict
-from heldout.run.execute import Listener, Prepared, execute, prepare
+from heldout.run.execute import Listener, execute
+from heldout.run.prepare import Prepared, prepare
 from heldout.run.resolve import Resolved, resolve
 from heldout.study import BASE, StudyFile, load_study
 

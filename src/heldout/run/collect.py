@@ -12,15 +12,19 @@ from heldout.backbone import FloatArray
 from heldout.corpus import Corpus
 from heldout.errors import CorpusError
 from heldout.evaluate import Predictions
+from heldout.evaluate.predictions import SLICE
 from heldout.run.units import Unit, read_unit
 
 
-def collect(units: Sequence[Unit], corpus: Corpus) -> tuple[Predictions, list[dict[str, Any]]]:
+def collect(
+    units: Sequence[Unit], corpus: Corpus, slices: Sequence[str] = ()
+) -> tuple[Predictions, list[dict[str, Any]]]:
     """Put the predictions of every unit at the rows that it held out.
 
     Args:
         units: Finished units, every seed over the same folds.
         corpus: The corpus that they were fitted on.
+        slices: Feature columns whose values go with every row.
 
     Returns:
         Predictions of the rows that some fold holds out, and the units' documents.
@@ -50,16 +54,18 @@ def collect(units: Sequence[Unit], corpus: Corpus) -> tuple[Predictions, list[di
         else:
             member[rows] = values
     held_out = np.flatnonzero(fold_of != "")
-    samples = _samples(corpus, held_out, fold_of[held_out])
+    samples = _samples(corpus, held_out, fold_of[held_out], slices)
     return Predictions(samples, {seed: values[held_out] for seed, values in members.items()}, classes), documents
 
 
-def _samples(corpus: Corpus, rows: Any, folds: Any) -> pl.DataFrame:
+def _samples(corpus: Corpus, rows: Any, folds: Any, slices: Sequence[str]) -> pl.DataFrame:
     columns = {"sample_id": corpus.ids.gather(rows), "group": corpus.groups.gather(rows)}
     if corpus.cells is not None:
         columns["cell"] = corpus.cells.gather(rows)
     columns["fold"] = pl.Series(folds.astype(str))
     columns["target"] = pl.Series(corpus.target[rows])
+    for name in slices:
+        columns[SLICE + name] = corpus.features[name].gather(rows).cast(pl.String).fill_null("")
     return pl.DataFrame(columns)
 
 

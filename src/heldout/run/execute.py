@@ -5,89 +5,28 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from heldout.backbone import Judged
-from heldout.corpus import Corpus
-from heldout.corpus.guards import Finding, check_corpus
 from heldout.errors import StaleError, UnitError
 from heldout.evaluate import Predictions, summarise
-from heldout.evidence import JsonLines, digest, sha256_file, write_json, write_text
+from heldout.evidence import JsonLines, write_json, write_text
 from heldout.evidence import provenance as provenance_of
-from heldout.gate import Facts, build_verdict, judge
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
+from heldout.run import champion
 from heldout.run.collect import collect
-from heldout.run.fitting import Plan, Report, UnitFailure, fit_units, plan_units
-from heldout.run.layout import RunFolder, run_folder, run_key
-from heldout.run.ledger import Ledger, Look, Outcome
+from heldout.run.costs import COSTS_FILE, measure, wanted
+from heldout.run.fitting import Report, UnitFailure, fit_units, plan_units
+from heldout.run.judging import judge_run, wall_times
+from heldout.run.layout import RunFolder
 from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
-from heldout.run.resolve import Contender, Resolved, lock_yaml
-from heldout.run.units import Unit, cached_corpus, make_unit
-from heldout.split import Split, split_corpus
+from heldout.run.prepare import Prepared
+from heldout.run.resolve import lock_yaml
 
 Listener = Callable[[Mapping[str, Any]], None]
 _INPUTS = {"run.json", "study.lock.yaml", "corpus.json", "split.json", "progress.jsonl", ".lock"}
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that is known before compute is spent."""
-
-    resolved: Resolved
-    corpus: Corpus
-    split: Split
-    findings: tuple[Finding, ...]
-    folder: RunFolder
-    plans: Mapping[str, tuple[Contender, Plan, tuple[Unit, ...]]]
-
-    def summary(self) -> dict[str, Any]:
-        """The plan as a document, for ``--dry-run``."""
-        units = {
-            plan[0].id: {"reused": len(plan[1].reused), "to_fit": len(plan[1].pending)} for plan in self.plans.values()
-        }
-        return {
-            "schema": "heldout.plan/1",
-            "run": str(self.folder.path),
-            "corpus_sha256": self.corpus.manifest.sha256,
-            "variant_sha256": self.resolved.sha256,
-            "rows": self.corpus.manifest.rows,
-            "folds": [fold.id for fold in self.split.folds],
-            "units": units,
-            "findings": [finding.to_json() for finding in self.findings],
-            "smoke": self.resolved.smoke,
-        }
-
-    @property
-    def blocking(self) -> list[str]:
-        """Sentences of the findings that forbid a PROMOTE."""
-        return [finding.what for finding in self.findings if finding.blocking]
-
-
-def prepare(resolved: Resolved, runs: Path) -> Prepared:
-    """Read the corpus, split it, run the guards, and plan which units are reused and which are fitted.
-
-    Raises:
-        HeldoutError: If the corpus cannot be used or cannot be split.
-    """
-    corpus = cached_corpus(resolved.reader)
-    split = split_corpus(resolved.spec.split, corpus.manifest)
-    key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance_of.code_digest())
-    folder = run_folder(runs, resolved.name, resolved.variant, key)
-    options = resolved.config["corpus"]
-    plans = {}
-    for contender in (resolved.main, *resolved.baselines):
-        baseline = None if contender is resolved.main else contender.id
-        units = tuple(
-            make_unit(contender, seed, fold, corpus, options, folder.unit(seed, fold.id, baseline))
-            for seed in contender.seeds
-            for fold in split.folds
-        )
-        plans["" if baseline is None else baseline] = (contender, plan_units(units), units)
-    return Prepared(resolved, corpus, split, tuple(check_corpus(corpus)), folder, plans)
 
 
 def execute(prepared: Prepared, *, workers: int | None = None, listener: Listener | None = None) -> dict[str, Any]:
@@ -109,18 +48,12 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
             _remove_results(folder)
         failures = _fit_all(prepared, workers, emit)
         if failures[""]:
-            document = _look(prepared, None, {}, failures[""])
+            document = judge_run(prepared, None, {}, failures[""])
             write_verdict(folder.path, document)
             raise _failed(failures[""])
         document = _evaluate(prepared, failures)
         emit("complete", document["verdict"], 1, 1)
     return document
-
-
-def _planned_again(prepared: Prepared) -> Prepared:
-    """The plan as of now: another process may have finished units before this one got the lock."""
-    plans = {name: (contender, plan_units(units), units) for name, (contender, _, units) in prepared.plans.items()}
-    return replace(prepared, plans=plans)
 
 
 def _planned_again(prepared: Prepared) -> Prepared:
@@ -152,15 +85,23 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
     """Predictions, metrics, verdict and reports of a run whose own units are all there."""
     resolved, folder = prepared.resolved, prepared.folder
     collected = {
-        name: collect(units, prepared.corpus) for name, (_, _, units) in prepared.plans.items() if not failures[name]
+        name: collect(units, prepared.corpus, resolved.gate.slices)
+        for name, (_, _, units) in prepared.plans.items()
+        if not failures[name]
     }
     predictions, documents = collected.pop("")
     predictions.write(folder.path)
     n_train = {fold.id: len(prepared.corpus.rows_of(fold.train)) for fold in prepared.split.folds}
     contenders = {name: (prepared.plans[name][0].description, theirs) for name, (theirs, _) in collected.items()}
+    if resolved.champion is not None:
+        resolved.champion.copy_into(folder.path)
+        beaten = resolved.champion.predictions(predictions.classes)
+        contenders[champion.ID] = (resolved.champion.description, beaten)
+    if wanted(resolved.gate):
+        write_json(folder.file(COSTS_FILE), measure(prepared.plans[""][2], resolved.main.backbone, prepared.corpus))
     metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders)
     write_json(folder.file("metrics.json"), metrics)
-    document = _look(prepared, metrics, _wall_times(documents), ())
+    document = judge_run(prepared, metrics, wall_times(documents), ())
     warnings = sorted({warning for each in documents for warning in each["warnings"]})
     warnings += [
         f"baseline {failure.unit.name} failed: {failure.reason}" for part in failures.values() for failure in part
@@ -171,117 +112,6 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
     write_verdict(folder.path, document)
     write_manifest(folder.path)
     return document
-
-
-def _look(
-    prepared: Prepared,
-    metrics: Mapping[str, Any] | None,
-    wall_times: Mapping[int, float],
-    failures: Sequence[UnitFailure],
-) -> dict[str, Any]:
-    """Judge, and write the look into the study's trial ledger; without metrics it is a failure."""
-    resolved = prepared.resolved
-    key = (resolved.sha256, prepared.corpus.manifest.sha256, prepared.split.sha256)
-    with Ledger(prepared.folder.path.parent) as ledger:
-        nothing: dict[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}
-        document = _judge(prepared, metrics or nothing, wall_times, failures, ledger.attempt(*key))
-        outcome: Outcome = "FAILED" if metrics is None else document["verdict"]
-        return document | {"trial": ledger.record(_trial(prepared, outcome, metrics)).to_json()}
-
-
-def _judge(
-    prepared: Prepared,
-    metrics: Mapping[str, Any],
-    wall_times: Mapping[int, float],
-    failures: Sequence[UnitFailure],
-    attempt: int,
-) -> dict[str, Any]:
-    resolved, folder = prepared.resolved, prepared.folder
-    failed = {(failure.unit.seed, failure.unit.fold.id) for failure in failures}
-    units = prepared.plans[""][2]
-    facts = Facts(
-        seeds=resolved.main.seeds,
-        folds=[fold.id for fold in prepared.split.folds],
-        units=frozenset((unit.seed, unit.fold.id) for unit in units) - failed,
-        foreign=_foreign_seeds(folder, resolved.main.seeds),
-        groups=len(prepared.corpus.manifest.groups),
-        smoke=resolved.smoke,
-        blocking=prepared.blocking,
-        attempt=attempt,
-    )
-    backbone = resolved.main.backbone
-    provenance = provenance_of.build(
-        args={"study": resolved.name, "variant": resolved.variant, "seeds": list(resolved.main.seeds)},
-        inputs={"corpus": resolved.corpus_path},
-        outputs={"run": folder.path.name},
-        device=backbone.device(),
-    )
-    core = build_verdict(
-        study=resolved.name,
-        variant=resolved.variant,
-        seeds=resolved.main.seeds,
-        outcomes=judge(metrics, resolved.gate, facts),
-        findings=[finding.to_json() for finding in prepared.findings],
-        smoke=resolved.smoke,
-        judged=_judged_digests(prepared),
-        provenance=provenance,
-    )
-    if failures:
-        return core
-    context = Judged(
-        folder=folder.path,
-        corpus_path=resolved.corpus_path,
-        manifest=prepared.corpus.manifest,
-        config=resolved.config,
-        metrics=metrics,
-        verdict=core,
-        wall_time_s=wall_times,
-        smoke=resolved.smoke,
-        provenance=provenance,
-    )
-    for name, value in backbone.published_files(context).items():
-        write_json(folder.file(name), value)
-    published = dict(backbone.published_verdict_fields(context))
-    # The published wording of the recommendation is a field that people grep for; nothing else may be replaced.
-    return published | core | {key: published[key] for key in ("recommendation",) if key in published}
-
-
-def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any] | None) -> Look:
-    """This look, as the ledger records it."""
-    resolved, folder = prepared.resolved, prepared.folder
-    primary = None
-    if metrics is not None:
-        primary = {"metric": metrics["primary"], "value": metrics["ensemble"]["pooled"][metrics["primary"]]}
-    return Look(
-        run=folder.path.name,
-        variant=resolved.variant,
-        variant_sha256=resolved.sha256,
-        corpus_sha256=prepared.corpus.manifest.sha256,
-        split_sha256=prepared.split.sha256,
-        gate_sha256=digest(resolved.config["gate"]),
-        seeds=resolved.main.seeds,
-        smoke=resolved.smoke,
-        outcome=outcome,
-        primary=primary,
-        metrics_sha256=None if metrics is None else sha256_file(folder.file("metrics.json")),
-    )
-
-
-def _judged_digests(prepared: Prepared) -> dict[str, Any]:
-    folder, resolved = prepared.folder, prepared.resolved
-    files = {"predictions": "predictions.jsonl", "metrics": "metrics.json"}
-    return {
-        "corpus_path": provenance_of.portable(resolved.corpus_path),
-        "corpus_sha256": prepared.corpus.manifest.sha256,
-        "variant_sha256": resolved.sha256,
-        "split_sha256": prepared.split.sha256,
-        **{
-            f"{label}_sha256": sha256_file(folder.file(name)) if folder.file(name).exists() else None
-            for label, name in files.items()
-        },
-        "code_sha256": provenance_of.code_digest(),
-        "environment": digest(provenance_of.package_versions()),
-    }
 
 
 def _report(
@@ -331,20 +161,6 @@ def _write_inputs(prepared: Prepared) -> None:
                 "started_at_utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             },
         )
-
-
-def _foreign_seeds(folder: RunFolder, seeds: Sequence[int]) -> list[str]:
-    """Fits of seeds that this run does not declare: leftovers that must not lie beside a verdict."""
-    declared = {f"seed{seed}" for seed in seeds}
-    fits = folder.path / "fits"
-    return sorted(path.name for path in fits.iterdir() if path.name not in declared) if fits.is_dir() else []
-
-
-def _wall_times(documents: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    times: dict[int, float] = {}
-    for document in documents:
-        times[document["seed"]] = round(times.get(document["seed"], 0.0) + document["wall_time_s"], 3)
-    return times
 
 
 def _failed(failures: Sequence[UnitFailure]) -> UnitError:

@@ -14,8 +14,10 @@ from pydantic import BaseModel
 from heldout import plugins
 from heldout.backbone import Backbone, Baseline
 from heldout.corpus import Reader
-from heldout.errors import StudyError
+from heldout.errors import StudyError, near_miss
 from heldout.evidence import digest
+from heldout.run.champion import ID as CHAMPION
+from heldout.run.champion import Champion
 from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, validate
 
 SCHEMA = "heldout.lock/1"
@@ -52,6 +54,7 @@ class Resolved:
         reader: Bound to its options; its path is resolved against the study's folder.
         main: The variant as a contender, over all seeds.
         baselines: Cheap contenders, one seed each.
+        champion: The run to beat, or None.
         smoke: Why this is a smoke run, or None.
         config: Everything above as JSON, as written to ``study.lock.yaml``.
     """
@@ -63,6 +66,7 @@ class Resolved:
     reader: Reader
     main: Contender
     baselines: tuple[Contender, ...]
+    champion: Champion | None
     smoke: str | None
     config: Mapping[str, Any]
 
@@ -124,8 +128,11 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
         {"id": each.id, "backbone": each.backbone.name, "fit": each.backbone.params.model_dump(mode="json")}
         for each in baselines
     ]
+    champion = None if spec.champion is None else Champion.open(file.folder / spec.champion)
+    config["champion"] = None if champion is None else champion.identity
+    _check_rivals(gate, [*(each.id for each in baselines), *([CHAMPION] if champion else [])], document)
     main = Contender(variant, spec.description, backbone, tuple(spec.seeds))
-    return Resolved(spec.study, variant, spec, gate, reader, main, baselines, smoke, config)
+    return Resolved(spec.study, variant, spec, gate, reader, main, baselines, champion, smoke, config)
 
 
 def load_backbone(name: str, fit: Mapping[str, Any], document: Document | None = None) -> Backbone:
@@ -178,10 +185,28 @@ def _baselines(spec: StudySpec, backbone: Backbone, document: Document) -> tuple
                 where=document.where(("baselines", index, "id")),
                 hint="name each of them once: the second would replace the first",
             )
+        if each.id == CHAMPION:
+            raise StudyError(
+                f"{CHAMPION!r} is the model to beat, not a baseline",
+                where=document.where(("baselines", index, "id")),
+                hint="choose another id",
+            )
     return tuple(
         Contender(each.id, each.description, load_backbone(each.backbone, each.fit, document), (spec.seeds[0],))
         for each in declared
     )
+
+
+def _check_rivals(gate: GateSpec, known: Sequence[str], document: Document) -> None:
+    """A rule against a contender that is not there could never pass."""
+    for rule in gate.rules:
+        if rule.against is not None and rule.against not in known:
+            hint = "name its run: `champion: runs/...`" if rule.against == CHAMPION else near_miss(rule.against, known)
+            raise StudyError(
+                f"the rule {rule.id!r} compares with {rule.against!r}, which the study has not",
+                where=document.where(("gate", "rules")),
+                hint=hint,
+            )
 
 
 def lock_yaml(config: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from heldout.run.resolve import Contender
 from heldout.split import Fold
 
 SCHEMA = "heldout.unit/1"
-_PREDICTIONS = "predictions.safetensors"
+PREDICTIONS = "predictions.safetensors"
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, start
     unit.folder.mkdir(parents=True, exist_ok=True)
     (unit.folder / "unit.json").unlink(missing_ok=True)
     backbone.save(model, unit.folder)
-    _write_predictions(unit.folder / _PREDICTIONS, predicted, view.features.height)
-    names = [_PREDICTIONS, *backbone.contract.files]
+    _write_predictions(unit.folder / PREDICTIONS, predicted, view.features.height)
+    names = [PREDICTIONS, *backbone.contract.files]
     write_json(
         unit.folder / "unit.json",
         {
@@ -170,7 +170,7 @@ def read_unit(unit: Unit) -> tuple[dict[str, Any], FloatArray]:
     from safetensors.numpy import load_file
 
     document: dict[str, Any] = read_json(unit.folder / "unit.json")
-    return document, load_file(unit.folder / _PREDICTIONS)["prediction"].astype(np.float64)
+    return document, load_file(unit.folder / PREDICTIONS)["prediction"].astype(np.float64)
 
 
 def cached_corpus(reader: Reader) -> Corpus:

@@ -2,6 +2,7 @@
 
 from heldout.study.load import BASE, StudyFile, get_dotted, load_study, set_dotted, validate
 from heldout.study.spec import (
+    COSTS,
     BaselineSpec,
     BootstrapSpec,
     GateSpec,
@@ -15,6 +16,7 @@ from heldout.study.yaml import Document, load_yaml
 
 __all__ = [
     "BASE",
+    "COSTS",
     "BaselineSpec",
     "BootstrapSpec",
     "Document",

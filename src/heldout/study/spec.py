@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+# What a model costs, measured on a fitted one: bytes of its files, microseconds a predicted row.
+COSTS = ("model_bytes", "latency_us")
+EMBARGO = r"^[0-9]+(\.[0-9]+)?(s|m|h|d|w)$"
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -33,6 +36,17 @@ class SplitSpec(Spec):
     )
     folds: int | None = Field(None, ge=2, description="number of parts (group-k-fold only)")
     test: list[str] | None = Field(None, min_length=1, description="groups of the test set (fixed only)")
+    shared_rows: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of its rows that a group may have in common with another, up to rounding (HO-G003); 1: all",
+    )
+    embargo: Annotated[float, Field(ge=0)] | Annotated[str, Field(pattern=EMBARGO)] | None = Field(
+        None,
+        description="time between training and held-out groups (HO-G007; needs `corpus.time`): a number in the units "
+        "of a numeric column, or such as 12h or 3d for dates; 0: they may not overlap",
+    )
 
     @model_validator(mode="after")
     def _fields_fit_the_kind(self) -> SplitSpec:
@@ -54,8 +68,18 @@ class RuleSpec(Spec):
     scope: Literal["ensemble", "members"] = Field(
         "ensemble", description="ensemble: the mean of all seeds' predictions; members: each seed's model by itself"
     )
-    over: Literal["folds", "pooled", "cells", "within_cell", "worst_group"] = Field(
-        "folds", description="folds: the mean over folds; worst_group: the worst fold"
+    over: Literal["folds", "pooled", "cells", "within_cell", "worst_group", "worst_slice"] = Field(
+        "folds", description="folds: the mean over folds; worst_group: the worst group; worst_slice: of `slice`"
+    )
+    slice: str | None = Field(None, description="one of gate.slices (with over: worst_slice)")
+    against: str | None = Field(
+        None,
+        description="a baseline's id, or `champion`: the bound is on the gain over it, and the lower end of its paired "
+        "interval over groups must keep the bound",
+    )
+    level: float | None = Field(None, gt=0, lt=1, description="nominal level (with metric: coverage)")
+    interval: Literal["absolute", "normalised", "seeds"] | None = Field(
+        None, description="which interval (with metric: coverage); seeds: mean +- 1.96 sigma, at level 0.95 only"
     )
     statistic: Literal["mean", "min", "max", "spread"] | None = Field(
         None, description="over the members: their mean, min, max, or spread = max - min"
@@ -71,6 +95,23 @@ class RuleSpec(Spec):
             raise ValueError("`statistic` belongs to the scope `members`, and is needed there")
         return self
 
+    @model_validator(mode="after")
+    def _fields_fit_the_kind(self) -> RuleSpec:
+        if (self.over == "worst_slice") != (self.slice is not None):
+            raise ValueError("`slice` belongs to `over: worst_slice`, and is needed there")
+        if self.against is not None and (self.at_least is None or self.over != "folds" or self.scope != "ensemble"):
+            raise ValueError("`against` takes the ensemble's gain over groups: give `at_least`, no scope and no over")
+        if self.against is not None and self.metric == "bias":
+            raise ValueError("a bias has no better direction: use abs_bias with `against`")
+        if (self.metric == "coverage") != (self.level is not None):
+            raise ValueError("`level` belongs to the metric `coverage`, and is needed there")
+        if self.interval is not None and self.metric != "coverage":
+            raise ValueError("`interval` belongs to the metric `coverage`")
+        special = self.metric in {"coverage", *COSTS}
+        if special and (self.scope != "ensemble" or self.over not in {"folds", "worst_group"} or self.against):
+            raise ValueError(f"the metric {self.metric!r} is the ensemble's: leave out scope and against")
+        return self
+
 
 class GateSpec(Spec):
     """The policy by which a run is judged. PROMOTE means that every rule is PASS."""
@@ -78,6 +119,9 @@ class GateSpec(Spec):
     rules: list[RuleSpec] = Field(default_factory=list)
     min_groups: int = Field(3, ge=2, description="fewer groups than this prove nothing")
     min_seeds: int = Field(1, ge=1, description="fewer seeds than this prove nothing")
+    slices: Annotated[list[str], AfterValidator(_no_repeats)] = Field(
+        default_factory=list, description="feature columns by whose values the ensemble is scored too"
+    )
     max_attempts: int | None = Field(
         None,
         ge=1,
@@ -87,6 +131,9 @@ class GateSpec(Spec):
     @model_validator(mode="after")
     def _unique_ids(self) -> GateSpec:
         _no_repeats([rule.id for rule in self.rules])
+        unknown = sorted({rule.slice for rule in self.rules if rule.slice} - set(self.slices))
+        if unknown:
+            raise ValueError(f"the slice {unknown[0]!r} is not declared in `gate.slices`")
         return self
 
 
@@ -130,6 +177,10 @@ class StudySpec(Spec):
     )
     variants: list[VariantSpec] = Field(default_factory=list)
     baselines: list[BaselineSpec] | None = Field(None, description="null: the backbone's own; []: none")
+    champion: Path | None = Field(
+        None,
+        description="run directory of the model to beat, relative to the study; same corpus and split",
+    )
     gate: GateSpec = Field(default_factory=lambda: GateSpec())
     bootstrap: BootstrapSpec = Field(default_factory=lambda: BootstrapSpec())
     runs: Path = Field(Path("runs"), description="folder of run directories, relative to the working folder")

@@ -13,6 +13,9 @@ from heldout.evaluate import Predictions, summarise
 from heldout.evidence import dumps, loads, sha256_file
 from heldout.gate import Facts, judge
 from heldout.gate.verdict import verdict_of
+from heldout.run.champion import ID as CHAMPION
+from heldout.run.champion import copied, describe
+from heldout.run.costs import COSTS_FILE, model_bytes, read_costs, wanted
 from heldout.run.layout import safe_name
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
@@ -112,6 +115,9 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
         if name and len(units) == len(seeds) * len(evidence.split.folds):
             described = evidence.metrics["baselines"].get(name, {}).get("description", "")
             baselines[name] = (str(described), _assembled(evidence, units))
+    identity = evidence.lock["champion"]
+    if identity is not None:
+        baselines[CHAMPION] = (describe(identity), copied(evidence.folder, identity, evidence.classes))
     return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines)
 
 
@@ -142,8 +148,21 @@ def _facts(evidence: RunEvidence) -> Facts:
         groups=len(evidence.corpus.groups),
         smoke=evidence.lock["smoke"],
         attempt=evidence.verdict["trial"]["attempt"],
+        costs=_costs(evidence),
         blocking=[finding["what"] for finding in evidence.verdict["findings"] if finding["blocking"]],
     )
+
+
+def _costs(evidence: RunEvidence) -> dict[str, float]:
+    """As measured by the run: a size can be measured again, a time cannot."""
+    found = read_costs(evidence.folder)
+    if not found and wanted(evidence.gate):
+        raise BrokenError("a rule asks for a cost and none was measured", COSTS_FILE)
+    if found:
+        size = max(model_bytes(unit.folder) for unit in evidence.units("").values())
+        if found["model_bytes"] != size:
+            raise BrokenError(f"model_bytes is {found['model_bytes']:g}; the fits have {size}", COSTS_FILE)
+    return found
 
 
 def _with_folds(

@@ -1,0 +1,98 @@
+"""The rules that hold for every run, whatever its study declares: they make a PROMOTE by accident impossible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from heldout.gate.outcome import RuleOutcome
+from heldout.study import GateSpec
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a judge must know besides the metrics.
+
+    Attributes:
+        seeds: Declared seeds.
+        folds: Folds of the split.
+        units: Pairs (seed, fold) that have a prediction made for this corpus, variant and split.
+        foreign: Units in the run directory that were made for something else.
+        groups: Number of groups in the corpus.
+        smoke: Why this is a smoke run, or None.
+        blocking: Sentences of the blocking guard findings.
+        attempt: The variant's place among those of the study that looked at held-out rows; None where nobody counts.
+        costs: What a fitted model costs, by name; empty where no rule asks.
+    """
+
+    seeds: Sequence[int]
+    folds: Sequence[str]
+    units: frozenset[tuple[int, str]]
+    foreign: Sequence[str]
+    groups: int
+    smoke: str | None
+    blocking: Sequence[str]
+    attempt: int | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+
+def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
+    """Judge what every run must be: whole, finite, of one evidence, large enough, without a leak, and no smoke run."""
+    expected = {(seed, fold) for seed in facts.seeds for fold in facts.folds}
+    scored = _scored(metrics)
+    missing = sorted(expected - facts.units) or sorted(expected - scored)
+    undefined = [
+        item["where"]
+        for item in metrics.get("undefined", [])
+        if "not finite" in item["why"] and not item["where"].startswith("baselines/")
+    ]
+    foreign = [*facts.foreign, *(_unit([unit]) for unit in sorted(scored - expected))]
+    total, blocking = len(expected), "; ".join(facts.blocking)
+    enough = f"at_least {gate.min_groups}", f"at_least {gate.min_seeds}"
+    seeds = len(facts.seeds)
+    return [
+        _fact("complete", total and not missing, total - len(missing), f"{total} units", f"all {total} units are there",
+              f"{len(missing)} of {total} units are missing, such as {_unit(missing)}"),
+        _fact("one-evidence", not foreign, len(foreign), "at_most 0", "every unit is of this corpus, variant and split",
+              f"{len(foreign)} units are of another corpus, variant or split: {', '.join(foreign[:3])}"),
+        _fact("finite", not undefined, len(undefined), "at_most 0", "every prediction is a finite number",
+              f"there are predictions that are not finite: {', '.join(undefined[:3])}"),
+        _fact("groups", facts.groups >= gate.min_groups, facts.groups, enough[0], "enough groups to judge",
+              f"{facts.groups} groups are too few to judge anything: the policy wants {gate.min_groups}"),
+        _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], "enough seeds to judge",
+              f"{seeds} seeds are too few to judge anything: the policy wants {gate.min_seeds}"),
+        _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", "no guard found a leak", blocking),
+        _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
+              f"a smoke run can never PROMOTE: {facts.smoke}"),
+        *_attempts(gate, facts),
+    ]  # fmt: skip
+
+
+def _attempts(gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
+    """Whoever tries often enough finds a variant that passes by luck: a policy may say how often."""
+    most, attempt = gate.max_attempts, facts.attempt
+    if most is None:
+        return []
+    words = f"at_most {most}"
+    if attempt is None:
+        return [RuleOutcome("attempts", "UNKNOWN", None, words, "nobody counted the variants that were tried")]
+    return [
+        _fact("attempts", attempt <= most, attempt, words, f"variant {attempt} of the {most} that the policy allows",
+              f"this is variant {attempt} that looked at held-out rows: the policy allows {most}"),
+    ]  # fmt: skip
+
+
+def _scored(metrics: Mapping[str, Any]) -> set[tuple[int, str]]:
+    """Pairs (seed, fold) whose metrics are in the document, for the seed and for the ensemble."""
+    folds = set(metrics.get("ensemble", {}).get("folds", {}))
+    members = metrics.get("members", {})
+    return {(int(seed), fold) for seed, block in members.items() for fold in block["folds"] if fold in folds}
+
+
+def _fact(identifier: str, holds: Any, observed: float | None, bound: str, good: str, bad: str) -> RuleOutcome:
+    return RuleOutcome(identifier, "PASS" if holds else "FAIL", observed, bound, good if holds else bad)
+
+
+def _unit(missing: Sequence[tuple[int, str]]) -> str:
+    return f"seed {missing[0][0]}, fold {missing[0][1]}" if missing else ""

@@ -1,0 +1,113 @@
+"""The model to beat: another run's held-out predictions, on the same rows held out the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heldout.corpus import CorpusManifest
+from heldout.errors import InputError, TamperedError
+from heldout.evaluate import Predictions
+from heldout.evaluate.predictions import read_predictions
+from heldout.evidence import read_json, sha256_file, write_bytes, write_json
+from heldout.gate.verdict_files import read_verdict
+
+ID = "champion"
+FOLDER = "champion"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A judged run.
+
+    Attributes:
+        folder: Its run directory.
+        verdict: Its verdict document.
+    """
+
+    folder: Path
+    verdict: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Champion:
+        """Read the verdict of a run directory.
+
+        Raises:
+            InputError: If there is none, or it was not computed from predictions.
+            TamperedError: If the predictions are not those that were judged.
+        """
+        verdict = read_verdict(folder) if folder.is_dir() else None
+        if verdict is None or verdict["evidence"] != "computed":
+            raise InputError(
+                "the champion has no computed verdict", where=str(folder), hint="name the directory of a finished run"
+            )
+        found = cls(folder, dict(verdict))
+        if sha256_file(found._predictions) != verdict["judged"]["predictions_sha256"]:
+            raise TamperedError(
+                "the champion's predictions are not those that were judged",
+                where=str(found._predictions),
+                hint="run the champion's study again",
+            )
+        return found
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What it is, for the lock of a study that is to beat it."""
+        judged = self.verdict["judged"]
+        keys = ("corpus_sha256", "split_sha256", "variant_sha256", "predictions_sha256")
+        return {"run": self.folder.name, "seeds": self.verdict["seeds"], **{key: judged[key] for key in keys}}
+
+    def check(self, corpus: CorpusManifest, split_sha256: str) -> None:
+        """Refuse a champion that was scored on other rows.
+
+        Raises:
+            InputError: If corpus or split differ: a difference of scores would say nothing.
+        """
+        judged = self.verdict["judged"]
+        for what, mine, theirs in (
+            ("another corpus", corpus.sha256, judged["corpus_sha256"]),
+            ("another split", split_sha256, judged["split_sha256"]),
+        ):
+            if mine != theirs:
+                raise InputError(
+                    f"the champion was scored on {what}",
+                    where=str(self.folder),
+                    hint="run the champion's study on this corpus and split, and name that run",
+                )
+
+    def copy_into(self, folder: Path) -> None:
+        """Leave what it takes to compare again beside the run that was compared."""
+        write_bytes(folder / FOLDER / "predictions.jsonl", self._predictions.read_bytes())
+        write_json(folder / FOLDER / "verdict.json", self.verdict)
+
+    def predictions(self, classes: tuple[str, ...]) -> Predictions:
+        """Its held-out predictions."""
+        return read_predictions(self._predictions, self.verdict["seeds"], classes)
+
+    @property
+    def description(self) -> str:
+        """For the table of contenders."""
+        return describe(self.identity)
+
+    @property
+    def _predictions(self) -> Path:
+        return self.folder / "predictions.jsonl"
+
+
+def describe(identity: dict[str, Any]) -> str:
+    """A champion in one line."""
+    return f"the model to beat: run {identity['run']}"
+
+
+def copied(folder: Path, identity: dict[str, Any], classes: tuple[str, ...]) -> Predictions:
+    """The champion's predictions as they were copied into a run directory.
+
+    Raises:
+        TamperedError: If they are not those that the lock names.
+    """
+    path = folder / FOLDER / "predictions.jsonl"
+    stated = read_json(folder / FOLDER / "verdict.json")["judged"]["predictions_sha256"]
+    if not sha256_file(path) == stated == identity["predictions_sha256"]:
+        raise TamperedError("the champion's predictions are not those that the study names", where=str(path))
+    return read_predictions(path, identity["seeds"], classes)

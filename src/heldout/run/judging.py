@@ -1,0 +1,143 @@
+"""From metrics to the verdict document, and the look into the trial ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from heldout.backbone import Judged
+from heldout.evidence import digest, sha256_file, write_json
+from heldout.evidence import provenance as provenance_of
+from heldout.gate import Facts, build_verdict, judge
+from heldout.run.costs import read_costs
+from heldout.run.fitting import UnitFailure
+from heldout.run.layout import RunFolder
+from heldout.run.ledger import Ledger, Look, Outcome
+from heldout.run.prepare import Prepared
+
+
+def judge_run(
+    prepared: Prepared,
+    metrics: Mapping[str, Any] | None,
+    wall_times: Mapping[int, float],
+    failures: Sequence[UnitFailure],
+) -> dict[str, Any]:
+    """Judge, and write the look into the study's trial ledger; without metrics it is a failure."""
+    resolved = prepared.resolved
+    key = (resolved.sha256, prepared.corpus.manifest.sha256, prepared.split.sha256)
+    with Ledger(prepared.folder.path.parent) as ledger:
+        nothing: dict[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}
+        document = _document(prepared, metrics or nothing, wall_times, failures, ledger.attempt(*key))
+        outcome: Outcome = "FAILED" if metrics is None else document["verdict"]
+        return document | {"trial": ledger.record(_trial(prepared, outcome, metrics)).to_json()}
+
+
+def _document(
+    prepared: Prepared,
+    metrics: Mapping[str, Any],
+    wall_times: Mapping[int, float],
+    failures: Sequence[UnitFailure],
+    attempt: int,
+) -> dict[str, Any]:
+    resolved, folder = prepared.resolved, prepared.folder
+    failed = {(failure.unit.seed, failure.unit.fold.id) for failure in failures}
+    units = prepared.plans[""][2]
+    facts = Facts(
+        seeds=resolved.main.seeds,
+        folds=[fold.id for fold in prepared.split.folds],
+        units=frozenset((unit.seed, unit.fold.id) for unit in units) - failed,
+        foreign=_foreign_seeds(folder, resolved.main.seeds),
+        groups=len(prepared.corpus.manifest.groups),
+        smoke=resolved.smoke,
+        blocking=prepared.blocking,
+        attempt=attempt,
+        costs=read_costs(folder.path),
+    )
+    backbone = resolved.main.backbone
+    provenance = provenance_of.build(
+        args={"study": resolved.name, "variant": resolved.variant, "seeds": list(resolved.main.seeds)},
+        inputs={"corpus": resolved.corpus_path},
+        outputs={"run": folder.path.name},
+        device=backbone.device(),
+    )
+    core = build_verdict(
+        study=resolved.name,
+        variant=resolved.variant,
+        seeds=resolved.main.seeds,
+        outcomes=judge(metrics, resolved.gate, facts),
+        findings=[finding.to_json() for finding in prepared.findings],
+        smoke=resolved.smoke,
+        judged=_judged_digests(prepared),
+        provenance=provenance,
+    )
+    if failures:
+        return core
+    context = Judged(
+        folder=folder.path,
+        corpus_path=resolved.corpus_path,
+        manifest=prepared.corpus.manifest,
+        config=resolved.config,
+        metrics=metrics,
+        verdict=core,
+        wall_time_s=wall_times,
+        smoke=resolved.smoke,
+        provenance=provenance,
+    )
+    for name, value in backbone.published_files(context).items():
+        write_json(folder.file(name), value)
+    published = dict(backbone.published_verdict_fields(context))
+    # The published wording of the recommendation is a field that people grep for; nothing else may be replaced.
+    return published | core | {key: published[key] for key in ("recommendation",) if key in published}
+
+
+def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any] | None) -> Look:
+    """This look, as the ledger records it."""
+    resolved, folder = prepared.resolved, prepared.folder
+    primary = None
+    if metrics is not None:
+        primary = {"metric": metrics["primary"], "value": metrics["ensemble"]["pooled"][metrics["primary"]]}
+    return Look(
+        run=folder.path.name,
+        variant=resolved.variant,
+        variant_sha256=resolved.sha256,
+        corpus_sha256=prepared.corpus.manifest.sha256,
+        split_sha256=prepared.split.sha256,
+        gate_sha256=digest(resolved.config["gate"]),
+        seeds=resolved.main.seeds,
+        smoke=resolved.smoke,
+        outcome=outcome,
+        primary=primary,
+        metrics_sha256=None if metrics is None else sha256_file(folder.file("metrics.json")),
+    )
+
+
+def _judged_digests(prepared: Prepared) -> dict[str, Any]:
+    folder, resolved = prepared.folder, prepared.resolved
+    files = {"predictions": "predictions.jsonl", "metrics": "metrics.json"}
+    return {
+        "corpus_path": provenance_of.portable(resolved.corpus_path),
+        "corpus_sha256": prepared.corpus.manifest.sha256,
+        "variant_sha256": resolved.sha256,
+        "split_sha256": prepared.split.sha256,
+        **{
+            f"{label}_sha256": sha256_file(folder.file(name)) if folder.file(name).exists() else None
+            for label, name in files.items()
+        },
+        "code_sha256": provenance_of.code_digest(),
+        "environment": digest(provenance_of.package_versions()),
+    }
+
+
+def _foreign_seeds(folder: RunFolder, seeds: Sequence[int]) -> list[str]:
+    """Fits of seeds that this run does not declare: leftovers that must not lie beside a verdict."""
+    declared = {f"seed{seed}" for seed in seeds}
+    fits = folder.path / "fits"
+    return sorted(path.name for path in fits.iterdir() if path.name not in declared) if fits.is_dir() else []
+
+
+def wall_times(documents: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Seconds of fitting, by seed."""
+    times: dict[int, float] = {}
+    for document in documents:
+        times[document["seed"]] = round(times.get(document["seed"], 0.0) + document["wall_time_s"], 3)
+    return times

@@ -1,0 +1,109 @@
+"""Everything that is known before compute is spent: corpus, split, findings, and which units are to be fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heldout.corpus import Corpus
+from heldout.corpus.guards import Finding
+from heldout.errors import StudyError, near_miss
+from heldout.evaluate import metrics
+from heldout.evidence import provenance
+from heldout.run.fitting import Plan, plan_units
+from heldout.run.layout import RunFolder, run_folder, run_key
+from heldout.run.resolve import Contender, Resolved
+from heldout.run.units import Unit, cached_corpus, make_unit
+from heldout.split import Split, check_split, split_corpus
+from heldout.study import COSTS
+
+_MOST_SLICES = 100
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before compute is spent."""
+
+    resolved: Resolved
+    corpus: Corpus
+    split: Split
+    findings: tuple[Finding, ...]
+    folder: RunFolder
+    plans: Mapping[str, tuple[Contender, Plan, tuple[Unit, ...]]]
+
+    def summary(self) -> dict[str, Any]:
+        """The plan as a document, for ``--dry-run``."""
+        units = {
+            plan[0].id: {"reused": len(plan[1].reused), "to_fit": len(plan[1].pending)} for plan in self.plans.values()
+        }
+        return {
+            "schema": "heldout.plan/1",
+            "run": str(self.folder.path),
+            "corpus_sha256": self.corpus.manifest.sha256,
+            "variant_sha256": self.resolved.sha256,
+            "rows": self.corpus.manifest.rows,
+            "folds": [fold.id for fold in self.split.folds],
+            "units": units,
+            "findings": [finding.to_json() for finding in self.findings],
+            "smoke": self.resolved.smoke,
+        }
+
+    @property
+    def blocking(self) -> list[str]:
+        """Sentences of the findings that forbid a PROMOTE."""
+        return [finding.what for finding in self.findings if finding.blocking]
+
+
+def prepare(resolved: Resolved, runs: Path) -> Prepared:
+    """Read the corpus, split it, run the guards, and plan which units are reused and which are fitted.
+
+    Raises:
+        HeldoutError: If the corpus cannot be used or cannot be split.
+    """
+    corpus = cached_corpus(resolved.reader)
+    split = split_corpus(resolved.spec.split, corpus.manifest)
+    key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
+    folder = run_folder(runs, resolved.name, resolved.variant, key)
+    _check_gate(resolved, corpus)
+    if resolved.champion is not None:
+        resolved.champion.check(corpus.manifest, split.sha256)
+    findings = tuple(check_split(corpus, split, resolved.spec.split))
+    options = resolved.config["corpus"]
+    plans = {}
+    for contender in (resolved.main, *resolved.baselines):
+        baseline = None if contender is resolved.main else contender.id
+        units = tuple(
+            make_unit(contender, seed, fold, corpus, options, folder.unit(seed, fold.id, baseline))
+            for seed in contender.seeds
+            for fold in split.folds
+        )
+        plans["" if baseline is None else baseline] = (contender, plan_units(units), units)
+    return Prepared(resolved, corpus, split, findings, folder, plans)
+
+
+def _check_gate(resolved: Resolved, corpus: Corpus) -> None:
+    """A rule that could never be judged is found before anything is fitted."""
+    known = [*metrics.names(corpus.task), *COSTS, *(["coverage"] if corpus.task == "regression" else [])]
+    for rule in resolved.gate.rules:
+        if rule.metric not in known:
+            raise StudyError(
+                f"the rule {rule.id!r} judges the metric {rule.metric!r}, which this {corpus.task} has not",
+                where="gate.rules",
+                hint=near_miss(rule.metric, known),
+            )
+    for name in resolved.gate.slices:
+        if name not in corpus.features.columns:
+            raise StudyError(
+                f"the slice {name!r} is no feature of the corpus",
+                where="gate.slices",
+                hint=near_miss(name, corpus.features.columns),
+            )
+        values = corpus.features[name].n_unique()
+        if values > _MOST_SLICES:
+            raise StudyError(
+                f"the slice {name!r} has {values} values",
+                where="gate.slices",
+                hint=f"declare a column of at most {_MOST_SLICES}: a slice of few rows says nothing",
+            )

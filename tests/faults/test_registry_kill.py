@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from registry_kit import Runs, place, postgres, registry, runs  # noqa: F401
 
+from heldout.errors import InputError
 from heldout.evidence import read_json
 from heldout.registry import Registry, add, promote, repair, verify
 
@@ -70,3 +71,16 @@ def test_a_kill_between_commit_and_pointer_is_seen_and_mended(registry: Registry
     promote(registry, third)
     assert () == verify(registry).lagging
     assert third == read_json(registry.serving.pointer("demo"))["version"]
+
+
+def test_a_pointer_that_cannot_be_written_is_said_to_lag(registry: Registry, runs: Runs) -> None:  # noqa: F811
+    """The message would say that nothing changed, although the promotion is on record."""
+    version = add(registry, runs("base")).id
+    registry.serving.root.mkdir(exist_ok=True)
+    (registry.serving.root / "slots").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match="cannot write") as caught:
+        promote(registry, version)
+    assert "on record" in (caught.value.hint or "")
+    (registry.serving.root / "slots").unlink()
+    assert ("demo",) == verify(registry).lagging
+    assert ["demo"] == repair(registry)

@@ -149,7 +149,11 @@ def _move(
                 stages[pointer.version] = "challenger"
             facts["previous"] = pointer.version
         event = append(connection, kind, version.id, stages, note, slot=slot, **facts)
-    registry.publish(slot)
+    try:
+        registry.publish(slot)
+    except InputError as error:
+        error.hint = "the move is on record; when the place is mended: `heldout registry verify --repair`"
+        raise
     return event
 
 

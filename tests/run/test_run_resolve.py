@@ -21,7 +21,7 @@ RIDGE = "sklearn.linear_model.Ridge"
 def test_defaults_are_filled_in_and_frozen(desk: Any) -> None:
     """A default that changes with a later version would change what a run says that it trained."""
     config = desk.load().resolve().config
-    assert {"kind": "leave-one-group-out"} == config["split"]
+    assert {"kind": "leave-one-group-out", "shared_rows": 0.1} == config["split"]
     assert {"estimator": RIDGE, "features": None, "params": {}, "scale": True} == config["fit"]
     assert ("table", None, []) == tuple(config["corpus"][key] for key in ("reader", "features", "ignore"))
     assert {"draws": 100, "level": 0.95, "seed": 0} == config["bootstrap"]

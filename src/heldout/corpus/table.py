@@ -25,6 +25,9 @@ class TableOptions(ReaderOptions):
     group: str = Field(description="column that must never straddle training and test: a subject, a site, a batch")
     target: str = Field(description="column to predict")
     id: str | None = Field(None, description="column of unique sample ids; null: the row's number")
+    time: str | None = Field(
+        None, description="column of times, numbers or ISO 8601 dates: no feature; see `split.embargo`"
+    )
     features: list[str] | None = Field(None, min_length=1, description="null: every column not named here")
     ignore: list[str] = Field(default_factory=list, description="columns that are no features")
     task: Literal["regression", "classification"] | None = Field(
@@ -49,8 +52,7 @@ class TableReader(Reader):
         frame = read_table(self.options.path)
         self._check_columns(frame)
         features = frame.select(self._feature_names(frame))
-        named = [name for name in (self.options.id, self.options.group, self.options.target) if name]
-        for column in (*named, *features.columns):
+        for column in (*self._roles(), *features.columns):
             self._check_values(frame[column])
         self._check_blank(frame[self.options.group])
         groups = frame[self.options.group].cast(pl.String)
@@ -71,10 +73,16 @@ class TableReader(Reader):
                 features=tuple(features.columns),
                 groups=group_records(groups, features, target, self.options.path.name),
             ),
+            time=self._time(frame[self.options.time]) if self.options.time else None,
         )
 
+    def _roles(self) -> list[str]:
+        """Columns that are something else than a feature."""
+        options = self.options
+        return [name for name in (options.id, options.group, options.target, options.time) if name]
+
     def _feature_names(self, frame: pl.DataFrame) -> list[str]:
-        roles = [name for name in (self.options.group, self.options.target, self.options.id) if name]
+        roles = self._roles()
         taken = {*roles, *self.options.ignore}
         names = self.options.features or [name for name in frame.columns if name not in taken]
         overlap = [name for name in names if name in taken or names.count(name) > 1]
@@ -83,16 +91,14 @@ class TableReader(Reader):
             raise CorpusError(
                 f"column {overlap[0]!r} is two things at once",
                 where=f"{self.options.path}: column {overlap[0]}",
-                hint="group, target, id, each feature and what is ignored are columns of their own",
+                hint="group, target, id, time, each feature and what is ignored are columns of their own",
             )
         if not names:
             raise CorpusError("no feature column is left", where=str(self.options.path), hint="list `features:`")
         return names
 
     def _check_columns(self, frame: pl.DataFrame) -> None:
-        wanted = [self.options.group, self.options.target, *(self.options.features or []), *self.options.ignore]
-        wanted += [self.options.id] if self.options.id else []
-        for name in wanted:
+        for name in (*self._roles(), *(self.options.features or []), *self.options.ignore):
             if name not in frame.columns:
                 raise CorpusError(
                     f"the table has no column {name!r}",
@@ -143,6 +149,21 @@ class TableReader(Reader):
                 code="HO-G004",
             )
         return ids
+
+    def _time(self, column: pl.Series) -> pl.Series:
+        """Numbers as Float64, dates as Datetime in UTC."""
+        if column.dtype.is_numeric():
+            return column.cast(pl.Float64)
+        try:
+            dates = column.str.to_datetime(time_unit="us") if column.dtype == pl.String else column
+            zoned = isinstance(dates.dtype, pl.Datetime) and dates.dtype.time_zone is not None
+            return (dates.dt.convert_time_zone("UTC") if zoned else dates).cast(pl.Datetime("us"))
+        except pl.exceptions.PolarsError:
+            raise CorpusError(
+                f"the times of {column.name!r} cannot be read, such as {column[0]!r}",
+                where=f"{self.options.path}: column {column.name}",
+                hint="write numbers, or ISO 8601 dates of one form, such as 2026-01-31 or 2026-01-31T08:30:00",
+            ) from None
 
     def _target(self, column: pl.Series) -> tuple[Task, NDArray[Any]]:
         numeric = column.dtype.is_numeric()

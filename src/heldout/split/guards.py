@@ -1,0 +1,108 @@
+"""Guards over a corpus as it is split: those of the corpus, and HO-G007, times that are too close."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from heldout.corpus import Corpus
+from heldout.corpus.guards import Finding, GuardResult, examine_corpus, findings_of
+from heldout.errors import StudyError
+from heldout.split.folds import Split
+from heldout.study import SplitSpec
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def check_split(corpus: Corpus, split: Split, spec: SplitSpec) -> list[Finding]:
+    """What every guard finds that needs no model."""
+    return findings_of(examine_split(corpus, split, spec))
+
+
+def examine_split(corpus: Corpus, split: Split, spec: SplitSpec) -> list[GuardResult]:
+    """What every guard says that needs no model, in the order of the codes."""
+    results = [*examine_corpus(corpus, spec.shared_rows), check_time(corpus, split, spec.embargo)]
+    return sorted(results, key=lambda result: result.code)
+
+
+def check_time(corpus: Corpus, split: Split, embargo: float | str | None) -> GuardResult:
+    """HO-G007: the times of a training group come closer to those of a held-out one than the declared embargo.
+
+    A group takes the time from its first sample to its last. Two groups that share a moment are too close at any
+    embargo, also at 0.
+
+    Raises:
+        StudyError: If the embargo is no length of time in the units of the time column.
+    """
+    if corpus.time is None:
+        why = "the corpus has no time column" if embargo is None else "`split.embargo` needs a time column"
+        if embargo is not None:
+            raise StudyError(why, where="split.embargo", hint="name the column of times as `corpus.time`")
+        return GuardResult("HO-G007", not_applicable=why)
+    if embargo is None:
+        return GuardResult("HO-G007", not_applicable="the study declares no split.embargo")
+    spans = corpus.groups.to_frame("group").with_columns(time=corpus.time).group_by("group", maintain_order=True)
+    table = spans.agg(low=pl.col("time").min(), high=pl.col("time").max()).sort("group")
+    close = _close(table, _length(embargo, corpus.time))
+    number = {name: index for index, name in enumerate(table["group"])}
+    found = []
+    for fold in split.folds:
+        train = np.array([number[name] for name in fold.train], dtype=np.int64)
+        for name in fold.test:
+            near = train[close[number[name]][train]]
+            if len(near):
+                found.append((fold.id, name, table["group"][int(near[0])]))
+                break
+    if not found:
+        return GuardResult("HO-G007")
+    return GuardResult("HO-G007", (_finding(table, found, len(split.folds), embargo),))
+
+
+def _finding(table: pl.DataFrame, found: list[tuple[str, str, str]], folds: int, embargo: float | str) -> Finding:
+    fold, held_out, train = found[0]
+    first, second = (_words(table.row(by_predicate=pl.col("group") == name)) for name in (held_out, train))
+    return Finding(
+        "HO-G007",
+        blocking=True,
+        what=f"in {len(found)} of {folds} folds, training and held-out times overlap or are closer than the embargo of "
+        f"{embargo}: {first} is held out, {second} trains",
+        where=f"fold {fold}, groups {held_out} and {train}",
+        hint="hold out whole blocks of time with a gap between them, or group by the block",
+    )
+
+
+def _words(row: tuple[Any, ...]) -> str:
+    name, low, high = row
+    return f"{name} from {_moment(low)} to {_moment(high)}"
+
+
+def _moment(value: float | dt.datetime) -> str:
+    return value.isoformat() if isinstance(value, dt.datetime) else f"{value:g}"
+
+
+def _close(table: pl.DataFrame, length: float) -> NDArray[np.bool_]:
+    """For every pair of groups, whether they share a moment or are closer than that; bool ``[groups, groups]``."""
+    low, high = (table[name].to_physical().to_numpy() for name in ("low", "high"))
+    gap = np.maximum(low[None, :] - high[:, None], low[:, None] - high[None, :])
+    close: NDArray[np.bool_] = (gap <= 0) | (gap < length)
+    return close
+
+
+def _length(embargo: float | str, time: pl.Series) -> float:
+    """The embargo in the units of the time column: microseconds for dates."""
+    numeric = time.dtype.is_numeric()
+    if numeric and not isinstance(embargo, str):
+        return embargo
+    if not numeric and embargo == 0:
+        return 0
+    if numeric or not isinstance(embargo, str):
+        raise StudyError(
+            f"the embargo {embargo!r} does not fit times that are {'numbers' if numeric else 'dates'}",
+            where="split.embargo",
+            hint="write a number in the units of the column" if numeric else "write a length such as 12h or 3d",
+        )
+    return round(float(embargo[:-1]) * _SECONDS[embargo[-1]] * 1_000_000)

@@ -1,0 +1,124 @@
+"""HO-G007: times of training and held-out groups keep the declared distance, whatever the column's kind."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heldout.corpus.guards import GuardResult
+from heldout.corpus.table import TableOptions, TableReader
+from heldout.errors import CorpusError, StudyError
+from heldout.split import split_corpus
+from heldout.split.guards import check_split, check_time
+from heldout.study import SplitSpec
+
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None)
+
+
+def table(path: Path, times: list[Any], groups: list[str], **more: Any) -> TableReader:
+    """A table with one noisy feature and a column of times."""
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"when": times, "block": groups, "x": rng.normal(size=len(times))})
+    frame.with_columns(y=pl.col("x") + rng.normal(size=len(times))).write_csv(path / "rows.csv")
+    return TableReader(TableOptions(path=path / "rows.csv", group="block", target="y", time="when", **more))
+
+
+def guard(reader: TableReader, embargo: float | str | None) -> GuardResult:
+    corpus = reader.read()
+    return check_time(corpus, split_corpus(SplitSpec(), corpus.manifest), embargo)
+
+
+def days(count: int, gap: int) -> tuple[list[str], list[str]]:
+    """Three blocks of so many days, so many days apart from last to first."""
+    first = [block * (count - 1 + gap) for block in range(3)]
+    times = [(START + dt.timedelta(days=start + day)).isoformat() for start in first for day in range(count)]
+    return times, np.repeat(["a", "b", "c"], count).tolist()
+
+
+@pytest.mark.parametrize(
+    ("gap", "embargo", "sound"), [(3, "3d", True), (3, "4d", False), (3, "73h", False), (1, 0, True)]
+)
+def test_the_declared_distance_is_kept(tmp_path: Path, gap: int, embargo: float | str, sound: bool) -> None:
+    """A label that looks three days ahead would be known to the rows that train on the next day."""
+    found = guard(table(tmp_path, *days(5, gap)), embargo)
+    assert sound == (() == found.findings)
+    if not sound:
+        (finding,) = found.findings
+        assert ("HO-G007", True, "fold a, groups a and b") == (finding.code, finding.blocking, finding.where)
+        assert "in 3 of 3 folds" in finding.what
+        assert "a from 2026-01-01T00:00:00 to 2026-01-05T00:00:00 is held out" in finding.what
+
+
+def test_one_moment_in_two_groups_is_an_overlap(tmp_path: Path) -> None:
+    """With an embargo of nothing, the last moment of training would be the first that is held out."""
+    (finding,) = guard(table(tmp_path, *days(5, 0)), 0).findings
+    assert finding.blocking
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=2, max_size=6), st.integers(0, 10))
+def test_it_is_the_distance_of_spans(tmp_path_factory: Any, spans: list[tuple[int, int]], embargo: int) -> None:
+    """A group that lies inside another, or one that touches it, would slip through."""
+    times = [float(value) for low, length in spans for value in (low, low + length)]
+    groups = [f"g{number}" for number in range(len(spans)) for _ in range(2)]
+    pairs = [(one, other) for one in spans for other in spans if one is not other]
+    gaps = [max(two[0] - (one[0] + one[1]), one[0] - (two[0] + two[1])) for one, two in pairs]
+    expected = all(gap > 0 and gap >= embargo for gap in gaps)
+    found = guard(table(tmp_path_factory.mktemp("spans"), times, groups), embargo)
+    assert expected == (() == found.findings)
+
+
+def test_without_times_or_embargo_there_is_nothing_to_say(tmp_path: Path) -> None:
+    """Subjects who were measured on the same day would be refused though nobody spoke of time."""
+    reader = table(tmp_path, *days(5, 0))
+    assert "NOT APPLICABLE" == guard(reader, None).state
+    corpus = reader.read()
+    assert [] == check_split(corpus, split_corpus(SplitSpec(), corpus.manifest), SplitSpec())
+    assert corpus.features.columns == ["x"]
+
+
+@pytest.mark.parametrize(("times", "embargo"), [([1.0] * 6, "3d"), (["2026-01-01"] * 6, 3.0)])
+def test_an_embargo_in_other_units_is_refused(tmp_path: Path, times: list[Any], embargo: float | str) -> None:
+    """Three of something would be taken for three of something else."""
+    with pytest.raises(StudyError, match="does not fit times"):
+        guard(table(tmp_path, times, ["a", "b"] * 3), embargo)
+
+
+def test_an_embargo_without_a_time_column_is_refused(tmp_path: Path) -> None:
+    """A study would declare a distance that nobody measures."""
+    reader = table(tmp_path, *days(5, 0))
+    options = TableOptions(path=reader.options.path, group="block", target="y", ignore=["when"])
+    with pytest.raises(StudyError, match="needs a time column"):
+        guard(TableReader(options), "1d")
+
+
+def test_times_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    """Times that are words would be compared as words."""
+    with pytest.raises(CorpusError, match="cannot be read"):
+        table(tmp_path, ["soon", "later"] * 3, ["a", "b"] * 3).read()
+
+
+@pytest.mark.parametrize("embargo", [-1, "3y", "-3d", "d"])
+def test_an_embargo_is_a_number_or_a_length(embargo: Any) -> None:
+    """A typing error would mean no embargo."""
+    with pytest.raises(ValueError, match="embargo"):
+        SplitSpec(embargo=embargo)
+
+
+def test_zones_are_compared_in_utc(tmp_path: Path) -> None:
+    """Two stations in two zones would overlap, or not, by their clocks."""
+    zoned = [
+        "2026-01-01T00:00:00+00:00",
+        "2026-01-01T06:00:00+00:00",
+        "2026-01-01T05:00:00-05:00",
+        "2026-01-01T12:00:00-05:00",
+    ]
+    assert () == guard(table(tmp_path, zoned, ["a", "a", "b", "b"]), "4h").findings
+    assert 1 == len(guard(table(tmp_path, zoned, ["a", "a", "b", "b"]), "5h").findings)

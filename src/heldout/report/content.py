@@ -58,6 +58,7 @@ class Contender(NamedTuple):
     seeds: int
     values: list[Any]
     behind: bool
+    gain: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,16 @@ class Content:
             lines.append(Contender(f"{self.verdict['variant']}, one seed", what, 1, self._means(member), False))
         for name, block in self.metrics["baselines"].items():
             better = self._better(block["mean"][self.primary], main["mean"][self.primary])
-            lines.append(Contender(name, block["description"], block["seeds"], self._means(block), better))
+            values, gain = self._means(block), self._gain(name)
+            lines.append(Contender(name, block["description"], block["seeds"], values, better, gain))
         return lines
+
+    def _gain(self, name: str) -> str:
+        """What the variant gains over a contender on the primary metric, with its paired interval."""
+        found = self.metrics["comparisons"].get(name, {}).get(self.primary, {})
+        if found.get("low") is None:
+            return "undefined"
+        return f"{signed(found['gain'])} ({signed(found['low'])} to {signed(found['high'])})"
 
     @property
     def beaten_by(self) -> list[str]:
@@ -199,6 +208,23 @@ class Content:
         """Coverage of the seeds' own spread; None for one seed or for classes."""
         found = self.metrics["ensemble"].get("sigma")
         return found if found and found["coverage_95"] is not None else None
+
+    @property
+    def coverage_rows(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Conformal intervals: kind in words, and the document of every level."""
+        words = {"absolute": "one width everywhere", "normalised": "widths in proportion to the seeds' spread"}
+        kinds = self.metrics["ensemble"].get("conformal", {}).get("kinds", {})
+        return [(words[kind], level) for kind, levels in kinds.items() for level in levels.values()]
+
+    @property
+    def slice_rows(self) -> list[tuple[str, str, int, list[Any]]]:
+        """Every declared slice: column, value, rows, metrics; the most rows last to be cut."""
+        found = self.metrics["ensemble"].get("slices", {})
+        return [
+            (column, value, block["rows"], [block[name] for name in self.names])
+            for column, values in found.items()
+            for value, block in values.items()
+        ]
 
     @property
     def undefined(self) -> list[Mapping[str, str]]:

@@ -1,0 +1,139 @@
+"""Rules beyond one bound on one metric: against another model, over slices, of coverage, of costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from heldout.evaluate import Predictions, summarise
+from heldout.gate import judge_rule
+from heldout.study import BootstrapSpec, GateSpec, RuleSpec
+
+GROUPS, ROWS = 24, 30
+
+
+def _metrics(better_by: float = 2.0, spoilt: str | None = None, groups: int = GROUPS) -> dict[str, Any]:
+    """A run whose errors have half the size of its baseline's, with one slice spoilt on request."""
+    rng = np.random.default_rng(4)
+    names = np.repeat([f"g{i:02}" for i in range(groups)], ROWS)
+    kind = np.tile(["x264", "x265", "av1"], len(names) // 3)
+    samples = pl.DataFrame({"sample_id": [f"s{i}" for i in range(len(names))], "group": names, "fold": names})
+    target = rng.uniform(0, 100, len(names))
+    samples = samples.with_columns(pl.Series("target", target), pl.Series("slice:encoder", kind))
+    noise = rng.normal(0, 1, (4, len(names)))
+    if spoilt:
+        noise[:, kind == spoilt] *= 10
+    ours = Predictions(samples, {seed: target + noise[seed] for seed in range(3)})
+    theirs = Predictions(samples, {0: target + better_by * noise[3]})
+    return summarise(ours, {}, BootstrapSpec(draws=500), {"linear": ("a line", theirs)})
+
+
+def _rule(**fields: Any) -> RuleSpec:
+    return RuleSpec(id="rule", **fields)
+
+
+def test_a_gain_is_judged_by_the_lower_end_of_its_interval() -> None:
+    """A gain that a handful of lucky groups made would promote."""
+    metrics = _metrics()
+    found = metrics["comparisons"]["linear"]["rmse"]
+    assert found["low"] < found["gain"] < found["high"]
+    between = (found["low"] + found["gain"]) / 2
+    assert "FAIL" == judge_rule(_rule(metric="rmse", against="linear", at_least=between), metrics).outcome
+    outcome = judge_rule(_rule(metric="rmse", against="linear", at_least=0), metrics)
+    assert ("PASS", found["low"]) == (outcome.outcome, outcome.observed)
+
+
+@pytest.mark.parametrize("metric", ["rmse", "mae", "plcc", "srocc", "abs_bias"])
+def test_a_gain_is_positive_where_the_run_is_better(metric: str) -> None:
+    """For an error, smaller is better: the sign of the comparison would be turned round."""
+    assert _metrics(better_by=6.0)["comparisons"]["linear"][metric]["gain"] > 0
+    assert _metrics(better_by=0.01)["comparisons"]["linear"][metric]["gain"] < 0
+
+
+def test_the_gain_is_paired_by_group() -> None:
+    """Groups differ more than models do: an unpaired interval would hide every real gain."""
+    found = _metrics(better_by=1.3)["comparisons"]["linear"]["rmse"]
+    metrics = _metrics(better_by=1.3)
+    spread = metrics["ensemble"]["intervals"]["rmse"]
+    assert found["high"] - found["low"] < 3 * (spread["high"] - spread["low"])
+    assert found["gain"] == pytest.approx(
+        metrics["baselines"]["linear"]["mean"]["rmse"] - metrics["ensemble"]["mean"]["rmse"]
+    )
+
+
+def test_a_rival_that_was_not_scored_cannot_be_beaten() -> None:
+    """A missing champion would be beaten by default."""
+    outcome = judge_rule(_rule(metric="rmse", against="champion", at_least=0), _metrics())
+    assert ("UNKNOWN", None) == (outcome.outcome, outcome.observed)
+
+
+def test_the_worst_slice_decides() -> None:
+    """One encoder could be ten times worse and vanish in the mean."""
+    metrics = _metrics(spoilt="av1")
+    rule = _rule(metric="rmse", over="worst_slice", slice="encoder", at_most=2)
+    outcome = judge_rule(rule, metrics)
+    assert "FAIL" == outcome.outcome
+    assert metrics["ensemble"]["slices"]["encoder"]["av1"]["rmse"] == outcome.observed
+    assert "PASS" == judge_rule(rule, _metrics()).outcome
+
+
+def test_coverage_is_of_groups_that_did_not_calibrate() -> None:
+    """An interval could be declared good on the rows that made it."""
+    metrics = _metrics()
+    found = metrics["ensemble"]["conformal"]["kinds"]["absolute"]["0.9"]
+    rule = _rule(metric="coverage", level=0.9, at_least=0.8)
+    assert found["coverage"] == judge_rule(rule, metrics).observed
+    worst = _rule(metric="coverage", level=0.9, over="worst_group", at_least=0.8)
+    assert found["worst_group"]["value"] == judge_rule(worst, metrics).observed
+    assert "UNKNOWN" == judge_rule(rule.model_copy(update={"level": 0.97}), metrics).outcome
+    seeds = _rule(metric="coverage", level=0.95, interval="seeds", at_least=0.5)
+    assert metrics["ensemble"]["sigma"]["coverage_95"] == judge_rule(seeds, metrics).observed
+
+
+def test_coverage_with_too_few_groups_is_unknown() -> None:
+    """Nine groups cannot show 95 %, and a number would say that they do."""
+    outcome = judge_rule(_rule(metric="coverage", level=0.95, at_least=0.5), _metrics(groups=9))
+    assert "UNKNOWN" == outcome.outcome
+    assert "20 are needed" in outcome.sentence
+
+
+def test_costs_are_judged_only_if_they_were_measured() -> None:
+    """A model that nobody timed would be fast enough."""
+    rule = _rule(metric="latency_us", at_most=10)
+    assert "UNKNOWN" == judge_rule(rule, _metrics()).outcome
+    assert "PASS" == judge_rule(rule, _metrics(), {"latency_us": 3.0, "model_bytes": 9.0}).outcome
+    assert "FAIL" == judge_rule(rule, _metrics(), {"latency_us": 30.0, "model_bytes": 9.0}).outcome
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"metric": "rmse", "against": "linear", "at_most": 1},
+        {"metric": "rmse", "against": "linear", "at_least": 0, "over": "pooled"},
+        {"metric": "rmse", "against": "linear", "at_least": 0, "scope": "members", "statistic": "min"},
+        {"metric": "bias", "against": "linear", "at_least": 0},
+        {"metric": "rmse", "over": "worst_slice", "at_most": 1},
+        {"metric": "rmse", "slice": "encoder", "at_most": 1},
+        {"metric": "coverage", "at_least": 0.9},
+        {"metric": "rmse", "level": 0.9, "at_most": 1},
+        {"metric": "rmse", "interval": "absolute", "at_most": 1},
+        {"metric": "model_bytes", "scope": "members", "statistic": "max", "at_most": 1},
+        {"metric": "coverage", "level": 0.9, "over": "cells", "at_least": 0.5},
+    ],
+)
+def test_a_rule_whose_parts_do_not_fit_is_refused(fields: dict[str, Any]) -> None:
+    """A part of a rule that is not read would look as if it were judged."""
+    with pytest.raises(ValidationError):
+        _rule(**fields)
+
+
+def test_a_slice_must_be_declared() -> None:
+    """A typing error in a slice would make its rule UNKNOWN only after training."""
+    rule = {"id": "a", "metric": "rmse", "over": "worst_slice", "slice": "encoder", "at_most": 1}
+    assert ["encoder"] == GateSpec(rules=[rule], slices=["encoder"]).slices  # type: ignore[list-item]
+    with pytest.raises(ValidationError, match="not declared"):
+        GateSpec(rules=[rule], slices=["codec"])  # type: ignore[list-item]

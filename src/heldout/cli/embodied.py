@@ -65,6 +65,79 @@ def simulate(
 
 
 @app.command()
+def select(
+    roots: Annotated[list[Path], typer.Argument(help="Folders that hold episodes.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of selection.json and episode_manifest.json.")],
+    target: Annotated[int | None, typer.Option(help="Episodes; 128, or as many as there are.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the hashes that order the split.")] = 7,
+    fractions: Annotated[str, typer.Option(help="Of train, val and test.")] = "0.75,0.125,0.125",
+    drop_smallest: Annotated[float | None, typer.Option(help="Share of the smallest that is left out.")] = None,
+    min_annotation_bytes: Annotated[int, typer.Option(min=0, help="Smallest annotation.")] = 0,
+    per_session: Annotated[int, typer.Option(min=1, help="Episodes that one session may give.")] = 1,
+    require: Annotated[
+        list[str] | None, typer.Option("--require", help="A modality; repeat. All declared ones.")
+    ] = None,
+    allow_synthetic: Annotated[bool, typer.Option(help="Let made-up streams satisfy --require.")] = False,
+    window: Annotated[int, typer.Option(min=1, help="Frames of a window, for the label statistics.")] = 20,
+    stride: Annotated[int, typer.Option(min=1, help="Frames from window to window.")] = 20,
+    min_label_fraction: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share a label needs.")] = 0.6,
+    no_replace: Annotated[bool, typer.Option("--no-replace", help="Keep what cannot be used, and fail.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Select episodes, split them by session, look into each, and write the manifest. Exits 1 if the guard objects."""
+    from heldout.domains.embodied.manifest import build_manifest
+    from heldout.domains.embodied.manifest_documents import Windowing
+    from heldout.domains.embodied.select import SelectionRules, parse_fractions
+
+    rules = SelectionRules(target, seed, parse_fractions(fractions), drop_smallest, min_annotation_bytes, per_session)
+    manifest = build_manifest(
+        roots,
+        out,
+        rules,
+        required=require or [],
+        allow_synthetic=allow_synthetic,
+        windowing=Windowing(window, stride, min_label_fraction),
+        replace_unusable=not no_replace,
+    )
+    _report_manifest(manifest, None, as_json=json_)
+
+
+@app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="episode_manifest.json, or its folder.")],
+    expect: Annotated[str | None, typer.Option(help="Usable episodes of each split: 96/16/16.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Run the manifest guard. Exits 1 if it objects."""
+    _report_manifest(manifest, expect, as_json=json_)
+
+
+def _report_manifest(path: Path, expect: str | None, *, as_json: bool) -> None:
+    from heldout.domains.embodied.guards import check_manifest, parse_expected
+    from heldout.domains.embodied.manifest import read_manifest
+
+    document = read_manifest(path)
+    findings = check_manifest(document, parse_expected(expect) if expect else None)
+    summary = document["summary"]
+    kinds = {"selected": "selected_split_counts", "complete": "complete_selected_split_counts"}
+    counts = {name: summary.get(key) for name, key in (kinds | {"usable": "usable_split_counts"}).items()}
+    if as_json:
+        body = {"manifest": str(path), "counts": counts, "findings": [finding.to_json() for finding in findings]}
+        print_json({"schema": "heldout.embodied-check/1", "skipped": document.get("skipped_episodes", [])} | body)
+    else:
+        for name, found in counts.items():
+            known = [split for split in ("train", "val", "test") if split in (found or {})]
+            print(f"{name:<9}" + "  ".join(f"{split} {found[split]}" for split in known))
+        for skip in document.get("skipped_episodes", []):
+            print(f"skipped  {skip['episode_path']}: {skip['code']} ({skip.get('detail', '')})")
+        for finding in findings:
+            print(f"{finding.code}  {finding.what}\n         where: {finding.where}\n         mend:  {finding.hint}")
+        print("clean" if not findings else f"{len(findings)} findings")
+    if findings:
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
 def tasks(json_: JsonOption = False) -> None:
     """List the tasks that can be simulated, in the order of --tasks."""
     from heldout.domains.embodied.tasks import TASKS

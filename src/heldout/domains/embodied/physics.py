@@ -22,7 +22,7 @@ from heldout.domains.embodied.tasks import SimTask
 from heldout.errors import PrerequisiteError
 
 CAMERAS = ("corner", "corner2", "corner3", "topview", "behindGripper", "gripperPOV")
-_HOLD = 10  # steps that the episode goes on after success
+_HOLD = 10  # steps that the episode goes on after the first success
 _GL_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
 
 
@@ -112,6 +112,7 @@ class _Simulation:
         self._env = environments[name]()
         self._env.seeded_rand_vec, self._env._freeze_rand_vec = True, False  # noqa: SLF001 - no public way to seed
         self._env._partially_observable, self._env._set_task_called = False, True  # noqa: SLF001 - the expert sees the goal
+        self._env.__dict__.pop("sawyer_observation_space", None)  # cached with the goal hidden
         self._env.seed(seed)
         self._policy = policies[name]()
         self._noise = np.random.default_rng([seed, zlib.crc32(task.name.encode())])
@@ -135,7 +136,7 @@ class _Simulation:
                 observation, reward, _, _, info = self._env.step(action)
                 rows.append(row | {"action": action, "reward": [reward]})
                 success.append(bool(info["success"]))
-                if len(success) > _HOLD and all(success[-_HOLD:]):
+                if any(success[:-_HOLD]):
                     break
             versions = self._versions() | cameras.versions()
         arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}

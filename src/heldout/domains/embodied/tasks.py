@@ -59,15 +59,15 @@ handle-pull          | pull the handle up                   | pull the handle   
 handle-pull-side     | pull the handle up from the side     | pull the handle            | handle
 lever-pull           | pull the lever up                    | pull the lever             | lever
 peg-unplug-side      | pull the plug out                    | pull the plug              | plug
-pick-out-of-hole     | take the puck out of the hole        | carry the puck             | puck
 pick-place-wall      | carry the puck over the wall         | carry the puck             | puck
 plate-slide-back     | slide the plate back                 | slide the plate            | plate
 plate-slide-back-side | slide the plate back from the side  | slide the plate            | plate
 plate-slide-side     | slide the plate sideways             | slide the plate            | plate
 push-wall            | push the puck around the wall        | push the puck              | puck
-shelf-place          | put the block on the shelf           | carry the block            | block
 stick-push           | push the box with the stick          | push with the stick        | stick, box
 sweep                | sweep the block off the table        | sweep the block            | block
+pick-out-of-hole     | take the puck out of the hole        | carry the puck             | puck
+shelf-place          | put the block on the shelf           | carry the block            | block
 bin-picking          | move the cube to the other bin       | carry the cube             | cube
 disassemble          | take the ring off the peg            | carry the ring             | ring
 peg-insert-side      | put the peg into the hole            | carry the peg              | peg

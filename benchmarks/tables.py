@@ -14,7 +14,7 @@ START, END = "<!-- tables -->", "<!-- end of tables -->"
 
 
 def table(result: dict[str, Any]) -> str:
-    """One benchmark as Markdown: every ratio with its range over the turns."""
+    """One benchmark as Markdown: every ratio, and every figure, with its range over the turns."""
     machine = result["machine"]
     rows = [
         f"| {name} | {_times(ratio['median'])} | {_times(ratio['low'])} to {_times(ratio['high'])} |"
@@ -22,7 +22,18 @@ def table(result: dict[str, Any]) -> str:
     ]
     title = f"### {result['benchmark']}: {result.get('title') or _title(result)}"
     where = f"{machine['cores']} cores, {machine['processor']}; {_packages(result)}"
-    return "\n".join([title, "", where, "", "| ratio | median | over the turns |", "|---|---:|---|", *rows, ""])
+    parts = [title, "", where, "", "| ratio | median | over the turns |", "|---|---:|---|", *rows, ""]
+    figures = [
+        f"| {name} | {_amount(each['median'])} {each['unit']} | {_amount(each['low'])} to {_amount(each['high'])} |"
+        for name, each in result.get("figures", {}).items()
+    ]
+    if figures:
+        parts += ["| figure | median | over the turns |", "|---|---:|---|", *figures, ""]
+    return "\n".join(parts)
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _times(value: float) -> str:

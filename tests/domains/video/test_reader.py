@@ -35,6 +35,13 @@ def corpus_rows(sources: str = "abc", frames: int = 20, cqs: tuple[int, ...] = (
     return [row(src, cq=cq, frame=frame, **more) for src in sources for cq in cqs for frame in range(frames)]
 
 
+@pytest.fixture(autouse=True, params=["scanner", "decoders"])
+def first_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test holds for a large file, which goes to the scanner first, and for a small one."""
+    monkeypatch.setattr(decoding, "_LARGE", 0 if request.param == "scanner" else 1 << 60)
+    monkeypatch.setenv("HELDOUT_CACHE", "off")
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write rows (objects, or lines as they are) as JSONL."""

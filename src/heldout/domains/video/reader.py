@@ -113,7 +113,18 @@ def _check_names(frame: pl.DataFrame, path: Path) -> None:
             )
 
 
+def _in_order(frame: pl.DataFrame) -> bool:
+    """Whether each cell stands in one piece with its frames ascending, as they are written; then none stands twice."""
+    cell = ("src", "encoder", "preset", "cq")
+    starts = frame.select(pl.any_horizontal(pl.col(key) != pl.col(key).shift() for key in cell).fill_null(value=True))
+    first = starts.to_series()
+    rises = frame.select(pl.col("frame_index") > pl.col("frame_index").shift()).to_series()
+    return bool((first | rises).all()) and not frame.filter(first).select(cell).is_duplicated().any()
+
+
 def _check_duplicates(frame: pl.DataFrame, path: Path) -> None:
+    if _in_order(frame):
+        return
     repeated = frame.select(_KEY).with_row_index("row").filter(pl.struct(_KEY).is_duplicated())
     if not repeated.height:
         return

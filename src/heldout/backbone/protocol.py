@@ -190,6 +190,13 @@ class Backbone(ABC):
         """Why these parameters make a smoke run, which can never PROMOTE; None if they do not."""
         return None
 
+    def quick(self) -> Backbone:
+        """This backbone on a short budget, for checks before the real fits; override where a fit takes long.
+
+        What it fits may be worse, but must be fitted by the same code.
+        """
+        return self
+
     def warnings(self, view: FeaturesView, model: Any) -> list[str]:
         """What a reader of predictions on these rows must know, such as categories unseen in training."""
         return []

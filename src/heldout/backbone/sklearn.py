@@ -19,6 +19,7 @@ from heldout.errors import PrerequisiteError, StudyError, TamperedError
 from heldout.evidence import write_bytes
 
 _FILE = "model.skops"
+_FEW_TREES = 5
 _PROBABILITY_HINT = "use an estimator with predict_proba, such as RandomForestClassifier or LogisticRegression"
 
 
@@ -85,6 +86,16 @@ class SklearnBackbone(Backbone):
                 f"the model file names the type {foreign[0]}", where=str(path), hint="do not load it; train again"
             )
         return io.load(path, trusted=io.get_untrusted_types(file=path))
+
+    def quick(self) -> SklearnBackbone:
+        """Few trees in a forest; other estimators as they are."""
+        signature = inspect.signature(_import_estimator(self.params.estimator)).parameters
+        default = signature["n_estimators"].default if "n_estimators" in signature else None
+        trees = self.params.params.get("n_estimators", default)
+        if not isinstance(trees, int) or trees <= _FEW_TREES:
+            return self
+        few = self.params.params | {"n_estimators": _FEW_TREES}
+        return type(self)(self.params.model_copy(update={"params": few}))
 
     def _select(self, features: Any) -> Any:
         if self.params.features is None:

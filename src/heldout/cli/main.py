@@ -38,9 +38,10 @@ def _options(
 
 
 def _mount() -> None:
-    from heldout.cli import embodied, gate, init, registry, run, sign, study, verify, video
+    from heldout.cli import check, embodied, gate, init, registry, run, sign, study, verify, video
 
     app.command("run")(run.run)
+    app.command("check")(check.check)
     app.command("init")(init.init)
     app.command("gate")(gate.gate)
     app.command("verify")(verify.verify)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -134,6 +134,21 @@ class Reader(ABC):
         Raises:
             CorpusError: With the place of the first bad row or column.
         """
+
+    def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> ReaderOptions | None:
+        """Write the corpus again with other features and targets in some groups, for the check of the fitted state.
+
+        A reader that keeps something of what it reads shall have this, so that what it keeps is of the changed file.
+
+        Args:
+            path: The file to write.
+            groups: Whose rows change.
+            most: Rows to keep of each group at most; None keeps all.
+
+        Returns:
+            Options that read the file, or None: then rows are changed in memory, after they were read.
+        """
+        return None
 
 
 def group_records(

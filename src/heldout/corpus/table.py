@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from heldout.corpus.model import Corpus, CorpusManifest, Reader, ReaderOptions, Task, group_records
+from heldout.corpus.perturb import changed_frame, thinned
 from heldout.errors import CorpusError, InputError
 from heldout.evidence import loads, sha256_file
 
@@ -75,6 +77,15 @@ class TableReader(Reader):
             ),
             time=self._time(frame[self.options.time]) if self.options.time else None,
         )
+
+    def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> TableOptions:
+        """Write the table again, in the same format."""
+        options, frame = self.options, read_table(self.options.path)
+        features, (task, _) = self._feature_names(frame), self._target(frame[options.target])
+        frame = frame[thinned(frame[options.group], most)]
+        mask = frame[options.group].cast(pl.String).is_in(list(groups))
+        _write(changed_frame(frame, [*features, options.target], mask), path)
+        return options.model_copy(update={"path": path, "features": features, "ignore": [], "task": task})
 
     def _roles(self) -> list[str]:
         """Columns that are something else than a feature."""
@@ -209,6 +220,16 @@ def read_table(path: Path) -> pl.DataFrame:
     if frame.height == 0:
         raise CorpusError("the table has no rows", where=str(path), hint="check how it was written")
     return frame
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        frame.write_parquet(path)
+    elif suffix == ".csv":
+        frame.write_csv(path)
+    else:
+        frame.write_ndjson(path)
 
 
 def _read(path: Path) -> pl.DataFrame:

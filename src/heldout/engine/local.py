@@ -84,6 +84,23 @@ def run_tasks(
             process.terminate()
 
 
+def run_fresh(function: Callable[[ArgT], ResultT], argument: ArgT) -> ResultT:
+    """Run one task in a process of its own, which has seen nothing before it.
+
+    Raises:
+        UnitError: If the process died.
+        Exception: What the task raised.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_become_worker) as pool:
+        with _thread_environment(), _main_left_alone():
+            future = pool.submit(partial(_answer, function), argument)
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise UnitError("a worker process died", where="engine", hint="check the memory") from error
+
+
 def _here(function: Callable[[ArgT], ResultT], index: int, argument: ArgT) -> Done:
     try:
         return Done(index, function(argument), None)

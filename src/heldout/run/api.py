@@ -10,6 +10,7 @@ from typing import Any
 from heldout.errors import InputError
 from heldout.evidence import read_json
 from heldout.gate.verdict_files import read_verdict
+from heldout.run.check import Checked, check_study
 from heldout.run.execute import Listener, execute
 from heldout.run.prepare import Prepared, prepare
 from heldout.run.resolve import Resolved, resolve
@@ -53,6 +54,10 @@ class Study:
     def prepare(self, variant: str = BASE, *, runs: str | Path | None = None) -> Prepared:
         """Read, split, guard and plan, without spending compute."""
         return prepare(self.resolve(variant), Path(runs) if runs else self.file.spec.runs)
+
+    def check(self, variant: str = BASE) -> Checked:
+        """Ask every guard, without a run: what is found here would make its verdict HOLD."""
+        return check_study(self.resolve(variant))
 
     def run(
         self,

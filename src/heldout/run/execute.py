@@ -18,6 +18,7 @@ from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run import champion
 from heldout.run.collect import collect
 from heldout.run.costs import COSTS_FILE, measure, wanted
+from heldout.run.fitted_state import with_fitted_state
 from heldout.run.fitting import Report, UnitFailure, fit_units, plan_units
 from heldout.run.judging import judge_run, wall_times
 from heldout.run.layout import RunFolder
@@ -42,7 +43,7 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
     folder = prepared.folder
     with _only_one(folder), JsonLines(folder.file("progress.jsonl")) as progress:
         emit = _emitter(progress, listener)
-        prepared = _planned_again(prepared)
+        prepared = with_fitted_state(_planned_again(prepared))
         _write_inputs(prepared)
         if prepared.plans[""][1].pending:
             _remove_results(folder)

@@ -146,6 +146,10 @@ class FRRegressorBackbone(Backbone):
         """One epoch is a dry run."""
         return "1 epoch is a dry run" if self.params.epochs < 2 else None
 
+    def quick(self) -> FRRegressorBackbone:
+        """Two epochs."""
+        return type(self)(self.params.model_copy(update={"epochs": min(2, self.params.epochs)}))
+
     def warnings(self, view: FeaturesView, model: FRModel) -> list[str]:
         """Encoders without training rows or outside the vocabulary, and quality points out of range."""
         return model.warnings(view.features)

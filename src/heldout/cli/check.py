@@ -1,0 +1,54 @@
+"""``heldout check``: every guard, before compute is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from heldout.cli.printing import print_json
+
+if TYPE_CHECKING:
+    from heldout.run.check import Checked
+
+_COLOURS = {"OK": "green", "FOUND": "bold red", "NOT APPLICABLE": "dim"}
+
+
+def check(
+    study: Path = typer.Argument(help="The study file."),
+    variant: str = typer.Option("base", help="Id of a declared variant; `base` is the study itself."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> int:
+    """Ask every guard about corpus, split and backbone. Exits 0 if nothing blocks, 1 if something does."""
+    from heldout.run import Study
+
+    checked = Study.load(study).check(variant)
+    print_json(checked.to_json()) if as_json else print_guards(checked)
+    return 1 if checked.blocking else 0
+
+
+def print_guards(checked: Checked) -> None:
+    """A line a guard, and under it what it found; plain where there is no terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    width = max(len(result.title) for result in checked.results)
+    for result in checked.results:
+        blocks = any(finding.blocking for finding in result.findings)
+        colour = _COLOURS[result.state] if blocks or not result.findings else "yellow"
+        line = Text("  ").append(f"{result.state:<14}", style=colour).append(f" {result.code}  ")
+        if result.state == "NOT APPLICABLE":
+            console.print(line.append(f"{result.title:<{width}}  ").append(str(result.not_applicable), style="dim"))
+        else:
+            console.print(line.append(result.title))
+        for finding in result.findings:
+            console.print(Text(f"    {'blocks' if finding.blocking else 'reported'}: {finding.what}"))
+            console.print(Text(f"    where: {finding.where}\n    mend:  {finding.hint}", style="dim"))
+    count = len(checked.blocking)
+    if count:
+        words = "finding blocks" if count == 1 else "findings block"
+        console.print(Text("BLOCKED", style="bold red").append(f" {count} {words}: a run would end in HOLD"))
+    else:
+        console.print(Text("CLEAN", style="bold green").append(f" {checked.study} / {checked.variant}: nothing blocks"))

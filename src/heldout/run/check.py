@@ -1,0 +1,80 @@
+"""All guards over one variant of a study, before compute is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from heldout.corpus.guards import TITLES, Finding, GuardResult
+from heldout.errors import CorpusError
+from heldout.run.fitted_state import examine_fitted
+from heldout.run.resolve import Resolved
+from heldout.run.units import cached_corpus
+from heldout.split import examine_split, split_corpus
+
+SCHEMA = "heldout.check/1"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What every guard says.
+
+    Attributes:
+        study: Name of the study.
+        variant: Id of the variant.
+        corpus_sha256: Of the corpus; None where it could not be read.
+        results: One a guard, in the order of the codes.
+    """
+
+    study: str
+    variant: str
+    corpus_sha256: str | None
+    results: tuple[GuardResult, ...]
+
+    @property
+    def blocking(self) -> list[Finding]:
+        """Findings that forbid a PROMOTE."""
+        return [finding for result in self.results for finding in result.findings if finding.blocking]
+
+    def to_json(self) -> dict[str, Any]:
+        """The results as a document."""
+        return {
+            "schema": SCHEMA,
+            "study": self.study,
+            "variant": self.variant,
+            "corpus_sha256": self.corpus_sha256,
+            "clean": not self.blocking,
+            "guards": [result.to_json() for result in self.results],
+        }
+
+
+def check_study(resolved: Resolved) -> Checked:
+    """Run every guard; the one over the fitted state in fresh processes.
+
+    A corpus or split that is refused with the code of a guard counts as found by it; the guards after it have nothing
+    to look at.
+
+    Raises:
+        HeldoutError: If the study, the corpus or the backbone is wrong in any other way.
+    """
+    sha256: str | None = None
+    try:
+        corpus = cached_corpus(resolved.reader)
+        sha256 = corpus.manifest.sha256
+        split = split_corpus(resolved.spec.split, corpus.manifest)
+        results = {result.code: result for result in examine_split(corpus, split, resolved.spec.split)}
+    except CorpusError as error:
+        if error.code not in TITLES:
+            raise
+        found = Finding(error.code, blocking=True, what=error.what, where=error.where or "", hint=error.hint or "")
+        results = {error.code: GuardResult(error.code, (found,))}
+    else:
+        main = resolved.main
+        results["HO-G008"] = examine_fitted(main.backbone, resolved.reader, split, main.seeds[0], fresh=True)
+    return Checked(resolved.name, resolved.variant, sha256, tuple(_in_order(results)))
+
+
+def _in_order(results: Mapping[str, GuardResult]) -> list[GuardResult]:
+    refused = "the corpus is refused, so there is nothing to look at"
+    return [results.get(code, GuardResult(code, not_applicable=refused)) for code in sorted(TITLES)]

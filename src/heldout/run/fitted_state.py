@@ -1,0 +1,183 @@
+"""HO-G008: whatever is fitted must be a function of the training rows alone.
+
+One fold is fitted on a short budget, then again with the same seed after every feature and target of its held-out rows
+has changed. All that ``save`` writes must be the same to the last bit. The second fold is fitted in the same batch: it
+trains on what changed, so that an engine which mixes its models up is found too. The views are built by the code that a
+run builds them with, from a copy of the corpus file where the reader can write one; parameters that name the corpus
+file name the copy. So a scaler that was kept in a module at reading, or is fitted from the file, changes with it.
+
+``heldout check`` fits each time in a fresh process, so that nothing in memory can carry over; a run, which is about to
+fit anyway, in its own. What no such check can see: a file made from held-out rows long before.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from heldout.backbone import Backbone
+from heldout.corpus import Corpus, Reader
+from heldout.corpus.guards import Finding, GuardResult
+from heldout.corpus.perturb import changed_corpus
+from heldout.engine import run_fresh
+from heldout.errors import UnitError
+from heldout.evidence import sha256_file
+from heldout.run.layout import RunFolder
+from heldout.run.opened import watched
+from heldout.run.prepare import Prepared
+from heldout.run.units import Unit, fit_job
+from heldout.split import Fold, Split
+
+_ROWS, _ROWS_OF_A_GROUP = 4000, 20
+_CODE = "HO-G008"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One batch to fit; every path in it is the same for all batches, since a model may hold its parameters.
+
+    Attributes:
+        reader: Of the corpus as it is.
+        backbone: On its short budget.
+        folds: The fold that is judged, and a second one where there is one.
+        seed: Declared seed.
+        changed: Groups whose rows change before the views are built.
+        most: Rows of each group at most; None takes all.
+        folder: An empty folder.
+    """
+
+    reader: Reader
+    backbone: Backbone
+    folds: tuple[Fold, ...]
+    seed: int
+    changed: tuple[str, ...]
+    most: int | None
+    folder: Path
+
+
+class Fitted(NamedTuple):
+    """What the judged fold left: digest of each file, and whether Python opened the corpus while it was fitted."""
+
+    files: dict[str, str]
+    opened: bool
+
+
+def with_fitted_state(prepared: Prepared) -> Prepared:
+    """The plan of a run, with what this guard finds; where it cannot judge, that is a blocking finding."""
+    main = prepared.resolved.main
+    try:
+        found = examine_fitted(main.backbone, prepared.resolved.reader, prepared.split, main.seeds[0])
+    except Exception as error:  # noqa: BLE001 - a backbone may raise anything; the fits themselves will say it again
+        found = _result(
+            f"whether held-out rows reach what is fitted cannot be judged: {type(error).__name__}: {error}",
+            main.backbone,
+            prepared.split.folds[0],
+            "mend the backbone; `heldout check` shows the error",
+        )
+    return replace(prepared, findings=(*prepared.findings, *found.findings))
+
+
+def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, *, fresh: bool = False) -> GuardResult:
+    """Fit on a short budget, change the held-out rows, fit again, and compare.
+
+    Args:
+        backbone: As the study declares it.
+        reader: Of the corpus.
+        split: The folds; the first is judged.
+        seed: A declared seed.
+        fresh: Fit each time in a process of its own.
+
+    Raises:
+        UnitError: If the backbone cannot be fitted.
+    """
+    fold = split.folds[0]
+    groups = {name for each in split.folds for name in (*each.train, *each.test)}
+    with tempfile.TemporaryDirectory(prefix="heldout-check-") as name:
+        most = max(_ROWS_OF_A_GROUP, _ROWS // len(groups))
+        trial = Trial(reader, backbone.quick(), split.folds[:2], seed, (), most, Path(name))
+        try:
+            plain = _run(trial, fresh)
+        except Exception:  # noqa: BLE001 - few rows may lack what a fit needs, such as a second class
+            trial = replace(trial, most=None)
+            plain = _run(trial, fresh)
+        if plain.opened:
+            what = f"{backbone.name} opens the corpus file while it fits, where the held-out rows are"
+            return _result(what, backbone, fold, "fit on the train view that `fit` is given, and on nothing else")
+        changed = _run(replace(trial, changed=fold.test), fresh)
+        different = sorted(
+            path for path in plain.files | changed.files if plain.files.get(path) != changed.files.get(path)
+        )
+        if not different:
+            return GuardResult(_CODE)
+        if _run(trial, fresh).files != plain.files:
+            what = f"{backbone.name} fits another {different[0]} each time, on the same rows with the same seed"
+            return _result(
+                what, backbone, fold, "take all randomness from the seed, and save equal models as equal bytes"
+            )
+    what = f"what {backbone.name} fits on the fold {fold.id} changes with its held-out rows: {', '.join(different)}"
+    hint = "fit scalers, vocabularies and ranges on the train view that `fit` is given, and on nothing else"
+    return _result(what, backbone, fold, hint)
+
+
+def _result(what: str, backbone: Backbone, fold: Fold, hint: str) -> GuardResult:
+    where = f"backbone {backbone.name}, fold {fold.id}"
+    return GuardResult(_CODE, (Finding(_CODE, blocking=True, what=what, where=where, hint=hint),))
+
+
+def _run(trial: Trial, fresh: bool) -> Fitted:
+    try:
+        return run_fresh(fit_trial, trial) if fresh else fit_trial(trial)
+    finally:
+        for path in trial.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def fit_trial(trial: Trial) -> Fitted:
+    """Read, build the views, fit and save; in whatever process."""
+    corpus, copy = _read(trial)
+    original = trial.reader.options.path
+    backbone = trial.backbone if copy is None else _moved(trial.backbone, original, copy)
+    folder = RunFolder(trial.folder / "run")
+    units = [Unit("check", trial.seed, fold, "", folder.unit(trial.seed, fold.id)) for fold in trial.folds]
+    jobs = [fit_job(unit, corpus) for unit in units]
+    folders = {job.name: unit.folder for job, unit in zip(jobs, units, strict=True)}
+    with watched([original, *([copy] if copy else [])]) as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a short budget; the fits themselves say theirs
+        for job, model in backbone.fit_many(jobs, folder.scratch("check")):
+            folders[job.name].mkdir(parents=True, exist_ok=True)
+            backbone.save(model, folders[job.name])
+    judged = units[0].folder
+    files = {str(path.relative_to(judged)): sha256_file(path) for path in sorted(judged.rglob("*")) if path.is_file()}
+    if not files:
+        raise UnitError("`save` wrote no file", where=f"backbone {backbone.name}", hint="write the model into `folder`")
+    return Fitted(files, bool(opened))
+
+
+def _read(trial: Trial) -> tuple[Corpus, Path | None]:
+    """The corpus with its changed rows, and the file that it was read from if that is a copy."""
+    path = trial.folder / trial.reader.options.path.name
+    options = trial.reader.write_changed(path, trial.changed, trial.most)
+    if options is None:
+        return changed_corpus(trial.reader.read(), trial.changed, trial.most), None
+    return type(trial.reader)(options).read(), path
+
+
+def _moved(backbone: Backbone, original: Path, copy: Path) -> Backbone:
+    """The backbone with parameters that name the corpus file naming its copy."""
+    params = backbone.params.model_dump()
+    moved = _replaced(params, original.resolve(), copy)
+    return backbone if moved == params else type(backbone)(type(backbone).Params.model_validate(moved))
+
+
+def _replaced(value: Any, original: Path, copy: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(item, original, copy) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_replaced(item, original, copy) for item in value)
+    if isinstance(value, str | Path) and original.name in str(value) and Path(value).resolve() == original:
+        return type(value)(str(copy)) if isinstance(value, str) else copy
+    return value

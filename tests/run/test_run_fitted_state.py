@@ -1,0 +1,253 @@
+"""HO-G008: whatever reaches past the train view, by whatever door, is found; what is honest is left alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+import pytest
+
+from heldout.corpus import Corpus
+from heldout.corpus.guards import GuardResult
+from heldout.corpus.perturb import changed_corpus
+from heldout.corpus.table import TableOptions, TableReader
+from heldout.run.fitted_state import examine_fitted
+from heldout.split import split_corpus
+from heldout.study import SplitSpec
+
+# Each looks at rows that were held out, through another door.
+LEAKS = """
+import random
+from typing import ClassVar
+import numpy as np
+import polars as pl
+from sklearn.linear_model import Ridge
+from heldout.backbone.sklearn import SklearnBackbone
+from heldout.corpus.table import TableReader
+
+KEPT = {}
+
+
+def shift(table):
+    return float(pl.read_csv(table)["weight"].mean())
+
+
+class FromFile(Ridge):
+    def __init__(self, alpha=1.0, *, table=""):
+        super().__init__(alpha=alpha)
+        self.table = table
+
+    def fit(self, X, y):
+        self.shift_ = shift(self.table)
+        return super().fit(X - self.shift_, y)
+
+
+class FromFileOnce(FromFile):
+    def fit(self, X, y):
+        KEPT.setdefault("shift", shift(self.table))
+        self.shift_ = KEPT["shift"]
+        return Ridge.fit(self, X - self.shift_, y)
+
+
+class ByOpening(FromFile):
+    def fit(self, X, y):
+        with open(self.table) as stream:
+            self.lines_ = len(stream.readlines())
+        return Ridge.fit(self, X, y)
+
+
+class KeepingReader(TableReader):
+    def read(self):
+        corpus = super().read()
+        KEPT["mean"] = float(corpus.target.mean())
+        return corpus
+
+
+class FromReader(Ridge):
+    def fit(self, X, y):
+        self.mean_ = KEPT.get("mean", 0.0)
+        return super().fit(X, y - self.mean_)
+
+
+class Restless(Ridge):
+    def fit(self, X, y):
+        self.luck_ = random.random()
+        return super().fit(X, y)
+
+
+class Mixing(SklearnBackbone):
+    name: ClassVar[str] = "mixing"
+
+    def fit_many(self, jobs, workdir):
+        everything = sum(float(job.view.target.sum()) for job in jobs)
+        for job in jobs:
+            model = self.fit(job.view, job.seed, workdir)
+            model[-1].coef_ = model[-1].coef_ + everything
+            yield job, model
+"""
+
+
+@pytest.fixture
+def leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    (tmp_path / "leaky_estimators.py").write_text(LEAKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import leaky_estimators  # type: ignore[import-not-found]
+
+    yield leaky_estimators
+    sys.modules.pop("leaky_estimators")
+
+
+def examine(desk: Any, estimator: str, fresh: bool = False, **params: Any) -> GuardResult:
+    resolved = desk.load(fit={"estimator": estimator, "params": params}).resolve()
+    corpus = resolved.reader.read()
+    split = split_corpus(resolved.spec.split, corpus.manifest)
+    return examine_fitted(resolved.main.backbone, resolved.reader, split, 0, fresh=fresh)
+
+
+def sentence(result: GuardResult) -> str:
+    (finding,) = result.findings
+    assert ("HO-G008", True) == (finding.code, finding.blocking)
+    return finding.what
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    ["linear_model.Ridge", "ensemble.RandomForestRegressor", "dummy.DummyRegressor", "neural_network.MLPRegressor"],
+)
+def test_an_honest_backbone_is_left_alone(desk: Any, estimator: str) -> None:
+    """Every run would be HOLD, for nothing."""
+    assert "OK" == examine(desk, f"sklearn.{estimator}").state
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_scaler_from_the_corpus_file_is_found(
+    desk: Any, leaks: ModuleType, suffix: str, relative: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scaler over all rows, the most common of all leaks, would go unseen."""
+    if suffix != ".csv":
+        monkeypatch.setattr(leaks, "shift", lambda table: float(_read(Path(table))["weight"].mean()))
+    frame, table = pl.read_csv(desk.table), desk.table.with_suffix(suffix)
+    {".csv": frame.write_csv, ".parquet": frame.write_parquet, ".jsonl": frame.write_ndjson}[suffix](table)
+    monkeypatch.chdir(desk.folder)
+    named = {"table": table.name if relative else str(table)}
+    corpus = {"path": table.name, "group": "person", "target": "score", "id": "id"}
+    resolved = desk.load(corpus=corpus, fit={"estimator": "leaky_estimators.FromFile", "params": named}).resolve()
+    split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
+    found = sentence(examine_fitted(resolved.main.backbone, resolved.reader, split, 0))
+    assert "changes with its held-out rows: model.skops" in found
+
+
+def _read(path: Path) -> pl.DataFrame:
+    return pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_ndjson(path)
+
+
+@pytest.mark.slow
+def test_a_scaler_kept_in_a_module_is_found(desk: Any, leaks: ModuleType) -> None:
+    """What is computed once, at the first fit, would be the same in both fits of one process."""
+    assert "changes with its held-out rows" in sentence(
+        examine(desk, "leaky_estimators.FromFileOnce", fresh=True, table=str(desk.table))
+    )
+
+
+def test_what_a_reader_keeps_is_found(desk: Any, leaks: ModuleType) -> None:
+    """A reader could hand every target on, past the train view."""
+    resolved = desk.load(fit={"estimator": "leaky_estimators.FromReader"}).resolve()
+    reader = leaks.KeepingReader(resolved.reader.options)
+    split = split_corpus(SplitSpec(), reader.read().manifest)
+    assert "OK" == examine_fitted(resolved.main.backbone, resolved.reader, split, 0).state
+    assert "changes with its held-out rows" in sentence(examine_fitted(resolved.main.backbone, reader, split, 0))
+
+
+def test_opening_the_corpus_is_found_though_nothing_changes(desk: Any, leaks: ModuleType) -> None:
+    """Who reads the file of answers while fitting needs no proof of what was done with them."""
+    assert "opens the corpus file" in sentence(examine(desk, "leaky_estimators.ByOpening", table=str(desk.table)))
+
+
+def test_an_engine_that_mixes_its_models_is_found(desk: Any, leaks: ModuleType) -> None:
+    """A fold would learn its held-out rows from the fold beside it in the batch, which trains on them."""
+    resolved = desk.load().resolve()
+    split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
+    mixing = leaks.Mixing(resolved.main.backbone.params)
+    assert "changes with its held-out rows" in sentence(examine_fitted(mixing, resolved.reader, split, 0))
+
+
+def test_a_backbone_that_is_never_the_same_cannot_be_judged(desk: Any, leaks: ModuleType) -> None:
+    """Randomness would hide a leak, or be taken for one."""
+    assert "each time, on the same rows with the same seed" in sentence(examine(desk, "leaky_estimators.Restless"))
+
+
+def test_a_run_holds_and_names_it(desk: Any, leaks: ModuleType) -> None:
+    """A leak that `check` would find could be promoted by not asking it."""
+    run = desk.run(fit={"estimator": "leaky_estimators.FromFile", "params": {"table": str(desk.table)}})
+    assert "HOLD" == run.verdict
+    (finding,) = run.document["findings"]
+    assert "HO-G008" == finding["code"]
+    assert finding["what"] in " ".join(run.document["reasons"])
+    assert "PROMOTE" == desk.run().verdict
+
+
+def test_a_reader_that_cannot_write_is_changed_in_memory(desk: Any, leaks: ModuleType) -> None:
+    """The guard would not work for readers that nobody taught to write."""
+
+    class Plain(TableReader):
+        write_changed = lambda self, path, groups, most: None  # type: ignore[assignment]  # noqa: E731
+
+    resolved = desk.load().resolve()
+    reader = Plain(resolved.reader.options)  # type: ignore[arg-type]
+    split = split_corpus(SplitSpec(), reader.read().manifest)
+    assert "OK" == examine_fitted(resolved.main.backbone, reader, split, 0).state
+    mixing = leaks.Mixing(resolved.main.backbone.params)
+    assert "changes" in sentence(examine_fitted(mixing, reader, split, 0))
+
+
+class TestChangedRows:
+    """What is changed, and what is not."""
+
+    @pytest.mark.parametrize("most", [None, 5])
+    @pytest.mark.parametrize("written", [True, False])
+    def test_only_the_held_out_rows_change(self, desk: Any, most: int | None, written: bool) -> None:
+        """A training row that changed would be called a leak; a held-out value that stayed would hide one."""
+        reader = desk.load().resolve().reader
+        plain, other = (copy(reader, groups, most, written, desk.folder) for groups in ([], ["ann", "cyd"]))
+        assert plain.ids.to_list() == other.ids.to_list()
+        if most:
+            assert {5} == set(plain.groups.value_counts()["count"].to_list())
+        rows, rest = plain.rows_of(["ann", "cyd"]), plain.rows_of(["bob", "dan"])
+        assert plain.features[rest].equals(other.features[rest])
+        assert (plain.target[rest] == other.target[rest]).all()
+        for name in plain.features.columns:
+            before, after = plain.features[name].gather(rows), other.features[name].gather(rows)
+            assert (before != after).all()
+        assert (plain.target[rows] != other.target[rows]).all()
+
+    def test_labels_and_words_become_new_ones(self, desk: Any) -> None:
+        """A vocabulary or a list of labels over all rows would hold the same words as before."""
+        options = TableOptions(path=desk.table, group="person", target="kind", id="id")
+        corpus = changed_corpus(TableReader(options).read(), ["ann"], None)
+        assert {"left~", "right~"} == set(corpus.target[corpus.rows_of(["ann"])].tolist())
+        assert {"left", "right"} == set(corpus.target[corpus.rows_of(["bob", "cyd", "dan"])].tolist())
+
+
+def copy(reader: Any, groups: list[str], most: int | None, written: bool, folder: Path) -> Corpus:
+    if not written:
+        return changed_corpus(reader.read(), groups, most)
+    found: Corpus = type(reader)(reader.write_changed(folder / "copy.csv", groups, most)).read()
+    return found
+
+
+@pytest.mark.slow
+def test_replace_of_the_reader_reaches_the_check(desk: Any, leaks: ModuleType) -> None:
+    """`check` would look at another reader than the run does."""
+    from heldout.run.check import check_study
+
+    resolved = desk.load(fit={"estimator": "leaky_estimators.FromReader"}).resolve()
+    leaky = replace(resolved, reader=leaks.KeepingReader(resolved.reader.options))
+    states = {result.code: result.state for result in check_study(leaky).results}
+    assert "FOUND" == states.pop("HO-G008")
+    assert {"OK", "NOT APPLICABLE"} == set(states.values())

@@ -1,8 +1,21 @@
 """Declared rules, tri-state outcomes, verdict documents."""
 
-from heldout.gate.integrity import Facts
-from heldout.gate.outcome import Outcome, RuleOutcome
-from heldout.gate.rules import judge, judge_rule
-from heldout.gate.verdict import SCHEMA, build_verdict, verdict_of
+from typing import TYPE_CHECKING
 
-__all__ = ["SCHEMA", "Facts", "Outcome", "RuleOutcome", "build_verdict", "judge", "judge_rule", "verdict_of"]
+from heldout.lazy import lazily
+
+if TYPE_CHECKING:
+    from heldout.gate.integrity import Facts, Policy
+    from heldout.gate.outcome import Outcome, RuleOutcome
+    from heldout.gate.rules import judge, judge_rule
+    from heldout.gate.verdict import SCHEMA, build_verdict, verdict_of
+
+__all__ = ["SCHEMA", "Facts", "Outcome", "Policy", "RuleOutcome", "build_verdict", "judge", "judge_rule", "verdict_of"]
+
+_HOLDS = {
+    "integrity": ("Facts", "Policy"),
+    "outcome": ("Outcome", "RuleOutcome"),
+    "rules": ("judge", "judge_rule"),
+    "verdict": ("SCHEMA", "build_verdict", "verdict_of"),
+}
+__getattr__ = lazily(__name__, _HOLDS)

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from heldout.gate.outcome import RuleOutcome
 from heldout.study import GateSpec
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What was written down of the policy before anybody looked.
+
+    Attributes:
+        sha256: Digest of the policy that judges.
+        registered: Whether it may decide: it is the first one of its corpus, or was amended with a reason.
+        registered_at: When that was written down; None if it was not.
+        amendments: Reasons for every change on this corpus.
+    """
+
+    sha256: str
+    registered: bool
+    registered_at: str | None
+    amendments: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The block ``policy`` of a verdict."""
+        return asdict(self) | {"amendments": list(self.amendments)}
 
 
 @dataclass(frozen=True)
@@ -23,6 +44,7 @@ class Facts:
         smoke: Why this is a smoke run, or None.
         blocking: Sentences of the blocking guard findings.
         attempt: The variant's place among those of the study that looked at held-out rows; None where nobody counts.
+        policy: What was registered; None where nothing is.
         costs: What a fitted model costs, by name; empty where no rule asks.
     """
 
@@ -34,6 +56,7 @@ class Facts:
     smoke: str | None
     blocking: Sequence[str]
     attempt: int | None = None
+    policy: Policy | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -65,8 +88,26 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
         _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", "no guard found a leak", blocking),
         _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
               f"a smoke run can never PROMOTE: {facts.smoke}"),
+        *_policy(facts),
         *_attempts(gate, facts),
     ]  # fmt: skip
+
+
+def _policy(facts: Facts) -> list[RuleOutcome]:
+    """Rules that are chosen after the result was seen decide nothing."""
+    policy = facts.policy
+    if policy is None:
+        return []
+    changes = len(policy.amendments)
+    good = "rules and split are those that were written down before the first look"
+    if changes:
+        reasons = "; ".join(policy.amendments)
+        good = f"rules or split were changed {changes} times on this corpus, with reasons: {reasons}"
+    bad = (
+        "rules or split were changed after the first look at this corpus: restore them, or give the reason with "
+        "`heldout gate amend STUDY --reason ...`"
+    )
+    return [_fact("pre-registered", policy.registered, None, "registered before the first look", good, bad)]
 
 
 def _attempts(gate: GateSpec, facts: Facts) -> list[RuleOutcome]:

@@ -66,7 +66,8 @@ def build_verdict(
 def recommend(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:
     """What to do now, in one sentence."""
     if verdict == "PROMOTE":
-        return "Every rule passed: export the members and propose the registry flip."
+        return "Every rule passed: register the run, then promote it."
     if smoke:
         return "Run the study as declared, without overrides; a quick look decides nothing."
-    return f"Keep the champion. {len(reasons)} rules are in the way: {'; '.join(reasons)}."
+    are = "1 rule is" if len(reasons) == 1 else f"{len(reasons)} rules are"
+    return f"Keep the champion. {are} in the way: {'; '.join(reasons)}."

@@ -20,7 +20,7 @@ from heldout.run.collect import collect
 from heldout.run.costs import COSTS_FILE, measure, wanted
 from heldout.run.fitted_state import with_fitted_state
 from heldout.run.fitting import Report, UnitFailure, fit_units, plan_units
-from heldout.run.judging import judge_run, wall_times
+from heldout.run.judging import judge_run, register_policy, wall_times
 from heldout.run.layout import RunFolder
 from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
 from heldout.run.prepare import Prepared
@@ -45,6 +45,7 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         emit = _emitter(progress, listener)
         prepared = with_fitted_state(_planned_again(prepared))
         _write_inputs(prepared)
+        register_policy(prepared)
         if prepared.plans[""][1].pending:
             _remove_results(folder)
         failures = _fit_all(prepared, workers, emit)

@@ -8,12 +8,26 @@ from typing import Any
 from heldout.backbone import Judged
 from heldout.evidence import digest, sha256_file, write_json
 from heldout.evidence import provenance as provenance_of
-from heldout.gate import Facts, build_verdict, judge
+from heldout.gate import Facts, Policy, build_verdict, judge
 from heldout.run.costs import read_costs
 from heldout.run.fitting import UnitFailure
 from heldout.run.layout import RunFolder
 from heldout.run.ledger import Ledger, Look, Outcome
+from heldout.run.policy import Registered, policy_at, register
 from heldout.run.prepare import Prepared
+
+# An override of these is tried out, not declared: it registers nothing.
+_DECIDING = frozenset({"gate", "bootstrap", "split"})
+
+
+def register_policy(prepared: Prepared) -> Policy:
+    """Write rules and split down before anything is fitted, unless this corpus has some already."""
+    study = prepared.folder.path.parent
+    declared = Registered.of(prepared.resolved, prepared.corpus.manifest.sha256, prepared.split.sha256)
+    with Ledger(study) as ledger:
+        if prepared.resolved.overridden & _DECIDING:
+            return policy_at(study, declared)
+        return register(ledger, study, declared)
 
 
 def judge_run(
@@ -25,11 +39,15 @@ def judge_run(
     """Judge, and write the look into the study's trial ledger; without metrics it is a failure."""
     resolved = prepared.resolved
     key = (resolved.sha256, prepared.corpus.manifest.sha256, prepared.split.sha256)
-    with Ledger(prepared.folder.path.parent) as ledger:
+    study = prepared.folder.path.parent
+    declared = Registered.of(resolved, prepared.corpus.manifest.sha256, prepared.split.sha256)
+    with Ledger(study) as ledger:
         nothing: dict[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}
-        document = _document(prepared, metrics or nothing, wall_times, failures, ledger.attempt(*key))
+        policy = policy_at(study, declared)
+        document = _document(prepared, metrics or nothing, wall_times, failures, ledger.attempt(*key), policy)
         outcome: Outcome = "FAILED" if metrics is None else document["verdict"]
-        return document | {"trial": ledger.record(_trial(prepared, outcome, metrics)).to_json()}
+        trial = ledger.record(_trial(prepared, outcome, metrics))
+        return document | {"trial": trial.to_json(), "policy": policy.to_json()}
 
 
 def _document(
@@ -38,6 +56,7 @@ def _document(
     wall_times: Mapping[int, float],
     failures: Sequence[UnitFailure],
     attempt: int,
+    policy: Policy,
 ) -> dict[str, Any]:
     resolved, folder = prepared.resolved, prepared.folder
     failed = {(failure.unit.seed, failure.unit.fold.id) for failure in failures}
@@ -51,6 +70,7 @@ def _document(
         smoke=resolved.smoke,
         blocking=prepared.blocking,
         attempt=attempt,
+        policy=policy,
         costs=read_costs(folder.path),
     )
     backbone = resolved.main.backbone

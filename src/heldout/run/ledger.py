@@ -100,6 +100,11 @@ class Ledger:
     def __exit__(self, *exc: object) -> None:
         self._lock.release()
 
+    @property
+    def locked(self) -> bool:
+        """Whether this process holds it."""
+        return self._lock.is_locked
+
     def attempt(self, variant_sha256: str, corpus_sha256: str, split_sha256: str) -> int:
         """The place that this variant has, or will have, among the variants that looked."""
         mine = (variant_sha256, corpus_sha256, split_sha256)

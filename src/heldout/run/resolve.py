@@ -56,6 +56,7 @@ class Resolved:
         baselines: Cheap contenders, one seed each.
         champion: The run to beat, or None.
         smoke: Why this is a smoke run, or None.
+        overridden: Blocks that `--set` changed.
         config: Everything above as JSON, as written to ``study.lock.yaml``.
     """
 
@@ -68,6 +69,7 @@ class Resolved:
     baselines: tuple[Contender, ...]
     champion: Champion | None
     smoke: str | None
+    overridden: frozenset[str]
     config: Mapping[str, Any]
 
     @property
@@ -131,8 +133,9 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
     champion = None if spec.champion is None else Champion.open(file.folder / spec.champion)
     config["champion"] = None if champion is None else champion.identity
     _check_rivals(gate, [*(each.id for each in baselines), *([CHAMPION] if champion else [])], document)
+    overridden = frozenset(key.partition(".")[0] for key in file.overrides)
     main = Contender(variant, spec.description, backbone, tuple(spec.seeds))
-    return Resolved(spec.study, variant, spec, gate, reader, main, baselines, champion, smoke, config)
+    return Resolved(spec.study, variant, spec, gate, reader, main, baselines, champion, smoke, overridden, config)
 
 
 def load_backbone(name: str, fit: Mapping[str, Any], document: Document | None = None) -> Backbone:

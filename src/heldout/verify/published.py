@@ -15,7 +15,7 @@ from heldout.verify.results import first_difference
 
 _CORE = frozenset(
     ("schema", "schema_version", "verdict", "evidence", "generated_at_utc", "study", "variant", "seeds", "rules",
-     "reasons", "findings", "smoke", "recommendation", "judged", "run_provenance", "trial")
+     "reasons", "findings", "smoke", "recommendation", "judged", "run_provenance", "trial", "policy")
 )  # fmt: skip
 
 

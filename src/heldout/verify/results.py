@@ -11,12 +11,13 @@ import polars as pl
 from heldout.backbone import FloatArray
 from heldout.evaluate import Predictions, summarise
 from heldout.evidence import dumps, loads, sha256_file
-from heldout.gate import Facts, judge
+from heldout.gate import Facts, Policy, judge
 from heldout.gate.verdict import verdict_of
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
 from heldout.run.costs import COSTS_FILE, model_bytes, read_costs, wanted
 from heldout.run.layout import safe_name
+from heldout.run.policy import policy_sha256
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.verify.chain import BrokenError
@@ -148,9 +149,19 @@ def _facts(evidence: RunEvidence) -> Facts:
         groups=len(evidence.corpus.groups),
         smoke=evidence.lock["smoke"],
         attempt=evidence.verdict["trial"]["attempt"],
+        policy=_policy(evidence),
         costs=_costs(evidence),
         blocking=[finding["what"] for finding in evidence.verdict["findings"] if finding["blocking"]],
     )
+
+
+def _policy(evidence: RunEvidence) -> Policy:
+    """As the verdict states it; the link to the ledger compares it with what was written down."""
+    stated = dict(evidence.verdict["policy"])
+    policy = Policy(**stated | {"amendments": tuple(stated["amendments"])})
+    if policy.sha256 != policy_sha256(evidence.lock):
+        raise BrokenError("the verdict was given by another policy", f"{evidence.verdict_file.name}: policy")
+    return policy
 
 
 def _costs(evidence: RunEvidence) -> dict[str, float]:

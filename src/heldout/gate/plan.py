@@ -1,0 +1,109 @@
+"""Before compute is spent: can each rule pass at all, and how small an effect could it see?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from heldout.evaluate.conformal import groups_needed
+from heldout.gate.rules import SEEDS_LEVEL
+from heldout.study import BootstrapSpec, GateSpec, RuleSpec
+
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class RulePlan:
+    """What is known of a rule before a run.
+
+    Attributes:
+        id: Name of the rule.
+        can_pass: Whether any result could make it PASS.
+        detectable: The smallest effect that it sees with the stated power, in standard deviations over groups; None
+            where the rule compares nothing.
+        sentence: For people.
+    """
+
+    id: str
+    can_pass: bool
+    detectable: float | None
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as a document."""
+        return asdict(self)
+
+
+def plan_gate(
+    gate: GateSpec, bootstrap: BootstrapSpec, *, groups: int, seeds: Sequence[int], cells: bool, attempt: int | None
+) -> list[RulePlan]:
+    """Plan every rule of a policy.
+
+    Args:
+        gate: The policy.
+        bootstrap: How intervals are made.
+        groups: Groups that are held out.
+        seeds: Declared seeds.
+        cells: Whether the corpus has cells.
+        attempt: The place that this variant will have among those that looked.
+    """
+    plans = [
+        _enough("groups", groups, gate.min_groups),
+        _enough("seeds", len(seeds), gate.min_seeds),
+    ]
+    if gate.max_attempts is not None and attempt is not None:
+        allowed = attempt <= gate.max_attempts
+        sentence = f"this is variant {attempt} of the {gate.max_attempts} that the policy allows"
+        plans.append(RulePlan("attempts", allowed, None, sentence))
+    return plans + [_plan(rule, bootstrap, groups, len(seeds), cells) for rule in gate.rules]
+
+
+def detectable_effect(groups: int, level: float, power: float = POWER) -> float:
+    """The smallest mean difference that a paired interval over groups tells from zero, in standard deviations.
+
+    Student's t: ``(t(1 - (1 - level) / 2) + t(power)) / sqrt(groups)`` with ``groups - 1`` degrees of freedom.
+    """
+    from scipy.stats import t
+
+    tails = t.ppf([1 - (1 - level) / 2, power], groups - 1)
+    return float(tails.sum() / math.sqrt(groups))
+
+
+def _plan(rule: RuleSpec, bootstrap: BootstrapSpec, groups: int, seeds: int, cells: bool) -> RulePlan:
+    if rule.against is not None:
+        if groups < 2:
+            return RulePlan(rule.id, False, None, "one group has no interval")
+        effect = detectable_effect(groups, bootstrap.level)
+        sentence = (
+            f"{groups} groups tell a gain over {rule.against} from {rule.at_least:g} with {POWER:.0%} power if it is "
+            f"larger by {effect:.2f} standard deviations of the difference between groups"
+        )
+        return RulePlan(rule.id, True, effect, sentence)
+    reason = _hopeless(rule, groups, seeds, cells)
+    return RulePlan(rule.id, reason is None, None, reason or "can be judged")
+
+
+def _hopeless(rule: RuleSpec, groups: int, seeds: int, cells: bool) -> str | None:
+    """Why no result could make the rule PASS."""
+    if rule.statistic == "spread" and seeds < 2:
+        return "one seed has no spread: declare two or more"
+    if rule.over in {"cells", "within_cell"} and not cells:
+        return "the corpus has no cells"
+    if rule.metric == "coverage" and rule.level is not None:
+        if rule.interval == "seeds":
+            if seeds < 2 or rule.level != SEEDS_LEVEL:
+                return f"the seeds' spread gives an interval at {SEEDS_LEVEL:g} only, from at least two seeds"
+        elif groups <= groups_needed(rule.level):
+            return (
+                f"{groups} groups cannot show {rule.level:g}, each calibrated on the others: "
+                f"{groups_needed(rule.level) + 1} are needed"
+            )
+        elif rule.interval == "normalised" and seeds < 2:
+            return "one seed has no spread to scale the interval by"
+    return None
+
+
+def _enough(name: str, found: int, wanted: int) -> RulePlan:
+    return RulePlan(name, found >= wanted, None, f"{found} {name}; the policy wants at least {wanted}")

@@ -1,0 +1,53 @@
+"""A verdict where continuous integration looks for it: a JUnit file, and a step's Markdown summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from heldout.evidence import write_bytes
+
+
+def write_junit(path: Path, verdict: Mapping[str, Any]) -> None:
+    """Every rule as a test case: FAIL is a failure, UNKNOWN an error. Atomic."""
+    rules = verdict["rules"]
+    count = {name: str(sum(rule["outcome"] == name for rule in rules)) for name in ("FAIL", "UNKNOWN")}
+    suite = ET.Element(
+        "testsuite",
+        name=f"heldout.{verdict['study']}.{verdict['variant']}",
+        tests=str(len(rules)),
+        failures=count["FAIL"],
+        errors=count["UNKNOWN"],
+        timestamp=verdict["generated_at_utc"],
+    )
+    for rule in rules:
+        case = ET.SubElement(suite, "testcase", classname=suite.attrib["name"], name=rule["id"])
+        if rule["outcome"] == "PASS":
+            ET.SubElement(case, "system-out").text = _legal(rule["sentence"])
+        else:
+            kind = "failure" if rule["outcome"] == "FAIL" else "error"
+            ET.SubElement(case, kind, message=_legal(rule["sentence"]), type=rule["outcome"])
+    write_bytes(path, ET.tostring(suite, encoding="utf-8", xml_declaration=True))
+
+
+def append_summary(path: Path, verdict: Mapping[str, Any]) -> None:
+    """Append the verdict and its rules as Markdown: other steps write to the same file."""
+    lines = [f"## {verdict['verdict']}: {_cell(verdict['study'])} / {_cell(verdict['variant'])}", ""]
+    lines += [_cell(verdict["recommendation"]), "", "| outcome | rule | in words |", "|---|---|---|"]
+    lines += [f"| {rule['outcome']} | {_cell(rule['id'])} | {_cell(rule['sentence'])} |" for rule in verdict["rules"]]
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("\n".join(lines) + "\n")
+
+
+def _cell(text: Any) -> str:
+    flat = " ".join(str(text).split())
+    for mark in ("\\", "|", "<", "`", "*", "_", "["):
+        flat = flat.replace(mark, "\\" + mark)
+    return flat
+
+
+def _legal(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(char for char in text if char in "\t\n\r" or ord(char) >= 0x20)

@@ -1,0 +1,44 @@
+"""The gate's plan of a prepared run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heldout.gate.plan import POWER, plan_gate
+from heldout.run.ledger import Ledger
+from heldout.run.policy import Registered, policy_at, read_policies
+from heldout.run.prepare import Prepared
+
+SCHEMA = "heldout.gate-plan/1"
+
+
+def gate_plan(prepared: Prepared) -> dict[str, Any]:
+    """Whether each rule can pass on these groups and seeds, and whether this policy may decide."""
+    resolved, study = prepared.resolved, prepared.folder.path.parent
+    corpus_sha256, split_sha256 = prepared.corpus.manifest.sha256, prepared.split.sha256
+    attempt = 1
+    if study.is_dir():
+        with Ledger(study) as ledger:
+            attempt = ledger.attempt(resolved.sha256, corpus_sha256, split_sha256)
+    rules = plan_gate(
+        resolved.gate,
+        resolved.spec.bootstrap,
+        groups=len({group for fold in prepared.split.folds for group in fold.test}),
+        seeds=resolved.main.seeds,
+        cells=prepared.corpus.cells is not None,
+        attempt=attempt,
+    )
+    policy = policy_at(study, Registered.of(resolved, corpus_sha256, split_sha256)) if read_policies(study) else None
+    may_decide = policy is None or policy.registered or (policy.registered_at is None and not policy.amendments)
+    can = all(rule.can_pass for rule in rules) and not prepared.blocking and resolved.smoke is None
+    return {
+        "schema": SCHEMA,
+        "study": resolved.name,
+        "variant": resolved.variant,
+        "attempt": attempt,
+        "power": POWER,
+        "rules": [rule.to_json() for rule in rules],
+        "findings": [finding.to_json() for finding in prepared.findings],
+        "registered": policy.registered if policy else None,
+        "can_promote": can and may_decide,
+    }

@@ -43,7 +43,7 @@ def _mount() -> None:
     app.command("run")(run.run)
     app.command("check")(check.check)
     app.command("init")(init.init)
-    app.command("gate")(gate.gate)
+    app.add_typer(gate.app, name="gate")
     app.command("verify")(verify.verify)
     app.command("sign")(sign.sign)
     app.add_typer(registry.registry_app, name="registry")

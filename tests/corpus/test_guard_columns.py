@@ -81,6 +81,12 @@ def test_a_level_of_its_own_in_each_row_is_no_code() -> None:
     assert [] == guard({"name": [f"row{number}" for number in range(ROWS)]}, Y)
 
 
+def test_copied_rows_are_no_code() -> None:
+    """Where a group was copied, each measured column would count as a code of the target, beside the copy itself."""
+    half, groups = RNG.normal(size=ROWS // 2), np.repeat(["north", "south"], ROWS // 2)
+    assert [] == guard({"measured": np.tile(half, 2)}, np.tile(Y[: ROWS // 2], 2), groups)
+
+
 def test_a_coincidence_of_few_rows_is_no_code() -> None:
     """One case in a small table, and a column that marks it: a table with many columns has such by chance."""
     y = np.array(["no"] * 11 + ["yes"])

@@ -18,6 +18,7 @@ _CHANCE = 1e-6
 # A good feature may order few rows as the target does; so many different values leave no room for its noise.
 _ORDERED = 30
 _FEW = 1000
+_REPEATED = 5
 
 
 def check_target(corpus: Corpus) -> GuardResult:
@@ -107,8 +108,8 @@ def _one_to_one(column: pl.Series, answer: _Answer, chance: float) -> bool:
     of a row that is held out.
     """
     levels = column.n_unique()
-    # With more levels than this, fewer than half of the rows can share theirs with another row.
-    if levels != int(answer.codes.max()) + 1 or levels < 2 or levels > 0.75 * len(column):
+    # Levels that hardly repeat are no code: two measured columns belong together one to one wherever rows were copied.
+    if levels != int(answer.codes.max()) + 1 or levels < 2 or levels * _REPEATED > len(column):
         return False
     feature = _codes(column)
     width = int(answer.codes.max()) + 1

@@ -1,0 +1,331 @@
+"""The window index: the root from which every backbone's data is made.
+
+``window_index.jsonl`` has the published fields. Windows of test episodes are sealed: their answers stand in
+``sealed_targets.jsonl``. Label options come from train windows alone. Nothing of the content depends on a backbone;
+registered contracts add their views.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heldout.domains.embodied.contracts import BackboneContract
+from heldout.domains.embodied.index_guards import check_index
+from heldout.domains.embodied.labels import UNKNOWN
+from heldout.domains.embodied.layouts import open_episode
+from heldout.domains.embodied.manifest import MANIFEST_FILE as EPISODES_FILE
+from heldout.domains.embodied.manifest import read_manifest
+from heldout.domains.embodied.sealed import TARGETS_FILE
+from heldout.domains.embodied.store import Episode
+from heldout.domains.embodied.views import view
+from heldout.domains.embodied.windows import Scale, SkippedWindow, Window, WindowOptions, cut
+from heldout.errors import CorpusError, InputError
+from heldout.evidence import atomic_path, canonical, sha256_file, write_json
+
+SCHEMA = "heldout.window-index/1"
+INDEX_FILE = "window_index.jsonl"
+MANIFEST_FILE = "window_index_manifest.json"
+SKIPPED_FILE = "skipped_windows.jsonl"
+SEALED = frozenset({"test"})
+TARGET, PROMPT_TYPE = "episode_qa", "json_episode_understanding"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Labels that may be answered: those of train windows."""
+
+    action: tuple[str, ...]
+    subtask: tuple[str, ...]
+
+
+class _Cut:
+    """One episode, cut."""
+
+    def __init__(self, entry: Mapping[str, Any], episode: Episode, options: WindowOptions) -> None:
+        labels = episode.labels()
+        if labels is None:
+            raise CorpusError("the episode lost its labels", where=str(episode.folder), hint="select again")
+        self.entry, self.episode = entry, episode
+        self.split = str(entry["split"])
+        self.windows, self.skipped = cut(episode, labels, options)
+
+
+def build_index(
+    manifest: Path,
+    out: Path,
+    options: WindowOptions,
+    contracts: Mapping[str, BackboneContract],
+    *,
+    run_id: str | None = None,
+) -> dict[str, Any]:
+    """Cut every usable episode of a manifest and write the index with its manifest.
+
+    Args:
+        manifest: ``episode_manifest.json`` or its folder.
+        out: Folder of the index.
+        options: How to cut.
+        contracts: Whose views the records carry.
+        run_id: Name of the index; the name of ``out`` by default.
+
+    Returns:
+        The index's manifest; what its guard found stands in ``findings``.
+
+    Raises:
+        CorpusError: If no window is left.
+    """
+    _check(options)
+    manifest = manifest / EPISODES_FILE if manifest.is_dir() else manifest
+    document = read_manifest(manifest)
+    usable = [entry for entry in document["episodes"] if entry.get("usable", True)]
+    cuts = [_Cut(entry, open_episode(manifest.parent / entry["path"]), options) for entry in usable]
+    label_options = _label_options(cuts)
+    many = len(options.scales) > 1
+    records = (
+        _record(one, window, options, label_options, contracts, out, many=many)
+        for one in cuts
+        for window in one.windows
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    tally = write_index(out, records)
+    if not tally.records:
+        raise CorpusError("no window has a label", where=str(manifest), hint="shorter windows: --window, --stride")
+    _write_skipped(out / SKIPPED_FILE, cuts)
+    unusable = [entry for entry in document["episodes"] if not entry.get("usable", True)]
+    body = tally.document(out, contracts) | {
+        "run_id": run_id or out.resolve().name,
+        "source_dataset_jsonl": None,
+        "source_dataset_manifest": Path(os.path.relpath(manifest, out)).as_posix(),
+        "source_dataset_manifest_sha256": sha256_file(manifest),
+        "source_dataset_summary": document["summary"],
+        "clip_policy": _policy(options),
+        "label_options": {"from": "train", "action": len(label_options.action), "subtask": len(label_options.subtask)},
+        "skipped_windows": _skip_counts(cuts),
+        "skipped_episodes": [
+            {"episode_id": entry["episode_id"], "split": entry["split"], "code": problem["code"]}
+            for entry in unusable
+            for problem in entry["problems"][:1]
+        ],
+        "evidence_window_is_evidence": False,
+    }
+    return write_manifest(out, body, check_index(out / INDEX_FILE, document))
+
+
+@dataclass
+class Tally:
+    """What was written."""
+
+    records: int
+    sealed: int
+    samples: Counter[str]
+    episodes: dict[str, set[str]]
+    modalities: Counter[str]
+
+    def document(self, out: Path, contracts: Mapping[str, BackboneContract]) -> dict[str, Any]:
+        """The published counts, and digests of the files."""
+        targets = out / TARGETS_FILE
+        return {
+            "schema": SCHEMA,
+            "output_jsonl": INDEX_FILE,
+            "output_sha256": sha256_file(out / INDEX_FILE),
+            "num_records": self.records,
+            "num_episodes": len(set().union(*self.episodes.values())),
+            "sample_split_counts": dict(self.samples),
+            "episode_split_counts": {split: len(names) for split, names in self.episodes.items()},
+            "modality_record_counts": {
+                name: self.modalities[name]
+                for name in ("mosaic_video", "video", "audio", "sensor_features", "language")
+            },
+            "adapter_contracts": {name: one.config["dataset_contract"] for name, one in contracts.items()},
+            "sealed_targets": {"path": TARGETS_FILE, "sha256": sha256_file(targets), "records": self.sealed}
+            if self.sealed
+            else None,
+        }
+
+
+def write_index(out: Path, records: Iterable[dict[str, Any]]) -> Tally:
+    """Write records one by one; answers of sealed splits go to a file of their own."""
+    tally = Tally(0, 0, Counter(), defaultdict(set), Counter())
+    with (
+        atomic_path(out / INDEX_FILE) as index,
+        atomic_path(out / TARGETS_FILE) as targets,
+        index.open("wb") as lines,
+        targets.open("wb") as answers,
+    ):
+        for record in records:
+            written = record
+            if record["split"] in SEALED:
+                answers.write(canonical({"id": record["id"], "supervision": record["supervision"]}) + b"\n")
+                written = _seal(record)
+                tally.sealed += 1
+            lines.write(canonical(written) + b"\n")
+            _count(tally, written)
+    return tally
+
+
+def write_manifest(out: Path, body: dict[str, Any], findings: Sequence[Any]) -> dict[str, Any]:
+    """Write the index's manifest with what its guard found."""
+    document = body | {"findings": [finding.to_json() for finding in findings]}
+    write_json(out / MANIFEST_FILE, document)
+    return document
+
+
+def _seal(record: dict[str, Any]) -> dict[str, Any]:
+    views = {name: dict(one) for name, one in record["adapter_views"].items()}
+    for one in views.values():
+        for key, value in one.items():
+            if isinstance(value, list):
+                one[key] = [name for name in value if name not in ("action_label", "next_action_label")]
+    return record | {"supervision": {}, "sealed": True, "adapter_views": views}
+
+
+def _count(tally: Tally, record: Mapping[str, Any]) -> None:
+    media = record["modalities"]["media"]
+    tally.records += 1
+    tally.samples[record["split"]] += 1
+    tally.episodes[record["split"]].add(record["episode_id"])
+    tally.modalities["mosaic_video"] += bool(media["mosaic_video_path"])
+    tally.modalities["video"] += bool(media["video_streams"])
+    tally.modalities["audio"] += bool(media["audio_path"])
+    tally.modalities["sensor_features"] += bool(record["modalities"]["sensor_features"]["path"])
+    tally.modalities["language"] += bool(record["modalities"]["language"]["question"])
+
+
+def _label_options(cuts: Sequence[_Cut]) -> Options:
+    """Sorted labels of train windows. What only test knows must not be offered as an answer."""
+    train = [window.answer for one in cuts if one.split == "train" for window in one.windows]
+    found = [tuple(sorted({answer[key] for answer in train} - {UNKNOWN})) for key in ("action", "subtask")]
+    return Options(found[0], found[1])
+
+
+def _record(
+    one: _Cut,
+    window: Window,
+    options: WindowOptions,
+    labels: Options,
+    contracts: Mapping[str, BackboneContract],
+    out: Path,
+    *,
+    many: bool,
+) -> dict[str, Any]:
+    header, folder = one.episode.header, Path(os.path.relpath(one.episode.folder, out))
+    name = f"{header.episode_id}:win:{window.start:06d}-{window.end:06d}"
+    audio = next(iter(sorted(s.file for s in header.of_modality("audio").values())), None)
+    record: dict[str, Any] = {
+        "id": f"{window.scale.id}:{name}" if many else name,
+        "source_record_id": None,
+        "episode_id": header.episode_id,
+        "split": one.split,
+        "target": TARGET,
+        "prompt_type": PROMPT_TYPE,
+        "window": {
+            "start_frame": window.start,
+            "end_frame": window.end,
+            "num_frames": window.scale.window,
+            "seconds": window.scale.window / header.clock_hz,
+        },
+        "modalities": {
+            "media": {
+                "video_streams": _videos(one.episode, window, folder),
+                "mosaic_video_path": None,
+                "audio_path": (folder / audio).as_posix() if audio else None,
+                "context_window": {
+                    "start_frame": window.context_start,
+                    "end_frame": window.context_end,
+                    "max_video_frames": options.max_video_frames,
+                },
+            },
+            "sensor_features": {"path": None, "index": None, "dim": 0},
+            "sensor_streams": _sensors(one.episode, window),
+            "language": {
+                "question": options.question,
+                "action_options": list(labels.action),
+                "subtask_options": list(labels.subtask),
+            },
+        },
+        "supervision": window.answer,
+        "sealed": False,
+        "provenance": {
+            "dataset_record_fields": [],
+            "parallel_export_shard": None,
+            "episode_path": folder.as_posix(),
+            "episode_frames": header.frames,
+            "clock_hz": header.clock_hz,
+        },
+    }
+    if many:
+        record["scale_id"] = window.scale.id
+    return record | {"adapter_views": {key: view(contract, record) for key, contract in contracts.items()}}
+
+
+def _videos(episode: Episode, window: Window, folder: Path) -> list[dict[str, Any]]:
+    """Frames ``first .. last`` (inclusive) of each video that were taken during the context."""
+    found = []
+    for name, stream in sorted(episode.header.streams.items()):
+        if stream.kind == "video" and not stream.privileged:
+            first, end = episode.header.span(name, window.context_start, window.context_end)
+            if end > first:
+                path = (folder / stream.file).as_posix()
+                found.append({"name": name, "path": path, "first_frame": first, "last_frame": end - 1})
+    return found
+
+
+def _sensors(episode: Episode, window: Window) -> list[dict[str, Any]]:
+    """Samples of each measured array during the context; what only a simulator or an annotator knows is left out."""
+    found = []
+    for name, stream in sorted(episode.header.streams.items()):
+        if stream.kind == "array" and not stream.privileged and stream.rate_hz is not None:
+            first, end = episode.header.span(name, window.context_start, window.context_end)
+            if end > first:
+                entry = {"name": name, "modality": stream.modality, "first_sample": first, "last_sample": end - 1}
+                found.append(entry | {"not_for": sorted(stream.label_source)})
+    return found
+
+
+def _write_skipped(path: Path, cuts: Sequence[_Cut]) -> None:
+    with atomic_path(path) as partial, partial.open("wb") as lines:
+        for one, skip in _all_skips(cuts):
+            span = {"start_frame": skip.start, "end_frame": skip.end}
+            facts = {"episode_id": one.episode.header.episode_id, "split": one.split, "scale_id": skip.scale.id}
+            lines.write(canonical(facts | {"window": span, "code": skip.code}) + b"\n")
+
+
+def _skip_counts(cuts: Sequence[_Cut]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one, skip in _all_skips(cuts):
+        counts[one.split][skip.code] += 1
+    return {split: dict(found) for split, found in counts.items()}
+
+
+def _all_skips(cuts: Sequence[_Cut]) -> Iterator[tuple[_Cut, SkippedWindow]]:
+    return ((one, skip) for one in cuts for skip in one.skipped)
+
+
+def _policy(options: WindowOptions) -> dict[str, Any]:
+    return {
+        "scales": [{"scale_id": s.id, "window_frames": s.window, "stride_frames": s.stride} for s in options.scales],
+        "context_frames": options.context_frames,
+        "context": options.context,
+        "context_looks_ahead": options.context != "causal",
+        "min_label_fraction": options.min_label_fraction,
+        "max_windows_per_episode": options.max_windows,
+        "max_video_frames": options.max_video_frames,
+    }
+
+
+def _check(options: WindowOptions) -> None:
+    scales: tuple[Scale, ...] = options.scales
+    if not scales or len(set(scales)) != len(scales) or any(min(scale) < 1 for scale in scales):
+        raise InputError("the scales are none, doubled or below 1", where="--scale", hint="such as 20/10 and 40/20")
+    if options.context_frames < max(scale.window for scale in scales):
+        raise InputError(
+            f"a context of {options.context_frames} frames is shorter than a window",
+            where="--context-frames",
+            hint=f"at least {max(scale.window for scale in scales)}",
+        )
+    if not 0 < options.min_label_fraction <= 1 or options.max_windows < 0 or options.max_video_frames < 1:
+        raise InputError("an option is out of range", where="--min-label-fraction, --max-windows", hint="see --help")

@@ -1,0 +1,83 @@
+"""The answers of test windows: kept apart from the index, opened for a stated purpose, every opening written down.
+
+Each opening names the one before it by digest, so that none can be taken out of the middle unseen.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from heldout.errors import InputError, TamperedError
+from heldout.evidence import JsonLines, canonical, read_json, read_json_lines, sha256_bytes, sha256_file
+
+TARGETS_FILE = "sealed_targets.jsonl"
+OPENINGS_FILE = "openings.jsonl"
+OPENING_SCHEMA = "heldout.sealed-opening/1"
+START = "0" * 64
+
+
+def open_targets(index: Path, purpose: str) -> dict[str, dict[str, Any]]:
+    """The answers of the sealed windows, by window id. This is a look at held-out answers, and is recorded first.
+
+    Args:
+        index: Folder of the index.
+        purpose: Who looks and why, such as the name of an evaluation run.
+
+    Raises:
+        InputError: If nothing is sealed there or no purpose is given.
+        TamperedError: If the answers are not those that the manifest names.
+    """
+    from heldout.domains.embodied.index import MANIFEST_FILE
+
+    if not purpose.strip():
+        raise InputError("no purpose", where="open_targets", hint="say which run looks at the answers")
+    seal = read_json(index / MANIFEST_FILE).get("sealed_targets")
+    if not seal:
+        raise InputError("nothing is sealed here", where=str(index), hint="the index has no test windows")
+    path = index / TARGETS_FILE
+    if not path.is_file() or sha256_file(path) != seal["sha256"]:
+        raise TamperedError(
+            "the sealed answers are not those that the manifest names", where=str(path), hint="build the index again"
+        )
+    record_opening(index, purpose, seal)
+    return {str(record["id"]): record["supervision"] for record in read_json_lines(path)}
+
+
+def record_opening(index: Path, purpose: str, seal: Mapping[str, Any]) -> None:
+    """Append one opening to the chain."""
+    path = index / OPENINGS_FILE
+    with FileLock(index / f".{OPENINGS_FILE}.lock"), JsonLines(path, durable=True) as stream:
+        before = read_json_lines(path)
+        stream.append(
+            {
+                "schema": OPENING_SCHEMA,
+                "ts": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+                "prev": sha256_bytes(canonical(before[-1])) if before else START,
+                "purpose": purpose,
+                "targets_sha256": seal["sha256"],
+                "records": seal["records"],
+            }
+        )
+
+
+def read_openings(index: Path) -> list[dict[str, Any]]:
+    """Every opening, in order.
+
+    Raises:
+        TamperedError: At the first that does not name the one before it.
+    """
+    records = read_json_lines(index / OPENINGS_FILE)
+    for number, record in enumerate(records):
+        expected = sha256_bytes(canonical(records[number - 1])) if number else START
+        if record.get("prev") != expected:
+            raise TamperedError(
+                "the opening before this one was changed or removed",
+                where=f"{OPENINGS_FILE}:{number + 1}",
+                hint="ask for the file as it was written",
+            )
+    return records

@@ -122,3 +122,44 @@ def test_zones_are_compared_in_utc(tmp_path: Path) -> None:
     ]
     assert () == guard(table(tmp_path, zoned, ["a", "a", "b", "b"]), "4h").findings
     assert 1 == len(guard(table(tmp_path, zoned, ["a", "a", "b", "b"]), "5h").findings)
+
+
+def maturing(path: Path, ahead: int, **more: Any) -> TableReader:
+    """Six blocks of ten days, one after the other, with labels that look so many days ahead."""
+    days = [START + dt.timedelta(days=day) for day in range(60)]
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"when": days, "known": [day + dt.timedelta(days=ahead) for day in days]})
+    frame = frame.with_columns(block=pl.Series(np.repeat(list("abcdef"), 10)), x=pl.Series(rng.normal(size=60)))
+    frame.with_columns(y=pl.col("x") + rng.normal(size=60)).write_csv(path / "rows.csv")
+    options = {"group": "block", "target": "y", "time": "when", "matures": "known"} | more
+    return TableReader(TableOptions(path=path / "rows.csv", **options))
+
+
+@pytest.mark.parametrize(("ahead", "sound"), [(0, True), (1, True), (2, False), (15, False)])
+def test_a_label_may_not_reach_into_held_out_times(tmp_path: Path, ahead: int, sound: bool) -> None:
+    """Blocks that touch would share the days of a label, and leaving one out would not hold it out."""
+    found = guard(maturing(tmp_path, ahead), None)
+    assert sound == (() == found.findings)
+    if not sound:
+        (finding,) = found.findings
+        assert ("HO-G007", True) == (finding.code, finding.blocking)
+        assert "a label of one is known only within the other" in finding.what
+
+
+def test_a_split_in_time_keeps_what_the_guard_asks(tmp_path: Path) -> None:
+    """Split and guard would measure two different distances, and one of them would be wrong."""
+    corpus = maturing(tmp_path, 4).read()
+    assert ["x"] == corpus.features.columns
+    for spec in (
+        SplitSpec(kind="walk-forward", warmup=2, window=1),
+        SplitSpec(kind="combinatorial-purged", folds=6, held_out=1, embargo="4d"),
+        SplitSpec(kind="combinatorial-purged", folds=6, held_out=1),
+    ):
+        found = check_time(corpus, split_corpus(spec, corpus.manifest), spec.embargo)
+        assert "OK" == found.state, found
+
+
+def test_a_maturity_without_its_time_is_refused(tmp_path: Path) -> None:
+    """Nobody could say how far a label looks ahead."""
+    with pytest.raises(ValueError, match="needs `time`"):
+        maturing(tmp_path, 1, time=None)

@@ -11,6 +11,7 @@ from heldout.corpus.model import (
     Task,
     group_records,
 )
+from heldout.corpus.spans import TimeSpan, group_spans
 
 __all__ = [
     "SCHEMA",
@@ -21,5 +22,7 @@ __all__ = [
     "ReaderOptions",
     "Skipped",
     "Task",
+    "TimeSpan",
     "group_records",
+    "group_spans",
 ]

@@ -14,13 +14,18 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from heldout.corpus.spans import TimeSpan
+
 SCHEMA = "heldout.corpus/1"
 Task = Literal["regression", "classification"]
 
 
 @dataclass(frozen=True)
 class GroupRecord:
-    """One group of the manifest. ``sha256`` covers the content of its rows, not its name or the order of rows."""
+    """One group of the manifest. ``sha256`` covers the content of its rows, not its name or the order of rows.
+
+    ``span`` says when its samples were taken and their labels known; None where nobody said.
+    """
 
     id: str
     samples: int
@@ -28,6 +33,7 @@ class GroupRecord:
     path: str | None = None
     bytes: int | None = None
     missing: tuple[str, ...] = ()
+    span: TimeSpan | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,11 @@ class Reader(ABC):
 
 
 def group_records(
-    groups: pl.Series, features: pl.DataFrame, target: NDArray[Any], path: str
+    groups: pl.Series,
+    features: pl.DataFrame,
+    target: NDArray[Any],
+    path: str,
+    spans: Mapping[str, TimeSpan] | None = None,
 ) -> tuple[GroupRecord, ...]:
     """A record per group, with a content digest that does not depend on the group's name or its rows' order."""
     columns = [column_words(features[name]) for name in sorted(features.columns)]
@@ -162,7 +172,8 @@ def group_records(
     records = []
     for name, rows in sorted(by_group.iter_rows()):
         content = hashlib.sha256(np.sort(rows_as_bytes[np.asarray(rows)]).tobytes()).hexdigest()
-        records.append(GroupRecord(id=name, samples=len(rows), sha256=content, path=path))
+        span = None if spans is None else spans[name]
+        records.append(GroupRecord(id=name, samples=len(rows), sha256=content, path=path, span=span))
     return tuple(records)
 
 

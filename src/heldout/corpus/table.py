@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from heldout.corpus.model import Corpus, CorpusManifest, Reader, ReaderOptions, Task, group_records
 from heldout.corpus.perturb import changed_frame, thinned
+from heldout.corpus.spans import TimeSpan, group_spans
 from heldout.errors import CorpusError, InputError
 from heldout.evidence import loads, sha256_file
 
@@ -30,11 +31,20 @@ class TableOptions(ReaderOptions):
     time: str | None = Field(
         None, description="column of times, numbers or ISO 8601 dates: no feature; see `split.embargo`"
     )
+    matures: str | None = Field(
+        None, description="column of times at which the label was known; needs `time`; a split in time purges by it"
+    )
     features: list[str] | None = Field(None, min_length=1, description="null: every column not named here")
     ignore: list[str] = Field(default_factory=list, description="columns that are no features")
     task: Literal["regression", "classification"] | None = Field(
         None, description="null: classification for text, boolean or integers of at most 20 values; else regression"
     )
+
+    @model_validator(mode="after")
+    def _maturity_needs_time(self) -> TableOptions:
+        if self.matures is not None and self.time is None:
+            raise ValueError("`matures` needs `time`: how far a label looks ahead is the distance between the two")
+        return self
 
 
 class TableReader(Reader):
@@ -59,6 +69,7 @@ class TableReader(Reader):
         self._check_blank(frame[self.options.group])
         groups = frame[self.options.group].cast(pl.String)
         task, target = self._target(frame[self.options.target])
+        time = self._time(frame[self.options.time]) if self.options.time else None
         return Corpus(
             ids=self._ids(frame),
             groups=groups,
@@ -73,9 +84,11 @@ class TableReader(Reader):
                 task=task,
                 target=self.options.target,
                 features=tuple(features.columns),
-                groups=group_records(groups, features, target, self.options.path.name),
+                groups=group_records(
+                    groups, features, target, self.options.path.name, self._spans(frame, groups, time)
+                ),
             ),
-            time=self._time(frame[self.options.time]) if self.options.time else None,
+            time=time,
         )
 
     def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> TableOptions:
@@ -90,7 +103,7 @@ class TableReader(Reader):
     def _roles(self) -> list[str]:
         """Columns that are something else than a feature."""
         options = self.options
-        return [name for name in (options.id, options.group, options.target, options.time) if name]
+        return [name for name in (options.id, options.group, options.target, options.time, options.matures) if name]
 
     def _feature_names(self, frame: pl.DataFrame) -> list[str]:
         roles = self._roles()
@@ -102,7 +115,7 @@ class TableReader(Reader):
             raise CorpusError(
                 f"column {overlap[0]!r} is two things at once",
                 where=f"{self.options.path}: column {overlap[0]}",
-                hint="group, target, id, time, each feature and what is ignored are columns of their own",
+                hint="group, target, id, time, matures, each feature and what is ignored are columns of their own",
             )
         if not names:
             raise CorpusError("no feature column is left", where=str(self.options.path), hint="list `features:`")
@@ -160,6 +173,19 @@ class TableReader(Reader):
                 code="HO-G004",
             )
         return ids
+
+    def _spans(self, frame: pl.DataFrame, groups: pl.Series, time: pl.Series | None) -> dict[str, TimeSpan] | None:
+        name = self.options.matures
+        if time is None:
+            return None
+        matures = self._time(frame[name]) if name else None
+        if matures is not None and matures.dtype != time.dtype:
+            raise CorpusError(
+                f"{name!r} and {self.options.time!r} are not times of one kind",
+                where=f"{self.options.path}: column {name}",
+                hint="write both as numbers, or both as dates",
+            )
+        return group_spans(groups, time, matures)
 
     def _time(self, column: pl.Series) -> pl.Series:
         """Numbers as Float64, dates as Datetime in UTC."""

@@ -9,6 +9,7 @@ from typing import Any
 from heldout.corpus import CorpusManifest, GroupRecord
 from heldout.errors import CorpusError
 from heldout.evidence import digest
+from heldout.split.time import combinatorial_purged, walk_forward
 from heldout.study import SplitSpec
 
 SCHEMA = "heldout.split/1"
@@ -25,7 +26,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Split:
-    """All folds of a study; every held-out group is in exactly one fold's test set."""
+    """All folds of a study; every held-out group is in one fold's test set, or in several of a combinatorial split."""
 
     kind: str
     folds: tuple[Fold, ...]
@@ -33,7 +34,8 @@ class Split:
     def __post_init__(self) -> None:
         seen: set[str] = set()
         for fold in self.folds:
-            straddling = set(fold.train) & set(fold.test) or seen & set(fold.test)
+            repeated = set() if self.kind == "combinatorial-purged" else seen & set(fold.test)
+            straddling = set(fold.train) & set(fold.test) or repeated
             if straddling:
                 raise CorpusError(
                     "a group stands in two parts of the split",
@@ -55,7 +57,7 @@ class Split:
 
 
 def split_corpus(spec: SplitSpec, manifest: CorpusManifest) -> Split:
-    """The folds of a corpus: a function of the group names and sizes only.
+    """The folds of a corpus: a function of the names, sizes and times of its groups only.
 
     Raises:
         CorpusError: If there are too few groups, or a named one does not exist.
@@ -63,6 +65,10 @@ def split_corpus(spec: SplitSpec, manifest: CorpusManifest) -> Split:
     groups = sorted(group.id for group in manifest.groups)
     parts: list[tuple[str, tuple[str, ...]]]
     match spec.kind:
+        case "walk-forward":
+            return Split(spec.kind, tuple(Fold(*each) for each in walk_forward(spec, manifest.groups)))
+        case "combinatorial-purged":
+            return Split(spec.kind, tuple(Fold(*each) for each in combinatorial_purged(spec, manifest.groups)))
         case "leave-one-group-out":
             parts = [(name, (name,)) for name in groups]
         case "group-k-fold":

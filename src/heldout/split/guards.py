@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,8 @@ from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding, GuardResult, examine_corpus, findings_of
 from heldout.errors import StudyError
 from heldout.split.folds import Split
+from heldout.split.time import length
 from heldout.study import SplitSpec
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def check_split(corpus: Corpus, split: Split, spec: SplitSpec) -> list[Finding]:
@@ -33,7 +33,8 @@ def check_time(corpus: Corpus, split: Split, embargo: float | str | None) -> Gua
     """HO-G007: the times of a training group come closer to those of a held-out one than the declared embargo.
 
     A group takes the time from its first sample to its last. Two groups that share a moment are too close at any
-    embargo, also at 0.
+    embargo, also at 0. Where the corpus says when labels are known, no training label may reach into held-out times,
+    nor a held-out one into training times, whether or not an embargo is declared.
 
     Raises:
         StudyError: If the embargo is no length of time in the units of the time column.
@@ -43,11 +44,13 @@ def check_time(corpus: Corpus, split: Split, embargo: float | str | None) -> Gua
         if embargo is not None:
             raise StudyError(why, where="split.embargo", hint="name the column of times as `corpus.time`")
         return GuardResult("HO-G007", not_applicable=why)
-    if embargo is None:
+    ahead = {each.id: each.span.ticks[2] for each in corpus.manifest.groups if each.span is not None}
+    if embargo is None and not _looks_ahead(corpus):
         return GuardResult("HO-G007", not_applicable="the study declares no split.embargo")
     spans = corpus.groups.to_frame("group").with_columns(time=corpus.time).group_by("group", maintain_order=True)
     table = spans.agg(low=pl.col("time").min(), high=pl.col("time").max()).sort("group")
-    close = _close(table, _length(embargo, corpus.time))
+    distance = length(embargo or 0, dated=not corpus.time.dtype.is_numeric())
+    close = _close(table, distance) | _reaching(table, ahead)
     number = {name: index for index, name in enumerate(table["group"])}
     found = []
     for fold in split.folds:
@@ -59,19 +62,27 @@ def check_time(corpus: Corpus, split: Split, embargo: float | str | None) -> Gua
                 break
     if not found:
         return GuardResult("HO-G007")
-    return GuardResult("HO-G007", (_finding(table, found, len(split.folds), embargo),))
+    return GuardResult("HO-G007", (_finding(table, found, len(split.folds), embargo or 0, _looks_ahead(corpus)),))
 
 
-def _finding(table: pl.DataFrame, found: list[tuple[str, str, str]], folds: int, embargo: float | str) -> Finding:
+def _looks_ahead(corpus: Corpus) -> bool:
+    spans = [each.span for each in corpus.manifest.groups if each.span is not None]
+    return any(span.matures != span.last for span in spans)
+
+
+def _finding(
+    table: pl.DataFrame, found: list[tuple[str, str, str]], folds: int, embargo: float | str, ahead: bool
+) -> Finding:
+    labels = ", or a label of one is known only within the other" if ahead else ""
     fold, held_out, train = found[0]
     first, second = (_words(table.row(by_predicate=pl.col("group") == name)) for name in (held_out, train))
     return Finding(
         "HO-G007",
         blocking=True,
         what=f"in {len(found)} of {folds} folds, training and held-out times overlap or are closer than the embargo of "
-        f"{embargo}: {first} is held out, {second} trains",
+        f"{embargo}{labels}: {first} is held out, {second} trains",
         where=f"fold {fold}, groups {held_out} and {train}",
-        hint="hold out whole blocks of time with a gap between them, or group by the block",
+        hint="hold out whole blocks of time with a gap between them, or use a split in time, which leaves the gap",
     )
 
 
@@ -92,17 +103,9 @@ def _close(table: pl.DataFrame, length: float) -> NDArray[np.bool_]:
     return close
 
 
-def _length(embargo: float | str, time: pl.Series) -> float:
-    """The embargo in the units of the time column: microseconds for dates."""
-    numeric = time.dtype.is_numeric()
-    if numeric and not isinstance(embargo, str):
-        return embargo
-    if not numeric and embargo == 0:
-        return 0
-    if numeric or not isinstance(embargo, str):
-        raise StudyError(
-            f"the embargo {embargo!r} does not fit times that are {'numbers' if numeric else 'dates'}",
-            where="split.embargo",
-            hint="write a number in the units of the column" if numeric else "write a length such as 12h or 3d",
-        )
-    return round(float(embargo[:-1]) * _SECONDS[embargo[-1]] * 1_000_000)
+def _reaching(table: pl.DataFrame, ahead: Mapping[str, float]) -> NDArray[np.bool_]:
+    """For every pair of groups, whether a label of one is known only within the other's times; bool as above."""
+    low, high = (table[name].to_physical().to_numpy().astype(np.float64) for name in ("low", "high"))
+    known = np.array([ahead.get(name, last) for name, last in zip(table["group"], high, strict=True)])
+    apart: NDArray[np.bool_] = (known[None, :] <= low[:, None]) | (low[None, :] >= known[:, None])
+    return ~apart

@@ -10,6 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 # What a model costs, measured on a fitted one: bytes of its files, microseconds a predicted row.
 COSTS = ("model_bytes", "latency_us")
 EMBARGO = r"^[0-9]+(\.[0-9]+)?(s|m|h|d|w)$"
+# What each kind of split must be told besides its name.
+_SPLIT_FIELDS = {
+    "group-k-fold": ("folds",),
+    "fixed": ("test",),
+    "walk-forward": ("warmup", "window"),
+    "combinatorial-purged": ("folds", "held_out"),
+}
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -29,13 +36,17 @@ def _no_repeats(items: list[Any]) -> list[Any]:
 class SplitSpec(Spec):
     """How groups are held out."""
 
-    kind: Literal["leave-one-group-out", "group-k-fold", "fixed"] = Field(
+    kind: Literal["leave-one-group-out", "group-k-fold", "fixed", "walk-forward", "combinatorial-purged"] = Field(
         "leave-one-group-out",
         description="leave-one-group-out: every group is held out once; group-k-fold: groups in k parts; "
-        "fixed: one named test set",
+        "fixed: one named test set; walk-forward: each window is predicted from what was known before it; "
+        "combinatorial-purged: every choice of some parts in time, without the groups whose labels overlap them",
     )
-    folds: int | None = Field(None, ge=2, description="number of parts (group-k-fold only)")
+    folds: int | None = Field(None, ge=2, description="number of parts (group-k-fold, combinatorial-purged)")
     test: list[str] | None = Field(None, min_length=1, description="groups of the test set (fixed only)")
+    warmup: int | None = Field(None, ge=1, description="groups before the first window (walk-forward only)")
+    window: int | None = Field(None, ge=1, description="groups that one fold tests (walk-forward only)")
+    held_out: int | None = Field(None, ge=1, description="parts that one fold tests (combinatorial-purged only)")
     shared_rows: float = Field(
         0.1,
         ge=0,
@@ -45,18 +56,21 @@ class SplitSpec(Spec):
     embargo: Annotated[float, Field(ge=0)] | Annotated[str, Field(pattern=EMBARGO)] | None = Field(
         None,
         description="time between training and held-out groups (HO-G007; needs `corpus.time`): a number in the units "
-        "of a numeric column, or such as 12h or 3d for dates; 0: they may not overlap",
+        "of a numeric column, or such as 12h or 3d for dates; 0: they may not overlap; null, in a split in time: as "
+        "long as a label looks ahead",
     )
 
     @model_validator(mode="after")
     def _fields_fit_the_kind(self) -> SplitSpec:
-        wanted = {"group-k-fold": "folds", "fixed": "test"}.get(self.kind)
-        for name in ("folds", "test"):
+        wanted = _SPLIT_FIELDS.get(self.kind, ())
+        for name in sorted({name for names in _SPLIT_FIELDS.values() for name in names}):
             given = getattr(self, name) is not None
-            if given and name != wanted:
+            if given and name not in wanted:
                 raise ValueError(f"`{name}` means nothing to the split {self.kind!r}")
-            if name == wanted and not given:
+            if name in wanted and not given:
                 raise ValueError(f"the split {self.kind!r} needs `{name}`")
+        if self.kind == "combinatorial-purged" and (self.held_out or 0) >= (self.folds or 0):
+            raise ValueError("`held_out` must leave a part to learn from: use less than `folds`")
         return self
 
 

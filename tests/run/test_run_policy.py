@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -32,7 +33,8 @@ FIRST = Registered("corpus", "split", "policy")
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a table of three sites that a line explains."""
-    rows = [f"{site},{x},{2 * x + (x * 7 % 3)}" for site in "abc" for x in range(40)]
+    rng = np.random.default_rng(8)
+    rows = [f"{site},{x},{2 * x + noise}" for site in "abc" for x, noise in rng.normal(size=(40, 2)).tolist()]
     (tmp_path / "table.csv").write_text("\n".join(["site,x,y", *rows]) + "\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path

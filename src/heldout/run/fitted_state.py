@@ -33,7 +33,7 @@ from heldout.run.units import Unit, fit_job
 from heldout.split import Fold, Split
 
 _ROWS, _ROWS_OF_A_GROUP = 4000, 20
-_CODE = "HO-G008"
+FITTED_STATE = "HO-G008"
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
             path for path in plain.files | changed.files if plain.files.get(path) != changed.files.get(path)
         )
         if not different:
-            return GuardResult(_CODE)
+            return GuardResult(FITTED_STATE)
         if _run(trial, fresh).files != plain.files:
             what = f"{backbone.name} fits another {different[0]} each time, on the same rows with the same seed"
             return _result(
@@ -125,7 +125,7 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
 
 def _result(what: str, backbone: Backbone, fold: Fold, hint: str) -> GuardResult:
     where = f"backbone {backbone.name}, fold {fold.id}"
-    return GuardResult(_CODE, (Finding(_CODE, blocking=True, what=what, where=where, hint=hint),))
+    return GuardResult(FITTED_STATE, (Finding(FITTED_STATE, blocking=True, what=what, where=where, hint=hint),))
 
 
 def _run(trial: Trial, fresh: bool) -> Fitted:

@@ -8,6 +8,7 @@ import polars as pl
 from heldout import plugins
 from heldout.corpus import Corpus, Reader
 from heldout.evidence import dumps, loads
+from heldout.run.fitted_state import FITTED_STATE
 from heldout.run.units import cached_corpus
 from heldout.split import check_split
 from heldout.verify.chain import BrokenError, NotCheckedError
@@ -57,7 +58,7 @@ def check_guards(evidence: RunEvidence) -> str:
     corpus = cached_corpus(bound_reader(evidence))
     found = [finding.to_json() for finding in check_split(corpus, evidence.split, evidence.split_spec)]
     # What is fitted is no matter of the corpus alone: the link of the refit asks that guard again.
-    named = [finding for finding in evidence.verdict["findings"] if finding["code"] != "HO-G008"]
+    named = [finding for finding in evidence.verdict["findings"] if finding["code"] != FITTED_STATE]
     if found != named:
         codes = ", ".join(finding["code"] for finding in found) or "nothing"
         raise BrokenError(f"the guards find {codes} in this corpus", f"{evidence.verdict_file.name}: findings")

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from heldout.backbone import Backbone
+from heldout.corpus import Reader
 from heldout.evidence import digest
 from heldout.evidence.provenance import code_digest, package_versions
 from heldout.run.collect import collect
+from heldout.run.fitted_state import FITTED_STATE, examine_fitted
 from heldout.run.fitting import fit_units
 from heldout.run.layout import RunFolder
 from heldout.run.resolve import Contender, load_backbone
@@ -28,6 +31,7 @@ def check_refit(evidence: RunEvidence, workers: int | None = None) -> str:
     corpus, lock = cached_corpus(reader), evidence.lock
     backbone = load_backbone(str(lock["backbone"]), lock["fit"])
     contender = Contender(str(lock["variant"]), "", backbone, evidence.seeds)
+    _check_fitted_state(evidence, backbone, reader)
     with tempfile.TemporaryDirectory(prefix="heldout-refit-") as name:
         folder = RunFolder(Path(name))
         units = [
@@ -45,6 +49,13 @@ def check_refit(evidence: RunEvidence, workers: int | None = None) -> str:
     if worst <= TOLERANCE:
         return f"{len(units)} fits trained again predict the same to {worst:.2g} of the target's spread{_why(evidence)}"
     raise BrokenError(f"trained again, a prediction differs by {worst:.2g} of the target's spread{_why(evidence)}")
+
+
+def _check_fitted_state(evidence: RunEvidence, backbone: Backbone, reader: Reader) -> None:
+    """If held-out rows reach what is fitted, the verdict must say so; it may say so where this machine cannot see."""
+    found = examine_fitted(backbone, reader, evidence.split, evidence.seeds[0]).findings
+    if found and FITTED_STATE not in {each["code"] for each in evidence.verdict["findings"]}:
+        raise BrokenError(f"the verdict does not say that {found[0].what}", f"{evidence.verdict_file.name}: findings")
 
 
 def _largest_difference(evidence: RunEvidence, members: object) -> float:

@@ -1,0 +1,43 @@
+"""Challengers against a champion over time: paired blocks, intervals that may be looked at any day, decisions."""
+
+from heldout.leaderboard.dated import Blocks, DatedScores, Paired, blocks, overlap_factor, pair
+from heldout.leaderboard.design import Design, rank_scale
+from heldout.leaderboard.lead import Answer, Lead, judge_lead
+from heldout.leaderboard.multiplicity import bonferroni, deflated_threshold, expected_maximum, holm
+from heldout.leaderboard.overfit import Overfit, backtest_overfitting
+from heldout.leaderboard.sequence import bounds, log_evidence
+from heldout.leaderboard.sharpe import Deflated, Sharpe, deflated_sharpe, probabilistic_sharpe
+from heldout.leaderboard.switching import Regret, regret
+from heldout.leaderboard.vetoes import Veto, VetoPolicy, attendance, behaviour
+
+__all__ = [
+    "Answer",
+    "Blocks",
+    "DatedScores",
+    "Deflated",
+    "Design",
+    "Lead",
+    "Overfit",
+    "Paired",
+    "Regret",
+    "Sharpe",
+    "Veto",
+    "VetoPolicy",
+    "attendance",
+    "backtest_overfitting",
+    "behaviour",
+    "blocks",
+    "bonferroni",
+    "bounds",
+    "deflated_sharpe",
+    "deflated_threshold",
+    "expected_maximum",
+    "holm",
+    "judge_lead",
+    "log_evidence",
+    "overlap_factor",
+    "pair",
+    "probabilistic_sharpe",
+    "rank_scale",
+    "regret",
+]

@@ -25,6 +25,7 @@ from heldout.evidence import canonical, digest, sha256_bytes, sha256_file, write
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
 from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.run.policy import policy_sha256
 from heldout.run.resolve import IDENTITY, lock_yaml
 from heldout.verify import results, verify_run
 from heldout.verify.evidence import RunEvidence
@@ -500,6 +501,7 @@ def ledger_lines(run: Path, change: Callable[[list[bytes]], Any]) -> None:
 def loosen_threshold_and_rejudge(run: Path) -> None:
     loosen_policy = put("gate", "rules", 0, "at_least", value=0.1)
     edit(run / "study.lock.yaml", loosen_policy)
+    edit(verdict_path(run), put("policy", "sha256", value=policy_sha256(RunEvidence.open(run).lock)))
     rejudge(run)
 
 

@@ -12,7 +12,8 @@ from filelock import FileLock
 from heldout.errors import StaleError
 from heldout.evidence import read_json, read_json_lines, sha256_file
 from heldout.gate.verdict_files import read_verdict
-from heldout.run import Run, execute
+from heldout.run import Run
+from heldout.run.execute import execute
 from heldout.run.layout import RunFolder
 
 SAME = ("predictions.jsonl", "predictions.csv", "metrics.json", "corpus.json", "split.json", "study.lock.yaml")

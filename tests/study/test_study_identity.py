@@ -9,7 +9,7 @@ import pytest
 
 from heldout.errors import StudyError
 from heldout.evidence import write_text
-from heldout.run import Resolved, resolve
+from heldout.run.resolve import Resolved, resolve
 from heldout.study import load_study
 
 STUDY = """\

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -13,15 +15,21 @@ import typer
 from heldout import __version__
 from heldout.errors import HeldoutError
 
-app = typer.Typer(
-    name="heldout",
-    help="Prove that a new model deserves to replace the old one.",
-    no_args_is_help=True,
-    add_completion=True,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
+# By command: the module of `heldout.cli` that holds it, and its function or its app there.
+_COMMANDS = {
+    "run": ("run", "run"),
+    "check": ("check", "check"),
+    "init": ("init", "init"),
+    "gate": ("gate", "app"),
+    "verify": ("verify", "verify"),
+    "sign": ("sign", "sign"),
+    "registry": ("registry", "registry_app"),
+    "embodied": ("embodied", "app"),
+    "index": ("index", "app"),
+    "backbone": ("backbone", "app"),
+    "study": ("study", "app"),
+    "video": ("video", "app"),
+}
 
 
 def _version(value: bool) -> None:
@@ -30,36 +38,46 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Prove that a new model deserves to replace the old one."""
 
 
-def _mount() -> None:
-    from heldout.cli import check, embodied, gate, init, registry, run, sign, study, verify, video
+def build(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command line: with the one command that the arguments name, or else with all of them."""
+    app = typer.Typer(
+        name="heldout",
+        help="Prove that a new model deserves to replace the old one.",
+        no_args_is_help=True,
+        add_completion=True,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    named = next((word for word in arguments if not word.startswith("-")), "")
+    for name in [named] if named in _COMMANDS else _COMMANDS:
+        module, attribute = _COMMANDS[name]
+        command: Any = getattr(import_module(f"heldout.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
-    app.command("run")(run.run)
-    app.command("check")(check.check)
-    app.command("init")(init.init)
-    app.add_typer(gate.app, name="gate")
-    app.command("verify")(verify.verify)
-    app.command("sign")(sign.sign)
-    app.add_typer(registry.registry_app, name="registry")
-    app.add_typer(embodied.app, name="embodied")
-    app.add_typer(study.app, name="study")
-    app.add_typer(video.app, name="video")
 
-
-_mount()
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return build()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:
     """Entry point: turns the error tree into messages and exit codes."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result: Any = app(standalone_mode=False)
+        result: Any = build(sys.argv[1:])(standalone_mode=False)
     except HeldoutError as error:
         print(f"error [{error.code}]: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

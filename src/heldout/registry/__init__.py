@@ -1,12 +1,17 @@
 """Versions, one champion a slot, and a history that can be recomputed."""
 
-from heldout.registry.audit import Verified, repair, verify
-from heldout.registry.chain import Event
-from heldout.registry.document import export_registry, import_registry
-from heldout.registry.intake import add, retire
-from heldout.registry.lookup import Version
-from heldout.registry.moves import READ, promote, rollback
-from heldout.registry.store import Registry
+from typing import TYPE_CHECKING
+
+from heldout.lazy import lazily
+
+if TYPE_CHECKING:
+    from heldout.registry.audit import Verified, repair, verify
+    from heldout.registry.chain import Event
+    from heldout.registry.document import export_registry, import_registry
+    from heldout.registry.intake import add, retire
+    from heldout.registry.lookup import Version
+    from heldout.registry.moves import READ, promote, rollback
+    from heldout.registry.store import Registry
 
 __all__ = [
     "READ",
@@ -23,3 +28,14 @@ __all__ = [
     "rollback",
     "verify",
 ]
+
+_HOLDS = {
+    "audit": ("Verified", "repair", "verify"),
+    "chain": ("Event",),
+    "document": ("export_registry", "import_registry"),
+    "intake": ("add", "retire"),
+    "lookup": ("Version",),
+    "moves": ("READ", "promote", "rollback"),
+    "store": ("Registry",),
+}
+__getattr__ = lazily(__name__, _HOLDS)

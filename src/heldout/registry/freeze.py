@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import HeldoutError, RefusedError
-from heldout.study.yaml import load_yaml
 
 _KEYS = {"from", "to", "reason"}
 _HINT = "mend the file; until then nothing is promoted"
@@ -45,6 +44,8 @@ def read_windows(path: Path) -> list[Window]:
     Raises:
         RefusedError: If there is anything in it that is not understood.
     """
+    from heldout.study.yaml import load_yaml
+
     try:
         document = load_yaml(path)
     except HeldoutError as error:

@@ -13,7 +13,6 @@ from heldout.errors import InputError
 from heldout.evidence import loads
 from heldout.registry import tables
 from heldout.registry.chain import Event, Row
-from heldout.study.spec import SLUG
 
 
 @dataclass(frozen=True)
@@ -123,6 +122,8 @@ def need_slot(slot: str) -> str:
     Raises:
         InputError: If it cannot.
     """
+    from heldout.study.spec import SLUG
+
     if not re.fullmatch(SLUG, slot):
         raise InputError(
             f"{slot!r} cannot name a slot", where="--slot", hint="use small letters, digits, hyphens and underscores"

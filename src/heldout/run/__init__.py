@@ -1,8 +1,21 @@
 """Running a study: the road from corpus to verdict, in one directory."""
 
-from heldout.run.api import Run, Study
-from heldout.run.execute import execute
-from heldout.run.prepare import Prepared, prepare
-from heldout.run.resolve import Contender, Resolved, load_backbone, resolve
+from typing import TYPE_CHECKING
 
-__all__ = ["Contender", "Prepared", "Resolved", "Run", "Study", "execute", "load_backbone", "prepare", "resolve"]
+from heldout.lazy import lazily
+
+if TYPE_CHECKING:
+    from heldout.run.api import Study
+    from heldout.run.prepare import Prepared
+    from heldout.run.resolve import Contender, Resolved, load_backbone
+    from heldout.run.result import Run
+
+__all__ = ["Contender", "Prepared", "Resolved", "Run", "Study", "load_backbone"]
+
+_HOLDS = {
+    "api": ("Study",),
+    "prepare": ("Prepared",),
+    "resolve": ("Contender", "Resolved", "load_backbone"),
+    "result": ("Run",),
+}
+__getattr__ = lazily(__name__, _HOLDS)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from heldout.errors import InputError
-from heldout.evidence import read_json
-from heldout.gate.verdict_files import read_verdict
 from heldout.run.check import Checked, check_study
 from heldout.run.execute import Listener, execute
 from heldout.run.prepare import Prepared, prepare
 from heldout.run.resolve import Resolved, resolve
+from heldout.run.result import Run
 from heldout.study import BASE, StudyFile, load_study
 
 
@@ -78,34 +75,3 @@ class Study:
         prepared = self.prepare(variant, runs=runs)
         execute(prepared, workers=workers, listener=listener)
         return Run(prepared.folder.path)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run directory that was judged."""
-
-    folder: Path
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """The verdict document."""
-        found = read_verdict(self.folder)
-        if found is None:
-            raise InputError("the run has no verdict", where=str(self.folder), hint="run the study to its end")
-        return found
-
-    @property
-    def verdict(self) -> str:
-        """``PROMOTE`` or ``HOLD``."""
-        return str(self.document["verdict"])
-
-    @property
-    def metrics(self) -> Mapping[str, Any]:
-        """The document ``metrics.json``."""
-        found: Mapping[str, Any] = read_json(self.folder / "metrics.json")
-        return found
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.folder / "report.html"

@@ -80,7 +80,8 @@ def add_sound(writer: EpisodeWriter, kind: str) -> None:
     from heldout.domains.embodied.media import write_wav
 
     seconds = np.arange(5 * 1600) / 1600
-    samples = {"tone": 9000 * np.sin(440 * seconds), "silent": 0 * seconds, "none": seconds[:0]}[kind].astype(np.int16)
+    tone = 9000 * np.sin(440 * seconds)
+    samples = {"made up": tone, "tone": tone, "silent": 0 * seconds, "none": seconds[:0]}[kind].astype(np.int16)
     writer.add_media(
         "audio",
         ".wav",
@@ -91,4 +92,6 @@ def add_sound(writer: EpisodeWriter, kind: str) -> None:
         rate_hz=1600.0,
         shape=samples.shape,
         dtype="<i2",
+        synthetic=kind == "made up",
+        label_source=("contact",) if kind == "made up" else (),
     )

@@ -15,21 +15,8 @@ from heldout.domains.embodied.contracts import ARTIFACT_KEYS, REQUIRED, load_reg
 from heldout.errors import InputError
 
 PUBLISHED = ("default_model_id", "local_model_env", *REQUIRED)
-NEW = [
-    "new",
-    "--id",
-    "mine",
-    "--display-name",
-    "Mine",
-    "--model-family",
-    "Own",
-    "--dataset-contract",
-    "mine_v1",
-    "--training-objective",
-    "learning",
-    "--checkpoint-gate",
-    "mine_gate",
-]
+NEW = ["new", "--id", "mine", "--display-name", "Mine", "--model-family", "Own", "--dataset-contract", "mine_v1"]
+NEW += ["--training-objective", "learning", "--checkpoint-gate", "mine_gate"]
 
 
 def run(*arguments: str) -> Result:

@@ -178,6 +178,21 @@ def test_weakness_9_privileged_streams_are_no_inputs(make_episode: MakeEpisode, 
     assert {"pose": [], "action": [], "contact": ["contact"]} == streams
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_made_up_sound_is_no_input_unless_it_is_allowed(
+    make_episode: MakeEpisode, tmp_path: Path, allowed: bool
+) -> None:
+    """A sound that was computed from the contacts would tell a model the contacts."""
+    for number in range(3):
+        make_episode(number, sound="made up")
+    path = build_manifest([tmp_path / "store"], tmp_path / "man", SelectionRules(), allow_synthetic=allowed)
+    build_index(path, tmp_path / "i", OPTIONS, load_registry(tmp_path))
+    record = records(tmp_path / "i")[0]
+    assert allowed == bool(record["modalities"]["media"]["audio_path"])
+    assert (["contact"] if allowed else []) == record["modalities"]["audio_not_for"]
+    assert allowed == ("audio" in record["adapter_views"]["qwen3_omni_lora"]["direct_modalities"])
+
+
 def test_several_scales_in_one_index(manifest: Path, tmp_path: Path) -> None:
     """A multiscale run would mix windows of one name."""
     options = replace(OPTIONS, scales=(Scale(20, 10), Scale(40, 20)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.layouts import find_episodes, missing_files, read_header
+from heldout.domains.embodied.layouts import find_episodes, layout_of
 from heldout.errors import CorpusError, HeldoutError
 
 _VIDEO = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi"})
@@ -111,15 +111,13 @@ def scan(roots: Sequence[Path]) -> list[Candidate]:
 def _candidate(root: Path, folder: Path) -> Candidate:
     path = folder.relative_to(root).as_posix()
     fallback = path.replace("/", "__")
-    files = tuple(
-        (file.relative_to(folder).as_posix(), file.stat().st_size)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and not file.name.startswith(".")
-    )
+    files: tuple[tuple[str, int], ...] = ()
     missing: tuple[str, ...] = ()
     try:
-        missing = missing_files(folder)
-        header = read_header(folder)
+        layout = layout_of(folder)
+        files = layout.files(folder)
+        missing = layout.missing(folder)
+        header = layout.header(folder)
     except HeldoutError as error:
         return Candidate(root, folder, path, fallback, path.split("/")[0], files, missing, error.what)
     return Candidate(root, folder, path, header.episode_id, header.session, files, missing)

@@ -46,12 +46,14 @@ class Options:
 class _Cut:
     """One episode, cut."""
 
-    def __init__(self, entry: Mapping[str, Any], episode: Episode, options: WindowOptions) -> None:
+    def __init__(
+        self, entry: Mapping[str, Any], episode: Episode, options: WindowOptions, *, synthetic: bool = False
+    ) -> None:
         labels = episode.labels()
         if labels is None:
             raise CorpusError("the episode lost its labels", where=str(episode.folder), hint="select again")
         self.entry, self.episode = entry, episode
-        self.split = str(entry["split"])
+        self.split, self.synthetic = str(entry["split"]), synthetic
         self.windows, self.skipped = cut(episode, labels, options)
 
 
@@ -82,7 +84,10 @@ def build_index(
     manifest = manifest / EPISODES_FILE if manifest.is_dir() else manifest
     document = read_manifest(manifest)
     usable = [entry for entry in document["episodes"] if entry.get("usable", True)]
-    cuts = [_Cut(entry, open_episode(manifest.parent / entry["path"]), options) for entry in usable]
+    synthetic = bool(document["summary"].get("synthetic_streams_allowed"))
+    cuts = [
+        _Cut(entry, open_episode(manifest.parent / entry["path"]), options, synthetic=synthetic) for entry in usable
+    ]
     label_options = _label_options(cuts)
     many = len(options.scales) > 1
     records = (
@@ -99,7 +104,7 @@ def build_index(
     body = tally.document(out, contracts) | {
         "run_id": run_id or out.resolve().name,
         "source_dataset_jsonl": None,
-        "source_dataset_manifest": Path(os.path.relpath(manifest, out)).as_posix(),
+        "source_dataset_manifest": _relative(manifest, out),
         "source_dataset_manifest_sha256": sha256_file(manifest),
         "source_dataset_summary": document["summary"],
         "clip_policy": _policy(options),
@@ -212,9 +217,10 @@ def _record(
     *,
     many: bool,
 ) -> dict[str, Any]:
-    header, folder = one.episode.header, Path(os.path.relpath(one.episode.folder, out))
+    header = one.episode.header
     name = f"{header.episode_id}:win:{window.start:06d}-{window.end:06d}"
-    audio = next(iter(sorted(s.file for s in header.of_modality("audio").values())), None)
+    heard = {n: s for n, s in header.of_modality("audio").items() if one.synthetic or not s.synthetic}
+    audio = next((_relative(one.episode.path(n), out) for n in sorted(heard)), None)
     record: dict[str, Any] = {
         "id": f"{window.scale.id}:{name}" if many else name,
         "source_record_id": None,
@@ -230,9 +236,9 @@ def _record(
         },
         "modalities": {
             "media": {
-                "video_streams": _videos(one.episode, window, folder),
+                "video_streams": _videos(one.episode, window, out),
                 "mosaic_video_path": None,
-                "audio_path": (folder / audio).as_posix() if audio else None,
+                "audio_path": audio,
                 "context_window": {
                     "start_frame": window.context_start,
                     "end_frame": window.context_end,
@@ -241,6 +247,7 @@ def _record(
             },
             "sensor_features": {"path": None, "index": None, "dim": 0},
             "sensor_streams": _sensors(one.episode, window),
+            "audio_not_for": sorted({field for stream in heard.values() for field in stream.label_source}),
             "language": {
                 "question": options.question,
                 "action_options": list(labels.action),
@@ -252,7 +259,7 @@ def _record(
         "provenance": {
             "dataset_record_fields": [],
             "parallel_export_shard": None,
-            "episode_path": folder.as_posix(),
+            "episode_path": _relative(one.episode.folder, out),
             "episode_frames": header.frames,
             "clock_hz": header.clock_hz,
         },
@@ -262,15 +269,20 @@ def _record(
     return record | {"adapter_views": {key: view(contract, record) for key, contract in contracts.items()}}
 
 
-def _videos(episode: Episode, window: Window, folder: Path) -> list[dict[str, Any]]:
+def _relative(path: Path, out: Path) -> str:
+    return Path(os.path.relpath(path, out)).as_posix()
+
+
+def _videos(episode: Episode, window: Window, out: Path) -> list[dict[str, Any]]:
     """Frames ``first .. last`` (inclusive) of each video that were taken during the context."""
     found = []
     for name, stream in sorted(episode.header.streams.items()):
         if stream.kind == "video" and not stream.privileged:
             first, end = episode.header.span(name, window.context_start, window.context_end)
             if end > first:
-                path = (folder / stream.file).as_posix()
-                found.append({"name": name, "path": path, "first_frame": first, "last_frame": end - 1})
+                path, offset = _relative(episode.path(name), out), episode.video_offset(name)
+                span = {"first_frame": first + offset, "last_frame": end - 1 + offset}
+                found.append({"name": name, "path": path} | span)
     return found
 
 

@@ -77,7 +77,9 @@ def build_manifest(
             break
         rejected |= bad
     write_json(out / SELECTION_FILE, selection_document(selection, roots))
-    document = manifest_document(selection, looked, rejected, candidates, required, windowing, out)
+    document = manifest_document(
+        selection, looked, rejected, candidates, required, windowing, out, allow_synthetic=allow_synthetic
+    )
     write_json(out / MANIFEST_FILE, document)
     return out / MANIFEST_FILE
 

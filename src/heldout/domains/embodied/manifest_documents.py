@@ -55,6 +55,8 @@ def manifest_document(
     required: Sequence[str],
     windowing: Windowing,
     out: Path,
+    *,
+    allow_synthetic: bool = False,
 ) -> dict[str, Any]:
     """The published fields, and beside them what is usable and why the rest is not."""
     episodes = [_episode(chosen, looked[chosen.candidate.episode_id], required, out) for chosen in selection.chosen]
@@ -81,6 +83,7 @@ def manifest_document(
             "sealed_test_episodes_available": counts["test"],
             "require_all_videos": "video" in required,
             "required_modalities": list(required),
+            "synthetic_streams_allowed": allow_synthetic,
             "modality_states": _states(episodes),
             "train_minimal_bytes": sum(e["train_minimal_bytes"] for e in episodes),
             "total_bytes": sum(e["total_bytes"] for e in episodes),
@@ -162,6 +165,7 @@ def _episode(chosen: Chosen, looked: Inspected, required: Sequence[str], out: Pa
         "main_task": header.main_task if header and not sealed else None,
         "files": [{"name": name, "bytes": size, "exists": True} for name, size in candidate.files],
         "videos": [{"name": n, "path": f, "bytes": sizes.get(f, 0), "exists": f in sizes} for n, f in videos],
+        "hdf5_modalities": header.provenance.get("hdf5_modalities") if header else None,
         "modalities": {m: states.get(m, "usable") for m in sorted({*_have(header), *required})},
         "missing": sorted(states),
         "problems": [problem.to_json() for problem in looked.problems],

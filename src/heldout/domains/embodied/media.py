@@ -126,6 +126,16 @@ def read_sound(path: Path) -> NDArray[np.float32]:
     return _decode_sound(path)
 
 
+def sound_rate(path: Path) -> float | None:
+    """Samples a second of the first sound track; None if there is none or the file cannot be opened."""
+    av = _av()
+    try:
+        with av.open(str(path)) as container:
+            return float(container.streams.audio[0].rate) if container.streams.audio else None
+    except av.FFmpegError:
+        return None
+
+
 def _decode_sound(path: Path) -> NDArray[np.float32]:
     av = _av()
     try:

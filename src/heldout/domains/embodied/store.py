@@ -41,8 +41,8 @@ class Episode(ABC):
         self.folder, self.header = folder, header
 
     @abstractmethod
-    def array(self, name: str) -> NDArray[Any]:
-        """Samples of an array stream, of the header's shape; memory-mapped where the layout allows it.
+    def array(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
+        """Samples ``[first, last)`` of an array stream, all by default; memory-mapped where the layout allows it.
 
         Raises:
             InputError: If there is no such array, or it is not what the header says.
@@ -59,6 +59,11 @@ class Episode(ABC):
             InputError: If there is no such stream.
         """
         return self.folder / self.stream(name).file
+
+    def video_offset(self, name: str) -> int:
+        """Number of the episode's first frame in a video's file; 0 but for layouts that join episodes."""
+        self.stream(name)
+        return 0
 
     def stream(self, name: str) -> Stream:
         """What the header says of a stream.
@@ -112,7 +117,7 @@ class StoredEpisode(Episode):
             _check_file(folder, name, stream, verify)
         return cls(folder, header)
 
-    def array(self, name: str) -> NDArray[Any]:
+    def array(self, name: str, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """See ``Episode.array``."""
         stream = self.stream(name)
         if stream.kind != "array":
@@ -130,7 +135,7 @@ class StoredEpisode(Episode):
                 where=str(path),
                 hint="one of the two was changed alone",
             )
-        return values
+        return values[first:last]
 
     def labels(self) -> FrameLabels | None:
         """See ``Episode.labels``."""

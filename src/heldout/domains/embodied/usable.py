@@ -20,6 +20,7 @@ from heldout.errors import InputError, TamperedError
 LABELS = "labels"
 _MISSING: dict[str, SkipCode] = {"pose": "missing_pose", "contact": "missing_contact", LABELS: "no_label"}
 _MAY_BE_CONSTANT = frozenset({"contact"})  # an episode in which nothing is touched is a good episode
+_LARGE, _SAMPLES = 1 << 26, 256  # of a depth map of gigabytes, the first samples stand for all
 _SILENCE = 1e-4  # of full scale; below what 16 bits of a recorded room ever hold
 
 
@@ -86,7 +87,8 @@ def _content(episode: Episode, name: str, stream: Stream) -> Problem | None:
             if silent
             else None
         )
-    return _array_content(name, modality, episode.array(name))
+    large = stream.bytes > _LARGE
+    return _array_content(name, modality, episode.array(name, 0, _SAMPLES if large else None))
 
 
 def _array_content(name: str, modality: str, values: Any) -> Problem | None:

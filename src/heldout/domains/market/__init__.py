@@ -1,0 +1,1 @@
+"""Cross-sectional return models: which of these assets will do better than the others over the next days?"""

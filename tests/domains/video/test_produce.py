@@ -22,7 +22,7 @@ MakeFFmpeg = Callable[[str], Path]
 PUBLISHED = ["src", "encoder", "cq", "enc_bytes", "enc_time_ms", "frame_index", "vmaf", *FEATURES]
 EXTRA = {
     *("preset", "fps", "width", "height", "pix_fmt", "bit_depth", "quality_knob", "quality_value"),
-    *("source_sha256", "ffmpeg_version", "libvmaf_version", "vmaf_model"),
+    *("source_sha256", "ffmpeg_version", "libvmaf_version", "vmaf_model", "ref_phash"),
 }
 SHORTEN = "if encoding:\n    args[-1:-1] = ['-frames:v', '5']"
 

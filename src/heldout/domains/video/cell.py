@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 
 from heldout.domains.video.encoders import Encoder
 from heldout.domains.video.ffmpeg import FFmpeg, Finished
+from heldout.domains.video.phash import SIDE, picture_hashes
 from heldout.domains.video.sources import Source, reset_timestamps
 from heldout.errors import HeldoutError, UnitError
 from heldout.evidence import loads
 
 FEATURES = ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")
 _LOG = "vmaf.json"
+_PICTURES = "pictures.gray"
 _ENCODE = "encode.mp4"
 _INPUT_FORMAT = re.compile(r"Stream #0:\d+.*?: Video: .*?, ([a-z][a-z0-9]+)(?=[(,])")
 
@@ -91,7 +93,10 @@ def run_cell(ffmpeg: FFmpeg, cell: Cell, model: str, work: Path) -> Scored:
     frames, version = _read_log(cell, work, done)
     _check_counts(cell, done, len(frames), work)
     facts = _row_facts(cell, encode, ffmpeg.version, version, model)
-    rows = [_row(facts, _scores(cell, index, frame)) for index, frame in enumerate(frames)]
+    hashes = picture_hashes((work / _PICTURES).read_bytes())
+    if len(hashes) != len(frames):
+        raise _failed(cell, f"{len(hashes)} pictures of {len(frames)} frames were kept", done, work)
+    rows = [_row(facts, _scores(cell, index, frame), hashes[index]) for index, frame in enumerate(frames)]
     lines = b"".join(json.dumps(row, allow_nan=False, ensure_ascii=False).encode() + b"\n" for row in rows)
     mean = math.fsum(row["vmaf"] for row in rows) / len(rows)
     pix_fmt = next((match[1] for line in done.lines if (match := _INPUT_FORMAT.search(line))), "unknown")
@@ -108,16 +113,21 @@ def encode_arguments(cell: Cell) -> list[str]:
 
 
 def score_arguments(cell: Cell, model: str) -> list[str]:
-    """FFmpeg's arguments for decoding and scoring; both inputs are also counted, by ``framecrc`` on standard output."""
+    """FFmpeg's arguments for decoding and scoring.
+
+    Both inputs are also counted, by ``framecrc`` on standard output, and the source's frames kept as small pictures.
+    """
     geometry = cell.source.geometry
     distorted = ",".join([f"format={geometry.pix_fmt}", *reset_timestamps(geometry)])
     graph = (
-        f"[0:v:0]{distorted},split[d][dn];[1:v:0]{cell.source.chain},split[r][rn];"
-        f"[d][r]libvmaf=log_fmt=json:log_path={_LOG}:n_threads=1:model=version={model}[v]"
+        f"[0:v:0]{distorted},split[d][dn];[1:v:0]{cell.source.chain},split=3[r][rn][rp];"
+        f"[d][r]libvmaf=log_fmt=json:log_path={_LOG}:n_threads=1:model=version={model}[v];"
+        f"[rp]scale={SIDE}:{SIDE}:flags=area+accurate_rnd+bitexact,format=gray[p]"
     )
     inputs = ["-threads", "1", "-ignore_editlist", "1", "-i", _ENCODE, *cell.source.input_arguments]
     counted = ["-map", "[dn]", "-map", "[rn]", "-f", "framecrc", "-"]
-    return [*inputs, "-lavfi", graph, "-map", "[v]", "-f", "null", "-", *counted]
+    pictures = ["-map", "[p]", "-f", "rawvideo", _PICTURES]
+    return [*inputs, "-lavfi", graph, "-map", "[v]", "-f", "null", "-", *counted, *pictures]
 
 
 def _encode(ffmpeg: FFmpeg, cell: Cell, work: Path) -> _Encode:
@@ -175,10 +185,10 @@ def _row_facts(
     return {**published, "enc_bytes": encode.size, "enc_time_ms": encode.milliseconds, "extra": extra}
 
 
-def _row(facts: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+def _row(facts: Mapping[str, Any], scores: Mapping[str, Any], phash: str) -> dict[str, Any]:
     """The published keys in the published order, then ours."""
     published = {key: value for key, value in facts.items() if key != "extra"}
-    return {**published, **scores, **facts["extra"]}
+    return {**published, **scores, **facts["extra"], "ref_phash": phash}
 
 
 def _scores(cell: Cell, index: int, frame: Mapping[str, Any]) -> dict[str, Any]:

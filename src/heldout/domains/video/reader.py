@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
 from heldout.corpus import Corpus, CorpusManifest, Reader, ReaderOptions, group_records
@@ -75,6 +76,7 @@ class FrameReader(Reader):
                 groups=group_records(frame["src"], features, target, path.name),
                 facts=_facts(frame),
             ),
+            prints=_prints(frame),
         )
 
     def _check_size(self, frame: pl.DataFrame) -> None:
@@ -167,6 +169,16 @@ def _check_sources(frame: pl.DataFrame, path: Path) -> None:
 def _line_of(frame: pl.DataFrame, condition: pl.Expr) -> int:
     """Number of the first line for which the condition holds."""
     return int(frame.select(condition.fill_null(value=False).arg_max()).item()) + 1
+
+
+def _prints(frame: pl.DataFrame) -> dict[str, NDArray[np.uint64]] | None:
+    """Perceptual hashes of each source's frames, where the rows bring them; a flat picture has none."""
+    known = frame.filter(pl.col("ref_phash").fill_null("") != "").select("src", "frame_index", "ref_phash")
+    if not known.height:
+        return None
+    frames = known.unique(["src", "frame_index"], keep="first", maintain_order=True).sort("src", "frame_index")
+    table = frames.group_by("src", maintain_order=True).agg("ref_phash")
+    return {src: np.array([int(word, 16) for word in words], dtype=np.uint64) for src, words in table.iter_rows()}
 
 
 def _facts(frame: pl.DataFrame) -> dict[str, Any]:

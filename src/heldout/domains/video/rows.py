@@ -56,6 +56,7 @@ _OPTIONAL: dict[str, Any] = {
     "width": _Count | None,
     "height": _Count | None,
     "source_sha256": Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None,
+    "ref_phash": Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")] | None,
 }
 _KNOWN = _REQUIRED | _OPTIONAL
 _KEPT: dict[str, Any] = {
@@ -71,6 +72,7 @@ _KEPT: dict[str, Any] = {
     "width": pl.Int64,
     "height": pl.Int64,
     "source_sha256": pl.String,
+    "ref_phash": pl.String,
 }
 _NEWLINE, _RETURN, _BLANK, _QUOTE, _COLON, _OPEN, _CLOSE = b'\n\r ":{}'
 

@@ -77,6 +77,8 @@ def select(
     require: Annotated[
         list[str] | None, typer.Option("--require", help="A modality; repeat. All declared ones.")
     ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Require what this backbone's contract requires.")] = None,
+    workspace: Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in ones.")] = Path(),
     allow_synthetic: Annotated[bool, typer.Option(help="Let made-up streams satisfy --require.")] = False,
     window: Annotated[int, typer.Option(min=1, help="Frames of a window, for the label statistics.")] = 20,
     stride: Annotated[int, typer.Option(min=1, help="Frames from window to window.")] = 20,
@@ -94,12 +96,20 @@ def select(
         roots,
         out,
         rules,
-        required=require or [],
+        required=[*(require or []), *_required_by(backbone, workspace)],
         allow_synthetic=allow_synthetic,
         windowing=Windowing(window, stride, min_label_fraction),
         replace_unusable=not no_replace,
     )
     _report_manifest(manifest, None, as_json=json_)
+
+
+def _required_by(backbone: str | None, workspace: Path) -> list[str]:
+    from heldout.domains.embodied.contracts import find_contract, load_registry
+
+    if backbone is None:
+        return []
+    return list(find_contract(load_registry(workspace), backbone).config.get("required_modalities", []))
 
 
 @app.command()

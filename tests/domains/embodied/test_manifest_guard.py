@@ -190,3 +190,14 @@ def test_the_commands_print_counts_and_exit_1_on_findings(store: Path, tmp_path:
     assert 1 == checked.exit_code
     assert ["HO-G105"] * 3 == [f["code"] for f in json.loads(checked.stdout)["findings"]]
     assert 0 == CliRunner().invoke(app, ["check", str(tmp_path), "--expect", "12/2/2"]).exit_code
+
+
+def test_a_backbone_requires_what_its_contract_says(make_episode: MakeEpisode, tmp_path: Path) -> None:
+    """A model that hears would be given episodes without sound."""
+    for number in range(4):
+        make_episode(number, without=("action",))
+    options = ["select", str(tmp_path / "store"), "--out", str(tmp_path), "--json", "--backbone"]
+    done = CliRunner().invoke(app, [*options, "qwen3_omni_lora"])
+    assert 1 == done.exit_code, done.output
+    found = {f["what"].split(" in ")[0] for f in json.loads(done.stdout)["findings"] if f["code"] == "HO-G104"}
+    assert {"audio: missing_stream", "video: missing_stream"} == found

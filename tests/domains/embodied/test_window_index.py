@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -91,8 +92,13 @@ def test_weakness_5_options_are_labels_of_train_alone(
     changed = path.read_text().replace("move the cup", "drop the cup")
     path.write_text(changed)
     known = json.loads(header.read_text())
-    known["streams"]["labels"]["bytes"] = path.stat().st_size
+    with pytest.raises(TamperedError, match="labels"):
+        build_index(manifest, tmp_path / "i", OPTIONS, {})
+    known["streams"]["labels"]["sha256"] = hashlib.sha256(changed.encode()).hexdigest()
     header.write_text(json.dumps(known))
+    with pytest.raises(TamperedError, match="not the one that was selected"):
+        build_index(manifest, tmp_path / "i", OPTIONS, {})
+    build_manifest([tmp_path / "store"], tmp_path / "man", SelectionRules())
     found = build_index(manifest, tmp_path / "i", OPTIONS, {})
     assert [] == found["findings"]
     options = {o for r in records(tmp_path / "i") for o in r["modalities"]["language"]["action_options"]}

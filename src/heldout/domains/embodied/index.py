@@ -7,7 +7,6 @@ registered contracts add their views.
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +15,14 @@ from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.index_guards import check_index
-from heldout.domains.embodied.labels import UNKNOWN
+from heldout.domains.embodied.index_records import EpisodeCut, index_record, relative, train_options
 from heldout.domains.embodied.layouts import open_episode
 from heldout.domains.embodied.manifest import MANIFEST_FILE as EPISODES_FILE
 from heldout.domains.embodied.manifest import read_manifest
 from heldout.domains.embodied.sealed import TARGETS_FILE
 from heldout.domains.embodied.store import Episode
-from heldout.domains.embodied.views import view
-from heldout.domains.embodied.windows import Scale, SkippedWindow, Window, WindowOptions, cut
-from heldout.errors import CorpusError, InputError
+from heldout.domains.embodied.windows import Scale, SkippedWindow, WindowOptions
+from heldout.errors import CorpusError, InputError, TamperedError
 from heldout.evidence import atomic_path, canonical, sha256_file, write_json
 
 SCHEMA = "heldout.window-index/1"
@@ -32,29 +30,6 @@ INDEX_FILE = "window_index.jsonl"
 MANIFEST_FILE = "window_index_manifest.json"
 SKIPPED_FILE = "skipped_windows.jsonl"
 SEALED = frozenset({"test"})
-TARGET, PROMPT_TYPE = "episode_qa", "json_episode_understanding"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Labels that may be answered: those of train windows."""
-
-    action: tuple[str, ...]
-    subtask: tuple[str, ...]
-
-
-class _Cut:
-    """One episode, cut."""
-
-    def __init__(
-        self, entry: Mapping[str, Any], episode: Episode, options: WindowOptions, *, synthetic: bool = False
-    ) -> None:
-        labels = episode.labels()
-        if labels is None:
-            raise CorpusError("the episode lost its labels", where=str(episode.folder), hint="select again")
-        self.entry, self.episode = entry, episode
-        self.split, self.synthetic = str(entry["split"]), synthetic
-        self.windows, self.skipped = cut(episode, labels, options)
 
 
 def build_index(
@@ -79,19 +54,18 @@ def build_index(
 
     Raises:
         CorpusError: If no window is left.
+        TamperedError: If an episode changed since it was selected.
     """
     _check(options)
     manifest = manifest / EPISODES_FILE if manifest.is_dir() else manifest
     document = read_manifest(manifest)
     usable = [entry for entry in document["episodes"] if entry.get("usable", True)]
     synthetic = bool(document["summary"].get("synthetic_streams_allowed"))
-    cuts = [
-        _Cut(entry, open_episode(manifest.parent / entry["path"]), options, synthetic=synthetic) for entry in usable
-    ]
-    label_options = _label_options(cuts)
+    cuts = [EpisodeCut(entry, _open(manifest.parent, entry), options, synthetic=synthetic) for entry in usable]
+    label_options = train_options(cuts)
     many = len(options.scales) > 1
     records = (
-        _record(one, window, options, label_options, contracts, out, many=many)
+        index_record(one, window, options, label_options, contracts, out, many=many)
         for one in cuts
         for window in one.windows
     )
@@ -104,7 +78,7 @@ def build_index(
     body = tally.document(out, contracts) | {
         "run_id": run_id or out.resolve().name,
         "source_dataset_jsonl": None,
-        "source_dataset_manifest": _relative(manifest, out),
+        "source_dataset_manifest": relative(manifest, out),
         "source_dataset_manifest_sha256": sha256_file(manifest),
         "source_dataset_summary": document["summary"],
         "clip_policy": _policy(options),
@@ -118,6 +92,16 @@ def build_index(
         "evidence_window_is_evidence": False,
     }
     return write_manifest(out, body, check_index(out / INDEX_FILE, document))
+
+
+def _open(home: Path, entry: Mapping[str, Any]) -> Episode:
+    """Open an episode and see that it is still the one that was selected."""
+    episode = open_episode(home / entry["path"])
+    if entry.get("content_sha256") not in (None, episode.content_sha256()):
+        raise TamperedError(
+            "the episode is not the one that was selected", where=str(episode.folder), hint="select again"
+        )
+    return episode
 
 
 @dataclass
@@ -200,105 +184,7 @@ def _count(tally: Tally, record: Mapping[str, Any]) -> None:
     tally.modalities["language"] += bool(record["modalities"]["language"]["question"])
 
 
-def _label_options(cuts: Sequence[_Cut]) -> Options:
-    """Sorted labels of train windows. What only test knows must not be offered as an answer."""
-    train = [window.answer for one in cuts if one.split == "train" for window in one.windows]
-    found = [tuple(sorted({answer[key] for answer in train} - {UNKNOWN})) for key in ("action", "subtask")]
-    return Options(found[0], found[1])
-
-
-def _record(
-    one: _Cut,
-    window: Window,
-    options: WindowOptions,
-    labels: Options,
-    contracts: Mapping[str, BackboneContract],
-    out: Path,
-    *,
-    many: bool,
-) -> dict[str, Any]:
-    header = one.episode.header
-    name = f"{header.episode_id}:win:{window.start:06d}-{window.end:06d}"
-    heard = {n: s for n, s in header.of_modality("audio").items() if one.synthetic or not s.synthetic}
-    audio = next((_relative(one.episode.path(n), out) for n in sorted(heard)), None)
-    record: dict[str, Any] = {
-        "id": f"{window.scale.id}:{name}" if many else name,
-        "source_record_id": None,
-        "episode_id": header.episode_id,
-        "split": one.split,
-        "target": TARGET,
-        "prompt_type": PROMPT_TYPE,
-        "window": {
-            "start_frame": window.start,
-            "end_frame": window.end,
-            "num_frames": window.scale.window,
-            "seconds": window.scale.window / header.clock_hz,
-        },
-        "modalities": {
-            "media": {
-                "video_streams": _videos(one.episode, window, out),
-                "mosaic_video_path": None,
-                "audio_path": audio,
-                "context_window": {
-                    "start_frame": window.context_start,
-                    "end_frame": window.context_end,
-                    "max_video_frames": options.max_video_frames,
-                },
-            },
-            "sensor_features": {"path": None, "index": None, "dim": 0},
-            "sensor_streams": _sensors(one.episode, window),
-            "audio_not_for": sorted({field for stream in heard.values() for field in stream.label_source}),
-            "language": {
-                "question": options.question,
-                "action_options": list(labels.action),
-                "subtask_options": list(labels.subtask),
-            },
-        },
-        "supervision": window.answer,
-        "sealed": False,
-        "provenance": {
-            "dataset_record_fields": [],
-            "parallel_export_shard": None,
-            "episode_path": _relative(one.episode.folder, out),
-            "episode_frames": header.frames,
-            "clock_hz": header.clock_hz,
-        },
-    }
-    if many:
-        record["scale_id"] = window.scale.id
-    return record | {"adapter_views": {key: view(contract, record) for key, contract in contracts.items()}}
-
-
-def _relative(path: Path, out: Path) -> str:
-    return Path(os.path.relpath(path, out)).as_posix()
-
-
-def _videos(episode: Episode, window: Window, out: Path) -> list[dict[str, Any]]:
-    """Frames ``first .. last`` (inclusive) of each video that were taken during the context."""
-    found = []
-    for name, stream in sorted(episode.header.streams.items()):
-        if stream.kind == "video" and not stream.privileged:
-            first, end = episode.header.span(name, window.context_start, window.context_end)
-            if end > first:
-                path, offset = _relative(episode.path(name), out), episode.video_offset(name)
-                span = {"first_frame": first + offset, "last_frame": end - 1 + offset}
-                found.append({"name": name, "path": path} | span)
-    return found
-
-
-def _sensors(episode: Episode, window: Window) -> list[dict[str, Any]]:
-    """Samples of each measured array during the context; what only a simulator or an annotator knows is left out."""
-    found = []
-    for name, stream in sorted(episode.header.streams.items()):
-        if stream.kind == "array" and not stream.privileged and stream.rate_hz is not None:
-            first, end = episode.header.span(name, window.context_start, window.context_end)
-            if end > first:
-                entry = {"name": name, "modality": stream.modality, "first_sample": first, "last_sample": end - 1}
-                found.append(entry | {"not_for": sorted(stream.label_source)})
-    return found
-
-
-def _write_skipped(path: Path, cuts: Sequence[_Cut]) -> None:
+def _write_skipped(path: Path, cuts: Sequence[EpisodeCut]) -> None:
     with atomic_path(path) as partial, partial.open("wb") as lines:
         for one, skip in _all_skips(cuts):
             span = {"start_frame": skip.start, "end_frame": skip.end}
@@ -306,14 +192,14 @@ def _write_skipped(path: Path, cuts: Sequence[_Cut]) -> None:
             lines.write(canonical(facts | {"window": span, "code": skip.code}) + b"\n")
 
 
-def _skip_counts(cuts: Sequence[_Cut]) -> dict[str, dict[str, int]]:
+def _skip_counts(cuts: Sequence[EpisodeCut]) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for one, skip in _all_skips(cuts):
         counts[one.split][skip.code] += 1
     return {split: dict(found) for split, found in counts.items()}
 
 
-def _all_skips(cuts: Sequence[_Cut]) -> Iterator[tuple[_Cut, SkippedWindow]]:
+def _all_skips(cuts: Sequence[EpisodeCut]) -> Iterator[tuple[EpisodeCut, SkippedWindow]]:
     return ((one, skip) for one in cuts for skip in one.skipped)
 
 

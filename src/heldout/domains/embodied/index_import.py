@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
-from heldout.domains.embodied.index import INDEX_FILE, PROMPT_TYPE, TARGET, write_index, write_manifest
+from heldout.domains.embodied.index import INDEX_FILE, write_index, write_manifest
 from heldout.domains.embodied.index_guards import check_index
+from heldout.domains.embodied.index_records import PROMPT_TYPE, TARGET
 from heldout.domains.embodied.views import view
 from heldout.errors import InputError
 from heldout.evidence import loads, read_json, sha256_file

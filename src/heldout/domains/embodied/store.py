@@ -141,6 +141,7 @@ class StoredEpisode(Episode):
         """See ``Episode.labels``."""
         for name, stream in self.header.streams.items():
             if stream.kind == "labels":
+                _check_file(self.folder, name, stream, verify=True)
                 return parse_labels(read_json(self.path(name)), self.header.frames, where=str(self.path(name)))
         return None
 

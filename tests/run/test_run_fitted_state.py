@@ -80,6 +80,15 @@ class Restless(Ridge):
         return super().fit(X, y)
 
 
+class Choosy(SklearnBackbone):
+    name: ClassVar[str] = "choosy"
+
+    def fit(self, view, seed, workdir):
+        if view.features["kind"].str.contains("~").any():
+            raise ArithmeticError("there is no such file")
+        return super().fit(view, seed, workdir)
+
+
 class Mixing(SklearnBackbone):
     name: ClassVar[str] = "mixing"
 
@@ -175,6 +184,14 @@ def test_an_engine_that_mixes_its_models_is_found(desk: Any, leaks: ModuleType) 
     split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
     mixing = leaks.Mixing(resolved.main.backbone.params)
     assert "changes with its held-out rows" in sentence(examine_fitted(mixing, resolved.reader, split, 0))
+
+
+def test_values_that_cannot_be_learnt_from_are_only_held_out(desk: Any, leaks: ModuleType) -> None:
+    """A column that names files would make every run HOLD, since the files that it names after the change are not."""
+    resolved = desk.load().resolve()
+    split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
+    choosy = leaks.Choosy(resolved.main.backbone.params)
+    assert "OK" == examine_fitted(choosy, resolved.reader, split, 0).state
 
 
 def test_a_backbone_that_is_never_the_same_cannot_be_judged(desk: Any, leaks: ModuleType) -> None:

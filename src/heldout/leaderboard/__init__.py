@@ -2,6 +2,7 @@
 
 from heldout.leaderboard.dated import Blocks, DatedScores, Paired, blocks, overlap_factor, pair
 from heldout.leaderboard.design import Design, rank_scale
+from heldout.leaderboard.document import SCHEMA, Record, build_leaderboard
 from heldout.leaderboard.lead import Answer, Lead, judge_lead
 from heldout.leaderboard.multiplicity import bonferroni, deflated_threshold, expected_maximum, holm
 from heldout.leaderboard.overfit import Overfit, backtest_overfitting
@@ -11,6 +12,7 @@ from heldout.leaderboard.switching import Regret, regret
 from heldout.leaderboard.vetoes import Veto, VetoPolicy, attendance, behaviour
 
 __all__ = [
+    "SCHEMA",
     "Answer",
     "Blocks",
     "DatedScores",
@@ -19,6 +21,7 @@ __all__ = [
     "Lead",
     "Overfit",
     "Paired",
+    "Record",
     "Regret",
     "Sharpe",
     "Veto",
@@ -29,6 +32,7 @@ __all__ = [
     "blocks",
     "bonferroni",
     "bounds",
+    "build_leaderboard",
     "deflated_sharpe",
     "deflated_threshold",
     "expected_maximum",

@@ -5,6 +5,7 @@ A veto is absolute, and a check that could not be measured has not been passed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from heldout.errors import InputError
 from heldout.leaderboard.dated import Floats, Paired
 
 VetoOutcome = Literal["PASS", "VETO", "UNKNOWN"]
+BEHAVIOUR = ("non-finite", "constant", "dispersion", "flipped")
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,12 @@ def behaviour(
     checks = [_non_finite(ours, here)]
     checks += [_constant(ours, usable, policy, enough), _dispersion(ours, theirs, usable, policy, enough)]
     return [*checks, _flipped(ours, theirs, usable, policy)]
+
+
+def unchecked(checks: Sequence[Veto]) -> list[Veto]:
+    """The checks of behaviour that nobody made, as such: they have not been passed either."""
+    made = {check.id for check in checks}
+    return [Veto(each, "UNKNOWN", None, "measured", "nobody checked it") for each in BEHAVIOUR if each not in made]
 
 
 def attendance(paired: Paired, policy: VetoPolicy | None = None) -> Veto:

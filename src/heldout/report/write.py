@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from heldout.backbone import CurvePanel
 from heldout.evidence import write_text
-from heldout.report.content import Content, number, signed
+from heldout.report.content import Content
+from heldout.report.pages import environment, template_text
 
 if TYPE_CHECKING:
     import polars as pl
-    from jinja2 import Environment
 
 MARKDOWN, HTML = "RUN_REPORT.md", "report.html"
 
@@ -47,36 +47,9 @@ def write_reports(
     from heldout.report.plots import figures
 
     content = Content(folder.name, verdict, metrics, manifest, split, tuple(notes), tuple(warnings), units)
-    environment = _environment()
-    write_text(folder / MARKDOWN, environment.get_template("RUN_REPORT.md.j2").render(c=content))
-    page = environment.get_template("report.html.j2").render(
-        c=content, figures=figures(content, predictions, curves), css=_read("report.css")
+    templates = environment()
+    write_text(folder / MARKDOWN, templates.get_template("RUN_REPORT.md.j2").render(c=content))
+    page = templates.get_template("report.html.j2").render(
+        c=content, figures=figures(content, predictions, curves), css=template_text("report.css")
     )
     write_text(folder / HTML, page)
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=PackageLoader("heldout.report"),
-        autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"number": number, "signed": signed, "cell": _cell}
-    return environment
-
-
-def _cell(value: Any) -> str:
-    """Text that stays inside its Markdown table cell and is not taken for markup."""
-    text = " ".join(str(value).split())
-    for mark in ("\\", "|", "`", "*", "_", "<", "[", "]"):
-        text = text.replace(mark, "\\" + mark)
-    return text
-
-
-def _read(name: str) -> str:
-    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")

@@ -1,0 +1,40 @@
+"""Templates of the reports, and how text gets into them unharmed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heldout.report.content import number, signed
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def environment() -> Environment:
+    """The templates; HTML escapes what it shows, and a name that is missing is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    found = Environment(
+        loader=PackageLoader("heldout.report"),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters |= {"number": number, "signed": signed, "cell": _cell}
+    return found
+
+
+def template_text(name: str) -> str:
+    """A file beside the templates, as it is."""
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+def _cell(value: Any) -> str:
+    """Text that stays inside its Markdown table cell and is not taken for markup."""
+    text = " ".join(str(value).split())
+    for mark in ("\\", "|", "`", "*", "_", "<", "[", "]"):
+        text = text.replace(mark, "\\" + mark)
+    return text

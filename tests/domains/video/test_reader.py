@@ -81,7 +81,7 @@ def test_the_reader_is_found_by_name_and_ignores_how_the_corpus_is_made(write: W
 
     assert FrameReader is cls
     assert cls(options).read().manifest.rows == 120
-    assert {"min_rows", "min_groups"} == set(options.identity())
+    assert {"group", "min_rows", "min_groups"} == set(options.identity())
 
 
 def test_every_number_is_the_one_in_the_file(write: Write) -> None:
@@ -355,3 +355,35 @@ def test_a_million_rows_are_read_in_seconds(tmp_path: Path) -> None:
 
     assert corpus.manifest.rows == 1_000_000
     assert time.process_time() - started < 30  # about 5 on one core; other work shares the machine of the tests
+
+
+def three_encoders(**more: Any) -> list[Any]:
+    return [each for name in ("libx264", "libx265", "libsvtav1") for each in corpus_rows("ab", encoder=name, **more)]
+
+
+def test_a_group_can_be_an_encoder(write: Write) -> None:
+    """If this failed, nobody could ask how far a model holds on an encoder that it never saw."""
+    path = write(three_encoders(ref_phash="0f1e2d3c4b5a6978"))
+
+    by_source, by_encoder = read(path, min_groups=2), read(path, group="encoder")
+
+    assert ["libsvtav1", "libx264", "libx265"] == by_encoder.groups.unique().sort().to_list()
+    assert by_encoder.ids.equals(by_source.ids)
+    assert by_encoder.cells.equals(by_source.cells)
+    assert (by_source.prints is None, by_encoder.prints is None) == (False, True)
+    assert ["a", "b"] == by_encoder.manifest.facts["straddling_sources"]
+    assert "straddling_sources" not in by_source.manifest.facts
+
+
+def test_what_is_held_out_is_part_of_the_identity_of_a_variant(write: Write) -> None:
+    """If this failed, a run held out by encoder would pass for, or be resumed as, one held out by source."""
+    path = write(three_encoders())
+    options = [FrameReader.Options(path=path, group=group) for group in ("src", "encoder")]
+    assert ["src", "encoder"] == [each.identity()["group"] for each in options]
+    assert options[0].identity() == FrameReader.Options(path=path).identity()
+
+
+def test_too_few_encoders_cannot_be_held_out(write: Write) -> None:
+    """If this failed, a corpus of one encoder would be split into nothing."""
+    with pytest.raises(PrerequisiteError, match="1 encoders are too few"):
+        read(write(corpus_rows()), group="encoder")

@@ -1,9 +1,9 @@
-"""The corpus of per-frame scores: groups are sources, cells are their encodes."""
+"""The corpus of per-frame scores: groups are sources, or encoders; cells are the encodes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -25,12 +25,20 @@ class FrameOptions(ReaderOptions):
     produce: dict[str, Any] | None = Field(
         None, description="what `heldout video encode` makes the file from; reading does not look at it"
     )
+    group: Literal["src", "encoder"] = Field(
+        "src", description="what is held out: src, a source with all its encodes; encoder, all encodes of one encoder"
+    )
     min_rows: int = Field(100, ge=1, description="fewer rows than this prove nothing")
-    min_groups: int = Field(3, ge=2, description="fewer sources than this cannot be held out one by one")
+    min_groups: int = Field(3, ge=2, description="fewer groups than this cannot be held out one by one")
 
 
 class FrameReader(Reader):
-    """Reads the published per-frame rows: a group is a source, a cell is one encode of it, the target is VMAF."""
+    """Reads the published per-frame rows: a group is a source, a cell is one encode of it, the target is VMAF.
+
+    With ``group: encoder`` a group is an encoder. Then every source is on both sides of each fold, which is what this
+    grouping asks for: how far a model holds on an encoder that it never saw, for pictures that it did see. The
+    corpus says so in its facts, and has no picture hashes, which would find every source on both sides.
+    """
 
     name: ClassVar[str] = "video_frames"
     Options = FrameOptions
@@ -61,7 +69,7 @@ class FrameReader(Reader):
         frame = frame.with_columns(cell=_cell())
         return Corpus(
             ids=frame.select(sample_id=_sample_id())["sample_id"],
-            groups=frame["src"].alias("group"),
+            groups=frame[self.options.group].alias("group"),
             cells=frame["cell"],
             features=features,
             target=target,
@@ -73,22 +81,30 @@ class FrameReader(Reader):
                 task="regression",
                 target="vmaf",
                 features=tuple(features.columns),
-                groups=group_records(frame["src"], features, target, path.name),
-                facts=_facts(frame),
+                groups=group_records(frame[self.options.group], features, target, path.name),
+                facts=_facts(frame) | self._straddling(frame),
             ),
-            prints=_prints(frame),
+            prints=_prints(frame) if self.options.group == "src" else None,
         )
 
     def _check_size(self, frame: pl.DataFrame) -> None:
-        rows, groups = frame.height, frame["src"].n_unique()
+        rows, groups = frame.height, frame[self.options.group].n_unique()
         if rows >= self.options.min_rows and groups >= self.options.min_groups:
             return
+        words = {"src": "sources", "encoder": "encoders"}[self.options.group]
         raise PrerequisiteError(
-            f"{rows} rows of {groups} sources are too few: at least {self.options.min_rows} rows and "
-            f"{self.options.min_groups} sources are needed",
+            f"{rows} rows of {groups} {words} are too few: at least {self.options.min_rows} rows and "
+            f"{self.options.min_groups} {words} are needed",
             where=str(self.options.path),
-            hint="encode more sources or more quality points",
+            hint=f"encode more {words} or more quality points",
         )
+
+    def _straddling(self, frame: pl.DataFrame) -> dict[str, Any]:
+        """Sources that stand under several groups; none where the sources are the groups."""
+        if self.options.group == "src":
+            return {}
+        several = frame.group_by("src").agg(pl.col("encoder").n_unique()).filter(pl.col("encoder") > 1)
+        return {"grouped_by": self.options.group, "straddling_sources": several["src"].sort().to_list()}
 
 
 def _cell() -> pl.Expr:

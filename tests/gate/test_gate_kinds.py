@@ -137,3 +137,38 @@ def test_a_slice_must_be_declared() -> None:
     assert ["encoder"] == GateSpec(rules=[rule], slices=["encoder"]).slices  # type: ignore[list-item]
     with pytest.raises(ValidationError, match="not declared"):
         GateSpec(rules=[rule], slices=["codec"])  # type: ignore[list-item]
+
+
+def test_the_interval_widens_with_every_attempt() -> None:
+    """Whoever tries a hundred variants would promote the luckiest."""
+    metrics = _metrics(better_by=1.3)
+    rule = _rule(metric="rmse", against="linear", at_least=0)
+    lows = [judge_rule(rule, metrics, None, attempt).observed for attempt in (None, 1, 5, 50)]
+    assert lows == sorted(lows, reverse=True)  # type: ignore[type-var]
+    assert 4 == len(set(lows))
+    assert "corrected for attempt 5" in judge_rule(rule, metrics, None, 5).sentence
+    assert "UNKNOWN" == judge_rule(rule, metrics, None, 0).outcome
+
+
+@pytest.mark.slow
+def test_correcting_keeps_the_rate_of_false_promotions_over_all_attempts() -> None:
+    """Twenty equal variants, each judged at 95 %: one in three studies would crown one of them by chance."""
+    from heldout.evaluate.uncertainty import paired_gain
+
+    rng = np.random.default_rng(1)
+    rule, studies, attempts = _rule(metric="rmse", against="linear", at_least=0), 300, 20
+    promoted = {"none": 0, "bonferroni": 0}
+    for _ in range(studies):
+        any_promoted = dict.fromkeys(promoted, False)
+        for attempt in range(1, attempts + 1):
+            gain = paired_gain(rng.normal(size=GROUPS), np.zeros(GROUPS), BootstrapSpec(draws=400))
+            metrics = {
+                "comparisons": {"linear": {"rmse": gain}},
+                "ensemble": {"intervals": {"rmse": {"level": 0.95, "draws": 400, "seed": 0}}},
+            }
+            for name, corrected in (("none", None), ("bonferroni", attempt)):
+                any_promoted[name] |= "PASS" == judge_rule(rule, metrics, None, corrected).outcome
+        for name in promoted:
+            promoted[name] += any_promoted[name]
+    assert promoted["none"] / studies > 0.2
+    assert promoted["bonferroni"] / studies < 0.025 + 4 * np.sqrt(0.025 / studies)

@@ -29,8 +29,8 @@ class Predictions:
     """Held-out predictions of all seeds.
 
     Attributes:
-        samples: Columns sample_id, group, cell (where there are cells), fold, target, and ``slice:NAME`` for every
-            declared slice.
+        samples: One row a sample and fold that held it out. Columns sample_id, group, cell (where there are cells),
+            fold, target, and ``slice:NAME`` for every declared slice.
         members: By seed: float64 of shape ``[rows]``, or ``[rows, classes]`` probabilities.
         classes: Names of the classes; empty for regression.
     """
@@ -102,7 +102,8 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
     """Read ``predictions.jsonl`` as it was written; a prediction that was not finite, and so is null there, is NaN.
 
     Raises:
-        CorpusError: If the file cannot be read, a column is missing, a key or target is null, or a sample id repeats.
+        CorpusError: If the file cannot be read, a column is missing, a key or target is null, or a sample id repeats
+            in a fold.
     """
     try:
         frame = pl.read_ndjson(path, infer_schema_length=None)
@@ -121,7 +122,7 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
         if frame[key].has_nulls():
             row = int(frame[key].is_null().arg_max() or 0) + 1
             raise CorpusError(f"{key!r} is null", where=f"{path}:{row}", hint="re-run the study")
-    if frame["sample_id"].is_duplicated().any():
+    if frame.select(pl.struct("sample_id", "fold").is_duplicated().any()).item():
         raise CorpusError("a sample id repeats", where=str(path), hint="re-run the study", code="HO-G004")
     members = {}
     for seed, names in scores.items():

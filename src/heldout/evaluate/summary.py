@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
@@ -19,6 +20,7 @@ from heldout.study import BootstrapSpec
 
 SCHEMA = "heldout.metrics/1"
 Block = dict[str, Any]
+_ROUNDING = 1e-12
 
 
 @dataclass
@@ -106,9 +108,17 @@ def _columns(predictions: Predictions) -> _Rows:
         target=predictions.target,
         folds=samples["fold"].to_numpy(),
         groups=samples["group"].to_numpy(),
-        cells=samples["cell"].to_numpy() if "cell" in samples.columns else None,
+        cells=_cells(samples) if "cell" in samples.columns else None,
         classes=predictions.classes,
     )
+
+
+def _cells(samples: pl.DataFrame) -> NDArray[Any]:
+    """Cell of each row; where several folds hold a row out, its cell is one for each: no two models share a cell."""
+    several = samples["sample_id"].is_duplicated().any()
+    cells = samples.select(pl.format("{}\x00{}", "cell", "fold") if several else pl.col("cell")).to_series()
+    found: NDArray[Any] = cells.to_numpy()
+    return found
 
 
 def _block(rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined) -> Block:
@@ -149,6 +159,8 @@ def _cell_blocks(rows: _Rows, prediction: FloatArray, where: str, undefined: _Un
     segments = list(_segments(rows.cells).values())
     targets = np.array([rows.target[members].mean() for members in segments])
     means = np.array([prediction[members].mean() for members in segments])
+    if np.ptp(targets) <= _ROUNDING * np.ptp(rows.target):
+        targets = np.zeros_like(targets)  # targets relative to their cell's mean: what is left of it is rounding
     clip = metrics.regression(targets, means)
     inside = [rows.score(prediction, members) for members in segments]
     within: dict[str, Any] = {"cells": len(segments), "undefined_cells": {}}

@@ -57,11 +57,16 @@ def paired_gain(ours: FloatArray, theirs: FloatArray, spec: BootstrapSpec) -> di
         spec: Level, draws and seed.
 
     Returns:
-        ``gain``, ``low`` and ``high``; None where a value is undefined.
+        ``gain``, ``low`` and ``high``, None where a value is undefined; and ``differences``, group by group.
     """
     difference = ours - theirs
     interval = bootstrap_mean(difference, spec)
-    return {"gain": finite_or_none(float(np.mean(difference))), "low": interval["low"], "high": interval["high"]}
+    return {
+        "gain": finite_or_none(float(np.mean(difference))),
+        "low": interval["low"],
+        "high": interval["high"],
+        "differences": [finite_or_none(float(value)) for value in difference],
+    }
 
 
 def gaussian_coverage(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from heldout.evaluate.conformal import groups_needed
-from heldout.gate.rules import SEEDS_LEVEL
+from heldout.gate.rules import SEEDS_LEVEL, corrected_level
 from heldout.study import BootstrapSpec, GateSpec, RuleSpec
 
 POWER = 0.8
@@ -57,7 +57,10 @@ def plan_gate(
         allowed = attempt <= gate.max_attempts
         sentence = f"this is variant {attempt} of the {gate.max_attempts} that the policy allows"
         plans.append(RulePlan("attempts", allowed, None, sentence))
-    return plans + [_plan(rule, bootstrap, groups, len(seeds), cells) for rule in gate.rules]
+    level = bootstrap.level
+    if gate.correct_for_attempts != "none" and attempt is not None:
+        level = corrected_level(level, attempt)
+    return plans + [_plan(rule, level, groups, len(seeds), cells) for rule in gate.rules]
 
 
 def detectable_effect(groups: int, level: float, power: float = POWER) -> float:
@@ -71,11 +74,11 @@ def detectable_effect(groups: int, level: float, power: float = POWER) -> float:
     return float(tails.sum() / math.sqrt(groups))
 
 
-def _plan(rule: RuleSpec, bootstrap: BootstrapSpec, groups: int, seeds: int, cells: bool) -> RulePlan:
+def _plan(rule: RuleSpec, level: float, groups: int, seeds: int, cells: bool) -> RulePlan:
     if rule.against is not None:
         if groups < 2:
             return RulePlan(rule.id, False, None, "one group has no interval")
-        effect = detectable_effect(groups, bootstrap.level)
+        effect = detectable_effect(groups, level)
         sentence = (
             f"{groups} groups tell a gain over {rule.against} from {rule.at_least:g} with {POWER:.0%} power if it is "
             f"larger by {effect:.2f} standard deviations of the difference between groups"

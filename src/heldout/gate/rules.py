@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from heldout.gate.integrity import Facts, integrity
 from heldout.gate.outcome import RuleOutcome
 from heldout.study import COSTS, GateSpec, RuleSpec
@@ -15,18 +17,27 @@ SEEDS_LEVEL = 0.95
 
 def judge(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
     """Judge a run: first the rules that hold for every run, then those that the study declares."""
-    return [*integrity(metrics, gate, facts), *(judge_rule(rule, metrics, facts.costs) for rule in gate.rules)]
+    attempt = None if gate.correct_for_attempts == "none" else facts.attempt or 0
+    rules = (judge_rule(rule, metrics, facts.costs, attempt) for rule in gate.rules)
+    return [*integrity(metrics, gate, facts), *rules]
 
 
-def judge_rule(rule: RuleSpec, metrics: Mapping[str, Any], costs: Mapping[str, float] | None = None) -> RuleOutcome:
+def judge_rule(
+    rule: RuleSpec,
+    metrics: Mapping[str, Any],
+    costs: Mapping[str, float] | None = None,
+    attempt: int | None = None,
+) -> RuleOutcome:
     """Judge one declared rule.
 
     Args:
         rule: The rule.
         metrics: The document ``metrics.json``.
         costs: What a fitted model costs, by name.
+        attempt: Place of this variant among those that looked, if intervals are to be corrected for it; 0 if nobody
+            counted.
     """
-    name, observed, problem = _observed(rule, metrics, costs or {})
+    name, observed, problem = _observed(rule, metrics, costs or {}, attempt)
     bound_name, bound = ("at_least", rule.at_least) if rule.at_least is not None else ("at_most", rule.at_most)
     assert bound is not None
     words = f"{bound_name} {bound:g}"
@@ -41,11 +52,11 @@ def judge_rule(rule: RuleSpec, metrics: Mapping[str, Any], costs: Mapping[str, f
 
 
 def _observed(
-    rule: RuleSpec, metrics: Mapping[str, Any], costs: Mapping[str, float]
+    rule: RuleSpec, metrics: Mapping[str, Any], costs: Mapping[str, float], attempt: int | None
 ) -> tuple[str, float | None, str | None]:
     """What the rule looks at in words, its number, and why there is none."""
     if rule.against is not None:
-        return _gain(rule, rule.against, metrics)
+        return _gain(rule, rule.against, metrics, attempt)
     if rule.metric == "coverage":
         return _coverage(rule, metrics)
     if rule.metric in COSTS:
@@ -56,7 +67,9 @@ def _observed(
     return name, None if problem else _statistic(rule, values), problem
 
 
-def _gain(rule: RuleSpec, other: str, metrics: Mapping[str, Any]) -> tuple[str, float | None, str | None]:
+def _gain(
+    rule: RuleSpec, other: str, metrics: Mapping[str, Any], attempt: int | None
+) -> tuple[str, float | None, str | None]:
     """The lower end of the paired interval: what is gained even if the groups were unlucky."""
     name = f"the gain in {rule.metric} over {other}"
     found = metrics.get("comparisons", {}).get(other)
@@ -67,7 +80,34 @@ def _gain(rule: RuleSpec, other: str, metrics: Mapping[str, Any]) -> tuple[str, 
     gain, low, high = (found[rule.metric][key] for key in ("gain", "low", "high"))
     if gain is None or low is None:
         return name, None, "it is undefined for a group, or there is one group only"
-    return f"{name} is {gain:.4g} ({low:.4g} to {high:.4g}, paired by group); its lower end", low, None
+    if attempt is not None:
+        if attempt == 0:
+            return name, None, "nobody counted the variants that were tried"
+        low, high = _corrected(rule, found[rule.metric]["differences"], metrics, attempt)
+    corrected = f", corrected for attempt {attempt}" if attempt else ""
+    return f"{name} is {gain:.4g} ({low:.4g} to {high:.4g}, paired by group{corrected}); its lower end", low, None
+
+
+def corrected_level(level: float, attempt: int) -> float:
+    """The level of the interval that the k-th attempt must keep its bound with."""
+    return 1 - (1 - level) / (attempt * (attempt + 1))
+
+
+def _corrected(
+    rule: RuleSpec, differences: Sequence[float], metrics: Mapping[str, Any], attempt: int
+) -> tuple[float, float]:
+    """Student's t interval of the mean difference at the level that is left for this attempt.
+
+    The k-th attempt spends ``(1 - level) / (k (k + 1))``; summed over all k that is ``1 - level``: however many are
+    tried, the chance that any of them is promoted by luck stays below that of one alone (Bonferroni, spent in
+    advance). The bootstrap has no draws so far out.
+    """
+    from scipy.stats import t
+
+    values = np.array(differences)
+    alpha = 1 - corrected_level(metrics["ensemble"]["intervals"][rule.metric]["level"], attempt)
+    reach = float(t.ppf(1 - alpha / 2, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return float(values.mean()) - reach, float(values.mean()) + reach
 
 
 def _coverage(rule: RuleSpec, metrics: Mapping[str, Any]) -> tuple[str, float | None, str | None]:

@@ -141,6 +141,11 @@ class GateSpec(Spec):
         ge=1,
         description="variants that may look at held-out rows; a later one can never PROMOTE",
     )
+    correct_for_attempts: Literal["none", "bonferroni"] = Field(
+        "none",
+        description="bonferroni: the k-th variant that looked must keep the bound with an interval of level "
+        "1 - (1 - level) / (k (k + 1)), which over any number of them errs as often as one (rules with `against`)",
+    )
 
     @model_validator(mode="after")
     def _unique_ids(self) -> GateSpec:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +141,20 @@ def test_two_simulations_into_one_folder_are_refused(tmp_path: Path) -> None:
 
     with FileLock(tmp_path / ".lock"), pytest.raises(StaleError, match="another process"):
         simulate(choose_tasks(1, []), 1, tmp_path, UNSEEN)
+
+
+@pytest.mark.slow
+def test_killed_simulations_resume_to_the_same_bytes(tmp_path: Path) -> None:
+    """A power cut would leave half an episode that is trained on, or another data set."""
+    command = [sys.executable, "-m", "heldout.cli.main", "embodied", "simulate", "--tasks", "3", "--seeds", "2"]
+    command += ["--no-video", "--quiet", "--out"]
+    subprocess.run([*command, str(tmp_path / "calm")], check=True)
+    for wait, workers in ((4.0, "2"), (5.0, "1"), (6.0, "2")):
+        torn = subprocess.Popen([*command, str(tmp_path / "torn"), "--workers", workers])
+        time.sleep(wait)
+        torn.send_signal(signal.SIGKILL)
+        torn.wait()
+    subprocess.run([*command, str(tmp_path / "torn"), "--workers", "1"], check=True)
+    calm = digests(tmp_path / "calm")
+    assert 6 == sum(name.endswith("episode.json") for name in calm)
+    assert calm == digests(tmp_path / "torn")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
 from heldout.corpus import Corpus
@@ -14,12 +15,15 @@ from heldout.errors import CorpusError
 from heldout.evaluate import Predictions
 from heldout.evaluate.predictions import SLICE
 from heldout.run.units import Unit, read_unit
+from heldout.split import Fold
 
 
 def collect(
     units: Sequence[Unit], corpus: Corpus, slices: Sequence[str] = ()
 ) -> tuple[Predictions, list[dict[str, Any]]]:
     """Put the predictions of every unit at the rows that it held out.
+
+    Where several folds hold a row out, it stands once for each of them.
 
     Args:
         units: Finished units, every seed over the same folds.
@@ -38,31 +42,34 @@ def collect(
         documents.append(document)
         parts.append((unit, tuple(document["classes"]), values))
     classes = _classes(corpus, parts)
-    fold_of = np.full(len(corpus.target), "", dtype=object)
+    rows, folds = held_out_rows(corpus, [unit.fold for unit in units])
     members: dict[int, FloatArray] = {}
     for unit, labels, values in parts:
-        rows = corpus.rows_of(unit.fold.test)
-        if len(rows) != len(values):
+        places = np.flatnonzero(folds == unit.fold.id)
+        if len(places) != len(values):
             raise CorpusError(
-                f"{len(values)} predictions for {len(rows)} rows", where=str(unit.folder), hint="remove that folder"
+                f"{len(values)} predictions for {len(places)} rows", where=str(unit.folder), hint="remove that folder"
             )
-        fold_of[rows] = unit.fold.id
-        shape = (len(corpus.target), len(classes)) if classes else (len(corpus.target),)
+        shape = (len(rows), len(classes)) if classes else (len(rows),)
         member = members.setdefault(unit.seed, np.full(shape, np.nan))
-        if classes:
-            member[rows] = _aligned(values, labels, classes)
-        else:
-            member[rows] = values
-    held_out = np.flatnonzero(fold_of != "")
-    samples = _samples(corpus, held_out, fold_of[held_out], slices)
-    return Predictions(samples, {seed: values[held_out] for seed, values in members.items()}, classes), documents
+        member[places] = _aligned(values, labels, classes) if classes else values
+    return Predictions(_samples(corpus, rows, folds, slices), members, classes), documents
+
+
+def held_out_rows(corpus: Corpus, folds: Sequence[Fold]) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Row of the corpus and fold of each held-out prediction, by row and then in the order of the folds."""
+    by_id = {fold.id: corpus.rows_of(fold.test) for fold in folds}
+    rows = np.concatenate(list(by_id.values()))
+    number = np.repeat(np.arange(len(by_id)), [len(each) for each in by_id.values()])
+    order = np.lexsort((number, rows))
+    return rows[order], np.array(list(by_id))[number[order]]
 
 
 def _samples(corpus: Corpus, rows: Any, folds: Any, slices: Sequence[str]) -> pl.DataFrame:
     columns = {"sample_id": corpus.ids.gather(rows), "group": corpus.groups.gather(rows)}
     if corpus.cells is not None:
         columns["cell"] = corpus.cells.gather(rows)
-    columns["fold"] = pl.Series(folds.astype(str))
+    columns["fold"] = pl.Series(folds)
     columns["target"] = pl.Series(corpus.target[rows])
     for name in slices:
         columns[SLICE + name] = corpus.features[name].gather(rows).cast(pl.String).fill_null("")

@@ -8,6 +8,7 @@ import polars as pl
 from heldout import plugins
 from heldout.corpus import Corpus, Reader
 from heldout.evidence import dumps, loads
+from heldout.run.collect import held_out_rows
 from heldout.run.fitted_state import FITTED_STATE
 from heldout.run.units import cached_corpus
 from heldout.split import check_split
@@ -66,8 +67,7 @@ def check_guards(evidence: RunEvidence) -> str:
 
 
 def _compare_rows(evidence: RunEvidence, corpus: Corpus) -> str:
-    held_out = {group for fold in evidence.split.folds for group in fold.test}
-    rows = corpus.rows_of(held_out)
+    rows, _ = held_out_rows(corpus, evidence.split.folds)
     samples = evidence.predictions.samples
     columns = {"sample_id": corpus.ids, "group": corpus.groups}
     if corpus.cells is not None:

@@ -48,14 +48,18 @@ def check_predictions(evidence: RunEvidence) -> str:
     """The table holds every held-out row once, in its fold, with what each fit predicted for it."""
     predictions, path = evidence.predictions, "predictions.jsonl"
     samples = predictions.samples
-    fold_of = {group: fold.id for fold in evidence.split.folds for group in fold.test}
-    sizes = {group.id: group.samples for group in evidence.corpus.groups if group.id in fold_of}
+    samples_of = {group.id: group.samples for group in evidence.corpus.groups}
+    held_out = {(group, fold.id): samples_of[group] for fold in evidence.split.folds for group in fold.test}
+    sizes: dict[str, int] = {}
+    for (group, _), count in held_out.items():
+        sizes[group] = sizes.get(group, 0) + count
     counted = dict(samples.group_by("group").len().iter_rows())
     for group in sorted({*sizes, *counted}):
         if sizes.get(group) != counted.get(group):
             what = f"{counted.get(group, 0)} rows of the group, the corpus has {sizes.get(group, 0)}"
             raise BrokenError(what, f"{path}: group {group}")
-    wrong = [group for group, fold in samples.select("group", "fold").unique().iter_rows() if fold_of[group] != fold]
+    found_in = samples.group_by("group", "fold").len().iter_rows()
+    wrong = [group for group, fold, count in found_in if held_out.get((group, fold)) != count]
     if wrong:
         raise BrokenError("the group stands in another fold than it was held out in", f"{path}: group {min(wrong)}")
     for (seed, fold), unit in evidence.units("").items():

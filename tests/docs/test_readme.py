@@ -48,6 +48,8 @@ def test_every_command_of_the_readme_exists() -> None:
         command = get_command(app)
         rest = words[1:]
         while hasattr(command, "commands"):
+            if rest[0] not in command.commands and "judge" in command.commands:
+                rest.insert(0, "judge")  # `heldout gate DIR` judges
             assert rest[0] in command.commands, " ".join(words)
             command = command.commands[rest.pop(0)]
         options = {option for parameter in command.params for option in parameter.opts}

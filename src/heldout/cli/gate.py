@@ -86,6 +86,7 @@ def amend(
     reason: str = typer.Option(..., help="Why rules or split changed; stays on record."),
     variant: str = _VARIANT,
     runs: Path | None = _RUNS,
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Let changed rules decide though held-out rows were looked at before, for a reason that stays on record."""
     from heldout.run import Study
@@ -94,6 +95,9 @@ def amend(
     prepared = Study.load(study).prepare(variant, runs=runs)
     declared = Registered.of(prepared.resolved, prepared.corpus.manifest.sha256, prepared.split.sha256)
     policy = amend(prepared.folder.path.parent, declared, reason)
+    if as_json:
+        print_json({"schema": "heldout.amendment/1", "policy": policy.to_json()})
+        return
     print(f"amended: policy {policy.sha256[:12]} may decide; {len(policy.amendments)} amendments on this corpus")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,3 +203,37 @@ def test_a_backbone_requires_what_its_contract_says(make_episode: MakeEpisode, t
     assert 1 == done.exit_code, done.output
     found = {f["what"].split(" in ")[0] for f in json.loads(done.stdout)["findings"] if f["code"] == "HO-G104"}
     assert {"audio: missing_stream", "video: missing_stream"} == found
+
+
+def test_weakness_19_a_published_manifest_that_was_complete_and_not_usable_is_found() -> None:
+    """Eight of 128 episodes had no pose, no contacts and no label, and 96/16/16 passed."""
+    episodes = []
+    for number in range(128):
+        bad = number % 16 == 5
+        split = "val" if number % 8 == 6 else "test" if number % 8 == 7 else "train"
+        episodes.append(
+            {
+                "episode_id": f"session{number}__ep1",
+                "source_episode_id": "ep1",
+                "top_level_session": f"session{number}",
+                "split": split,
+                "has_all_videos": True,
+                "hdf5_modalities": {"slam_pose": not bad, "contacts": not bad, "imu": True},
+                "label_stats": {"num_labeled_windows": {"action": 0 if bad else 280, "subtask": 280}},
+            }
+        )
+    summary = {"selected_split_counts": {"train": 96, "val": 16, "test": 16}}
+    found = {f.what.split(" in ")[0]: f for f in check_manifest({"summary": summary, "episodes": episodes})}
+    assert {"labels: no_label", "pose: missing_pose", "contact: missing_contact"} < set(found)
+    assert "labels: no_label in 8 of 128 episodes" == found["labels: no_label"].what
+    assert "train has 88 usable episodes; 96 were selected" in found
+
+
+def test_the_command_line_starts_without_the_heavy_libraries() -> None:
+    """Every ``heldout --help`` would wait for the simulator."""
+    code = (
+        "import sys; from heldout.cli.main import build; build(); print(sorted(set(sys.modules) & set(sys.argv[1:])))"
+    )
+    heavy = ["numpy", "torch", "mujoco", "metaworld", "h5py", "av", "polars"]
+    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.strip()

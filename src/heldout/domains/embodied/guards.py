@@ -67,7 +67,7 @@ def required_modalities_are_usable(manifest: Manifest) -> list[Finding]:
     """HO-G104: a required modality is absent, empty, silent or unreadable."""
     by_problem: dict[tuple[str, str], list[str]] = defaultdict(list)
     for episode in manifest["episodes"]:
-        for problem in episode.get("problems", []):
+        for problem in episode["problems"] if "problems" in episode else _told(episode):
             by_problem[problem["modality"], problem["code"]].append(str(episode["episode_id"]))
     total = len(manifest["episodes"])
     return [
@@ -81,9 +81,24 @@ def required_modalities_are_usable(manifest: Manifest) -> list[Finding]:
     ]
 
 
+def _told(episode: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What a manifest of someone else's tells of an episode, which nobody looked into: no label, no pose, no video."""
+    found = []
+    windows = (episode.get("label_stats") or {}).get("num_labeled_windows") or {}
+    if windows.get("action") == 0:
+        found.append({"modality": "labels", "code": "no_label"})
+    holds = episode.get("hdf5_modalities") or {}
+    codes = {"slam_pose": ("pose", "missing_pose"), "contacts": ("contact", "missing_contact")}
+    found += [{"modality": m, "code": code} for key, (m, code) in codes.items() if holds.get(key) is False]
+    if episode.get("has_all_videos") is False:
+        found.append({"modality": "video", "code": "missing_stream"})
+    return found
+
+
 def splits_are_complete(manifest: Manifest, expected: Mapping[str, int] | None = None) -> list[Finding]:
     """HO-G105: a split is empty, or usable episodes are fewer than were selected or expected."""
-    usable = Counter(str(e["split"]) for e in manifest["episodes"] if e.get("usable", True))
+    good = (e for e in manifest["episodes"] if (e["usable"] if "usable" in e else not _told(e)))
+    usable = Counter(str(episode["split"]) for episode in good)
     wanted = expected or manifest["summary"].get("selected_split_counts") or {}
     findings = []
     for split in sorted({*SPLITS, *usable, *wanted}):

@@ -52,10 +52,19 @@ class Reads:
 
 
 class _Tracked:
-    """Looks like the parameters, and notes each read; what it holds stays frozen."""
+    """Looks like the parameters, and notes each read; it is as frozen as they are."""
+
+    _params: BaseModel
+    _reads: Reads
+    _prefix: str
 
     def __init__(self, params: BaseModel, reads: Reads, prefix: str) -> None:
-        self._params, self._reads, self._prefix = params, reads, prefix
+        object.__setattr__(self, "_params", params)
+        object.__setattr__(self, "_reads", reads)
+        object.__setattr__(self, "_prefix", prefix)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"parameters are frozen: {self._prefix}{name}")
 
     def __getattr__(self, name: str) -> Any:
         own = getattr(type(self._params), name, None)

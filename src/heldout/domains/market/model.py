@@ -11,7 +11,7 @@ import numpy as np
 from heldout.backbone import FloatArray
 from heldout.domains.market.stack import Linear, Stack
 from heldout.domains.market.trees import predict_trees
-from heldout.errors import HeldoutError, TamperedError
+from heldout.errors import HeldoutError, InputError, TamperedError
 from heldout.evidence import canonical, loads, write_bytes
 
 if TYPE_CHECKING:
@@ -41,7 +41,17 @@ class MarketModel:
     ridge_weight: float = 1.0
 
     def predict(self, features: pl.DataFrame) -> FloatArray:
-        """Forward return relative to the universe, float64 ``[rows]``."""
+        """Forward return relative to the universe, float64 ``[rows]``.
+
+        Raises:
+            InputError: If the columns are not those that it was fitted on.
+        """
+        if set(features.columns) != set(self.features):
+            raise InputError(
+                f"the model was fitted on {', '.join(self.features)}",
+                where=f"columns {', '.join(features.columns)}",
+                hint="build the rows with the `corpus:` block that the model was trained with",
+            )
         found = self.ridge_weight * self.stack.predict(features)
         if self.trees is not None:
             found = found + self.weight * predict_trees(self.trees, features.select(self.features))

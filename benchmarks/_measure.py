@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -41,6 +42,20 @@ def clock(work: Callable[[], object]) -> tuple[float, float]:
     started, used = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - used
+
+
+def clock_children(command: Sequence[str], folder: Path | None = None) -> tuple[float, float]:
+    """Seconds of one command by the clock, and of the processor for it and its own children."""
+    import resource  # not on Windows
+
+    def run() -> None:
+        nothing = subprocess.DEVNULL
+        subprocess.run(command, cwd=folder, stdin=nothing, stdout=nothing, stderr=nothing, check=True)
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall, _ = clock(run)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def spread(values: Sequence[float], unit: str | None = None) -> dict[str, Any]:

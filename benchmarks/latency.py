@@ -8,15 +8,13 @@ The figures are seconds above that; `cpu` counts the work of all cores, which ot
 from __future__ import annotations
 
 import argparse
-import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
-from _measure import clock, report, spread
+from _measure import clock_children, report, spread
 from registry_kit import write_study
 
 from heldout import Study
@@ -44,7 +42,10 @@ def main() -> None:
             "python -c 'import typer, pydantic.main'": [sys.executable, "-c", "import typer, pydantic.main"],
             "python -c 'import sqlalchemy'": [sys.executable, "-c", "import sqlalchemy"],
         }
-        turns = [{name: _took(command, folder) for name, command in commands.items()} for _ in range(options.turns + 1)]
+        turns = [
+            {name: clock_children(command, folder) for name, command in commands.items()}
+            for _ in range(options.turns + 1)
+        ]
     figures, ratio = {}, {}
     for name in list(commands)[1:]:
         above = [turn[name][0] - turn[BARE][0] for turn in turns[1:]]
@@ -52,14 +53,6 @@ def main() -> None:
         figures[f"{name}, above {BARE}, cpu"] = spread([turn[name][1] - turn[BARE][1] for turn in turns[1:]], "s")
         ratio[f"{name} over {BARE}"] = spread([turn[name][0] / turn[BARE][0] for turn in turns[1:]])
     report("latency", "commands that only show something", ("typer", "pydantic", "SQLAlchemy"), ratio, figures)
-
-
-def _took(command: list[str], folder: Path) -> tuple[float, float]:
-    """Seconds of one process by the clock, and of the processor."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    wall, _ = clock(lambda: subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":

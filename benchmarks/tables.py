@@ -22,6 +22,8 @@ def table(result: dict[str, Any]) -> str:
     ]
     title = f"### {result['benchmark']}: {result.get('title') or _title(result)}"
     where = f"{machine['cores']} cores, {machine['processor']}; {_packages(result)}"
+    if machine.get("load_at_end"):
+        where += f"; other work ran beside it: load {machine['load_at_end']}"
     parts = [title, "", where, "", "| ratio | median | over the turns |", "|---|---:|---|", *rows, ""]
     figures = [
         f"| {name} | {_amount(each['median'])} {each['unit']} | {_amount(each['low'])} to {_amount(each['high'])} |"

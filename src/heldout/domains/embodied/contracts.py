@@ -247,6 +247,7 @@ def _check_types(config: Mapping[str, Any], path: Path) -> None:
         need(isinstance(config[key], dict), key, "an object")
     for key in _LISTS:
         need(_texts(config.get(key, [])), key, "a list of texts")
+    need(isinstance(config["split_policy"].get("default_counts", {}), dict), "split_policy.default_counts", "an object")
     for name, values in config["modalities"].items():
         need(_texts(values), f"modalities.{name}", "a list of texts")
     for key in ARTIFACT_KEYS[1:]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from heldout.corpus.guards import Finding
 from heldout.domains.embodied.select import SPLITS
+from heldout.domains.embodied.shapes import ManifestShape, check_shape
 from heldout.errors import InputError
 
 Manifest = Mapping[str, Any]
@@ -141,13 +142,9 @@ def check_manifest(manifest: Manifest, expected: Mapping[str, int] | None = None
     """Run every rule over a manifest.
 
     Raises:
-        InputError: If an entry lacks its id or its split.
+        InputError: If a key that the rules read is missing or of another type.
     """
-    for number, episode in enumerate(manifest["episodes"]):
-        if not isinstance(episode, dict) or not episode.get("episode_id") or episode.get("split") not in SPLITS:
-            raise InputError(
-                "an episode without id or split", where=f"episodes[{number}]", hint=f"a split is one of {list(SPLITS)}"
-            )
+    check_shape(ManifestShape, manifest, where="episode manifest", hint="heldout embodied select writes one")
     findings = [f for name, rule in MANIFEST_RULES.items() if name != "splits_are_complete" for f in rule(manifest)]
     return findings + splits_are_complete(manifest, expected)
 

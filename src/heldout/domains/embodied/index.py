@@ -96,6 +96,8 @@ def build_index(
 
 def _open(home: Path, entry: Mapping[str, Any]) -> Episode:
     """Open an episode and see that it is still the one that was selected."""
+    if not isinstance(entry.get("path"), str):
+        raise InputError("the entry has no path", where=str(entry["episode_id"]), hint="select again")
     episode = open_episode(home / entry["path"])
     if entry.get("content_sha256") not in (None, episode.content_sha256()):
         raise TamperedError(

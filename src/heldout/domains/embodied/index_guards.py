@@ -9,11 +9,11 @@ from typing import Any
 
 from heldout.corpus.guards import Finding
 from heldout.domains.embodied.labels import UNKNOWN
+from heldout.domains.embodied.shapes import RecordShape, check_shape
 from heldout.errors import InputError
 from heldout.evidence import loads
 
 _SHOWN = 5
-_FIELDS = ("id", "episode_id", "split", "window", "modalities", "supervision")
 
 
 def read_index(path: Path) -> Iterator[dict[str, Any]]:
@@ -26,11 +26,7 @@ def read_index(path: Path) -> Iterator[dict[str, Any]]:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
                 record = loads(line, where=f"{path}:{number}")
-                missing = [key for key in _FIELDS if not isinstance(record, dict) or key not in record]
-                if missing:
-                    raise InputError(
-                        f"the record lacks {', '.join(missing)}", where=f"{path}:{number}", hint="build the index again"
-                    )
+                check_shape(RecordShape, record, where=f"{path}:{number}", hint="build the index again")
                 yield record
     except OSError as error:
         raise InputError(f"cannot read the index: {error.strerror}", where=str(path), hint="check the path") from None

@@ -15,6 +15,7 @@ from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.index import INDEX_FILE, write_index, write_manifest
 from heldout.domains.embodied.index_guards import check_index
 from heldout.domains.embodied.index_records import PROMPT_TYPE, TARGET
+from heldout.domains.embodied.shapes import RecordShape, check_shape
 from heldout.domains.embodied.views import view
 from heldout.errors import InputError
 from heldout.evidence import loads, read_json, sha256_file
@@ -63,8 +64,8 @@ def import_dataset(
     return write_manifest(out, body, check_index(out / INDEX_FILE))
 
 
-def convert(record: Mapping[str, Any], contracts: Mapping[str, BackboneContract]) -> dict[str, Any]:
-    """One record; paths as they are.
+def convert(record: Mapping[str, Any]) -> dict[str, Any]:
+    """One record without views; paths as they are.
 
     Raises:
         KeyError: If it lacks a field of the format.
@@ -111,7 +112,7 @@ def convert(record: Mapping[str, Any], contracts: Mapping[str, BackboneContract]
     }
     if "scale_id" in record:
         converted["scale_id"] = record["scale_id"]
-    return converted | {"adapter_views": {name: view(one, converted) for name, one in contracts.items()}}
+    return converted
 
 
 def _question(record: Mapping[str, Any]) -> str | None:
@@ -141,11 +142,14 @@ def _records(dataset: Path, out: Path, contracts: Mapping[str, BackboneContract]
                         hint="a Qwen-style dataset.jsonl is expected",
                     )
                 try:
-                    yield _moved(convert(record, contracts), dataset.parent, out)
+                    converted = convert(record)
                 except (KeyError, TypeError, ValueError, AttributeError) as error:
                     raise InputError(
                         f"the record is not of the format: {error!r}", where=where, hint="mend the record"
                     ) from None
+                check_shape(RecordShape, converted, where=where, hint="the record is not of the format: mend it")
+                moved = _moved(converted, dataset.parent, out)
+                yield moved | {"adapter_views": {name: view(one, moved) for name, one in contracts.items()}}
     except OSError as error:
         raise InputError(f"cannot read the data set: {error.strerror}", where=str(dataset), hint="check it") from None
 

@@ -154,6 +154,9 @@ def _check_runs(track: Sequence[Run | ObjectRun], frames: int, where: str) -> No
                 where=where,
                 hint=f"runs are in order, apart, and inside 0..{frames - 1}",
             )
+        names = run.objects if isinstance(run, ObjectRun) else (run.label,)
+        if not all(isinstance(name, str) and name for name in names):
+            raise InputError(f"the label {names!r} is no text", where=where, hint="labels are texts")
         free = run.end_frame + 1
 
 

@@ -25,6 +25,7 @@ from heldout.domains.embodied.manifest_documents import (
     selection_document,
 )
 from heldout.domains.embodied.select import Selection, SelectionRules, select
+from heldout.domains.embodied.shapes import ManifestShape, check_shape
 from heldout.domains.embodied.store import Episode
 from heldout.domains.embodied.usable import LABELS, Problem, declared_modalities, problems
 from heldout.errors import HeldoutError, InputError
@@ -126,9 +127,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     path = path / MANIFEST_FILE if path.is_dir() else path
     document = read_json(path)
-    if not isinstance(document, dict) or not isinstance(document.get("episodes"), list) or "summary" not in document:
-        raise InputError("the file is no episode manifest", where=str(path), hint="heldout embodied select writes one")
-    return document
+    check_shape(
+        ManifestShape, document, where=str(path), hint="an episode manifest: heldout embodied select writes one"
+    )
+    found: dict[str, Any] = document
+    return found
 
 
 def _declared(candidates: Sequence[Candidate]) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def _resolve(contract: BackboneContract, name: str, rule: Any, record: Mapping[s
     if not isinstance(rule, dict):
         return rule
     match rule:
-        case {"of": list(names)}:
+        case {"of": list(names)} if all(isinstance(one, str) for one in names):
             return [one for one in names if one in have]
         case {"if": str(one)}:
             return one in have

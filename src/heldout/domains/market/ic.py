@@ -7,7 +7,7 @@ import polars as pl
 
 from heldout.backbone import CurvePanel, FloatArray
 
-_POINTS = 500
+_POINTS = 120
 
 
 def rank_ic_by_date(samples: pl.DataFrame, prediction: FloatArray) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Finding plug-ins by entry point: ``heldout.backbones`` and ``heldout.readers``.
+"""Finding plug-ins by entry point: ``heldout.backbones``, ``heldout.readers`` and ``heldout.verifiers``.
 
 A plug-in loads only when it is named, so a broken one harms no other.
 """
@@ -12,7 +12,7 @@ from heldout.errors import PrerequisiteError, StudyError, near_miss
 
 
 def names(kind: str) -> list[str]:
-    """Names of the installed plug-ins of a kind (``backbones`` or ``readers``), sorted."""
+    """Names of the installed plug-ins of a kind (``backbones``, ``readers`` or ``verifiers``), sorted."""
     return sorted({point.name for point in entry_points(group=f"heldout.{kind}")})
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,16 @@ PAGE = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
 
 def test_the_table_names_every_link() -> None:
     """A link that breaks would not be found in the docs."""
-    named = re.findall(r"^\| ([^|]+?) \|", PAGE.split("## What is bound")[0], re.MULTILINE)
+    named = re.findall(r"^\| ([^|]+?) \|", PAGE.split("## Exports")[0], re.MULTILINE)
     assert [check.title for check in CHAIN] == named[1 : 1 + len(CHAIN)]
     assert ["key → verdict and files", "corpus → the same fits"] == named[1 + len(CHAIN) :]
+
+
+def test_the_table_of_exports_names_every_link_of_the_video_domain() -> None:
+    """A link of an export that breaks would not be found in the docs."""
+    (checks,) = (point.load() for point in entry_points(group="heldout.verifiers"))
+    named = re.findall(r"^\| ([^|]+?) \|", PAGE.split("## Exports")[1].split("## What is bound")[0], re.MULTILINE)
+    assert ["export → manifest", *(check.title for check in checks)] == named[1:]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""``heldout verify``: is a verdict what its evidence says?"""
+"""``heldout verify``: is a verdict, or an exported model, what its evidence says?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _COLOURS = {"OK": "green", "BROKEN": "bold red", "NOT CHECKED": "yellow"}
 
 
 def verify(
-    path: Path = typer.Argument(help="A run directory, or the verdict file in it."),
+    path: Path = typer.Argument(help="A run directory, a verdict file, a folder of exports or a manifest in it."),
+    run: Path | None = typer.Option(None, "--run", help="The run of an export; by default the one that it lies in."),
     corpus: Path | None = typer.Option(None, help="The corpus file: compare its rows, ask the guards again."),
     key: Path | None = typer.Option(None, help="Public key of the signer, a PEM file: the verdict must be signed."),
     refit: bool = typer.Option(False, "--refit", help="Train every fit again and compare (with --corpus)."),
@@ -24,9 +25,9 @@ def verify(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> int:
     """Recompute every link from the files alone. Exits 0 if all hold, 3 if one is broken, 2 if there is no verdict."""
-    from heldout.verify import verify_run
+    from heldout.verify import verify_path
 
-    found = verify_run(path, corpus=corpus, key=key, refit_too=refit, workers=workers)
+    found = verify_path(path, run=run, corpus=corpus, key=key, refit_too=refit, workers=workers)
     print_json(found.to_json()) if as_json else print_chain(found)
     return 0 if found.holds else 3
 
@@ -46,5 +47,7 @@ def print_chain(found: Verification) -> None:
     if broken is not None:
         console.print(Text("TAMPERED", style="bold red").append(f" at the link {broken.title!r}: {broken.what}"))
     else:
-        console.print(Text("VERIFIED", style="bold green").append(f" {found.verdict}  sha256 {found.verdict_sha256}"))
+        named = [(found.verdict, found.verdict_sha256)] if found.verdict else []
+        for name, sha256 in (*named, *found.exports.items()):
+            console.print(Text("VERIFIED", style="bold green").append(f" {name}  sha256 {sha256}"))
         console.print(Text(found.left_open, style="dim"))

@@ -51,7 +51,8 @@ class CorpusManifest:
     Attributes:
         reader: Name of the reader.
         path: The file as the study names it.
-        sha256: Digest of the file's bytes.
+        sha256: Digest of the file's bytes. A reader that groups one file in several ways makes a corpus of each: its
+            digest covers the grouping too, and ``facts["file_sha256"]`` is that of the bytes.
         rows: Number of samples.
         target: Name of the target column.
         features: Names of the feature columns, in order.

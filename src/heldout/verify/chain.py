@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import polars as pl
 from safetensors import SafetensorError
 
 from heldout.errors import HeldoutError, PrerequisiteError, TamperedError
-from heldout.verify.evidence import RunEvidence
 
 SCHEMA = "heldout.verification/1"
 State = Literal["OK", "BROKEN", "NOT CHECKED"]
+_OF_EXPORTS = " An export that was rewritten whole is found only by exporting again, or by its manifest's sha256."
 # What a damaged document raises when it is read as if it were whole.
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError, RecursionError, OSError)
 
@@ -31,6 +31,13 @@ class NotCheckedError(Exception):
     """A link cannot be looked at here: the reason."""
 
 
+class Evidence(Protocol):
+    """What links are looked at in: a run, or an export of one."""
+
+    def inside(self, where: str | None) -> str | None:
+        """A place as it may be shown."""
+
+
 class Check(NamedTuple):
     """One link to look at.
 
@@ -43,7 +50,7 @@ class Check(NamedTuple):
 
     id: str
     title: str
-    look: Callable[[RunEvidence], str]
+    look: Callable[[Any], str]
     needs: tuple[str, ...] = ()
 
 
@@ -60,19 +67,21 @@ class Link:
 
 @dataclass(frozen=True)
 class Verification:
-    """The whole chain of one run.
+    """The whole chain of one run, of an export with its run, or of an export alone.
 
     Attributes:
-        folder: The run directory.
-        verdict: What the verdict file says; believe it only if ``holds``.
+        folder: The run directory, or that of an export whose run is not known.
+        verdict: What the verdict file says; believe it only if ``holds``. None if the run is not known.
         verdict_sha256: Digest of the verdict file: compare it with the one that you were told.
         links: Every link, in order.
+        exports: Digest of every export's manifest that was looked at, by its name.
     """
 
     folder: Path
-    verdict: str
-    verdict_sha256: str
+    verdict: str | None
+    verdict_sha256: str | None
     links: tuple[Link, ...]
+    exports: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def broken(self) -> Link | None:
@@ -87,6 +96,15 @@ class Verification:
     @property
     def left_open(self) -> str:
         """What these links cannot show: who could still have changed what."""
+        if self.verdict is None:
+            return (
+                "The files agree with each other and with the answers that are kept beside them. Whoever rewrote all "
+                "of them together is found only by the run that they came from (--run), or by the manifest's sha256."
+            )
+        return self._left_open_of_the_run + (_OF_EXPORTS if self.exports else "")
+
+    @property
+    def _left_open_of_the_run(self) -> str:
         found = {link.id: link.state for link in self.links}
         ways = {"corpus-file": "the corpus file (--corpus)", "refit": "a refit (--refit)"}
         lacking = [way for name, way in ways.items() if found.get(name) != "OK"]
@@ -108,14 +126,15 @@ class Verification:
             raise TamperedError(
                 f"the link {link.id!r} is broken: {link.what}",
                 where=link.where or str(self.folder),
-                hint="do not rely on this verdict; run the study again, or ask for the files as they were written",
+                hint="do not rely on it; run the study again, or ask for the files as they were written",
             )
 
     def to_json(self) -> dict[str, Any]:
         """The verification as a document."""
         return {
             "schema": SCHEMA,
-            "run": self.folder.name,
+            "run": self.folder.name if self.verdict else None,
+            "exports": dict(self.exports),
             "result": "VERIFIED" if self.holds else "TAMPERED",
             "verdict": self.verdict,
             "verdict_sha256": self.verdict_sha256,
@@ -125,7 +144,7 @@ class Verification:
         }
 
 
-def walk(checks: Sequence[Check], evidence: RunEvidence) -> tuple[Link, ...]:
+def walk(checks: Sequence[Check], evidence: Evidence) -> tuple[Link, ...]:
     """Look at every link; one that needs a broken link is not looked at."""
     links: list[Link] = []
     for check in checks:
@@ -139,7 +158,7 @@ def walk(checks: Sequence[Check], evidence: RunEvidence) -> tuple[Link, ...]:
     return tuple(links)
 
 
-def _look(check: Check, evidence: RunEvidence) -> Link:
+def _look(check: Check, evidence: Evidence) -> Link:
     try:
         return Link(check.id, check.title, "OK", check.look(evidence))
     except NotCheckedError as reason:

@@ -44,7 +44,8 @@ def check_corpus_document(evidence: RunEvidence) -> str:
         raise BrokenError("the groups do not add up to the corpus", "corpus.json: groups")
     named = _provenance_corpus(evidence.verdict)
     if named is not None:
-        _same(corpus.sha256, named, "the provenance names another corpus file", "run_provenance.inputs.corpus")
+        file_sha256 = corpus.facts.get("file_sha256", corpus.sha256)
+        _same(file_sha256, named, "the provenance names another corpus file", "run_provenance.inputs.corpus")
     return f"corpus {corpus.sha256[:12]}: {corpus.rows} rows in {len(ids)} groups"
 
 

@@ -1,12 +1,14 @@
-"""``verify_run``: the whole chain of a run, link by link, offline."""
+"""``verify_path``: the whole chain of a run, of an export, or of both, link by link, offline."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from heldout.errors import InputError, PrerequisiteError
-from heldout.verify import corpus_file, files, inputs, published, refit, results, signature, trials, weights
+from heldout.evidence import sha256_file
+from heldout.verify import corpus_file, exports, files, inputs, published, refit, results, signature, trials, weights
 from heldout.verify.chain import Check, Verification, walk
 from heldout.verify.evidence import RunEvidence
 
@@ -34,6 +36,51 @@ CHAIN = (
 )
 
 
+# Without these an export by itself was not checked at all.
+_OF_AN_EXPORT = ("export", "export-graphs", "export-parity")
+
+
+def verify_path(
+    path: str | Path,
+    *,
+    run: str | Path | None = None,
+    corpus: str | Path | None = None,
+    key: str | Path | None = None,
+    refit_too: bool = False,
+    workers: int | None = None,
+) -> Verification:
+    """Verify whatever a path names: a run directory, a verdict file, a folder of exports or the manifest of one.
+
+    Args:
+        path: What to verify.
+        run: The run that an export came from; by default the run directory that it lies in.
+        corpus: As for ``verify_run``.
+        key: As for ``verify_run``.
+        refit_too: As for ``verify_run``.
+        workers: As for ``verify_run``.
+
+    Raises:
+        InputError: If there is nothing to verify: INVALID.
+        PrerequisiteError: If something that was asked for cannot be checked here.
+    """
+    path = Path(path)
+    manifests = [] if (path / "run.json").exists() else exports.find_exports(path)
+    if not manifests:
+        if run is not None:
+            raise InputError("there is no export", where=str(path), hint="--run belongs to an export: name its folder")
+        return verify_run(path, corpus=corpus, key=key, refit_too=refit_too, workers=workers)
+    home = manifests[0].resolve().parent.parent
+    known = Path(run) if run is not None else home if (home / "run.json").exists() else None
+    if known is not None:
+        return verify_run(known, corpus=corpus, key=key, refit_too=refit_too, workers=workers, manifests=manifests)
+    if corpus is not None or key is not None or refit_too:
+        raise InputError("the run of this export is not known", where=str(path), hint="name it: --run RUN")
+    links = tuple(link for each in manifests for link in exports.links_of(each, None))
+    found = Verification(manifests[0].parent, None, None, links, _digests(manifests))
+    _refuse_unchecked(found, list(_OF_AN_EXPORT))
+    return found
+
+
 def verify_run(
     path: str | Path,
     *,
@@ -41,6 +88,7 @@ def verify_run(
     key: str | Path | None = None,
     refit_too: bool = False,
     workers: int | None = None,
+    manifests: Sequence[Path] | None = None,
 ) -> Verification:
     """Recompute everything that a verdict rests on, from the run's files alone. Nothing is written.
 
@@ -50,6 +98,7 @@ def verify_run(
         key: A public Ed25519 key: the verdict must be signed by its holder.
         refit_too: Train every fit again in a temporary folder and compare; needs ``corpus``.
         workers: Processes for the refit.
+        manifests: Those of the exports to check with the run; by default all that lie in it.
 
     Returns:
         The chain; ``raise_if_broken`` names the first broken link.
@@ -74,9 +123,20 @@ def verify_run(
         chain.append(Check("refit", "corpus → the same fits", look, ("corpus-file",)))
         asked.append("refit")
     name = evidence.verdict_file.name.removesuffix(".json")
-    found = Verification(evidence.folder, name, evidence.verdict_sha256, walk(chain, evidence))
+    links = walk(chain, evidence)
+    if manifests is None:
+        manifests = exports.find_exports(evidence.folder / exports.FOLDER)
+        links += exports.links_of_run(evidence)
+    else:
+        links += tuple(link for each in manifests for link in exports.links_of(each, evidence))
+        asked += _OF_AN_EXPORT
+    found = Verification(evidence.folder, name, evidence.verdict_sha256, links, _digests(manifests))
     _refuse_unchecked(found, asked)
     return found
+
+
+def _digests(manifests: Sequence[Path]) -> dict[str, str]:
+    return {path.name: sha256_file(path) for path in manifests}
 
 
 def _refuse_unchecked(found: Verification, asked: list[str]) -> None:

@@ -373,6 +373,7 @@ def test_a_group_can_be_an_encoder(write: Write) -> None:
     assert (by_source.prints is None, by_encoder.prints is None) == (False, True)
     assert ["a", "b"] == by_encoder.manifest.facts["straddling_sources"]
     assert "straddling_sources" not in by_source.manifest.facts
+    assert by_encoder.manifest.facts["file_sha256"] == by_source.manifest.sha256 != by_encoder.manifest.sha256
 
 
 def test_what_is_held_out_is_part_of_the_identity_of_a_variant(write: Write) -> None:

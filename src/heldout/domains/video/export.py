@@ -17,17 +17,17 @@ import numpy as np
 
 from heldout.backbone import FitJob, TrainView
 from heldout.corpus import Corpus
-from heldout.domains.video import onnx_graph, sidecar
+from heldout.domains.video import onnx_graph, parity, sidecar
 from heldout.domains.video.backbone import FRRegressorBackbone
 from heldout.domains.video.model import FILE, FRModel
-from heldout.domains.video.onnx_graph import Parity
+from heldout.domains.video.parity import TOLERANCE, Parity
 from heldout.errors import HeldoutError, InputError, RefusedError, UnitError
+from heldout.evaluate import Predictions
 from heldout.evidence import digest, dumps, read_json, sha256_bytes, sha256_file, write_bytes, write_json
 from heldout.evidence.provenance import code_digest
 from heldout.run.units import stream_seed
 
 PREFIX = "fr_regressor_v2_ensemble_v1"
-TOLERANCE = 1e-5
 _FOLD = "full-corpus"  # names the random stream of a refit, beside those of the folds
 _COMPARED_ROWS = 20_000
 
@@ -55,6 +55,7 @@ def export_members(
     workdir: Path,
     provenance: Mapping[str, Any],
     prefix: str = PREFIX,
+    predictions: Predictions | None = None,
 ) -> list[ExportedMember]:
     """Refit each seed on the whole corpus and export it.
 
@@ -69,6 +70,7 @@ def export_members(
         workdir: Folder of intermediate state; an export that was killed goes on from it.
         provenance: The ``run_provenance`` block.
         prefix: Id of the ensemble; ``<prefix>_seed<N>`` is the id of a member.
+        predictions: The run's held-out predictions, to calibrate intervals on; None exports without intervals.
 
     Raises:
         RefusedError: Without a PROMOTE that was computed over this corpus and these seeds.
@@ -77,11 +79,19 @@ def export_members(
     _check_id(prefix)
     _refuse_unless_promoted(verdict, backbone, corpus, seeds, corpus_path)
     models = _refit(backbone, corpus, seeds, workdir)
-    context = sidecar.Context(backbone.params, corpus, corpus_path, verdict, metrics, provenance, prefix, tuple(seeds))
+    context = sidecar.Context(
+        backbone.params, corpus, corpus_path, verdict, metrics, provenance, prefix, tuple(seeds), predictions
+    )
     built = [_member(models[seed], seed, context) for seed in seeds]
     files = {name: data for member in built for name, data in member.files.items()}
-    members = [(member.seed, member.sha256) for member in built]
-    manifest = sidecar.ensemble(context, members, [models[seed] for seed in seeds], _compared(corpus))
+    ordered = {seed: models[seed] for seed in seeds}
+    proof = parity.build_proof(ordered, corpus.features, corpus.ids)
+    files[sidecar.proof_name(prefix)] = proof
+    named = [
+        sidecar.Member(each.seed, each.sha256, sha256_bytes(files[f"{prefix}_seed{each.seed}.json"])) for each in built
+    ]
+    proved = sidecar.Proved(sha256_bytes(proof), min(parity.PROOF_ROWS, corpus.manifest.rows))
+    manifest = sidecar.ensemble(context, named, list(ordered.values()), _compared(corpus), proved)
     _write_all(out, files, f"{prefix}.json", dumps(manifest))
     return [
         ExportedMember(
@@ -192,16 +202,16 @@ def _member(model: FRModel, seed: int, context: sidecar.Context) -> _Built:
         data = onnx_graph.build(model, name, sidecar.metadata(context, model, seed))
     except ValidationError as error:
         raise UnitError(f"the graph is not valid: {error}", where=name, hint="report this as a defect") from error
-    parity = onnx_graph.compare(data, model, _compared(corpus=context.corpus)[0])
-    if not parity.relative <= TOLERANCE:
+    found = parity.compare(data, model, _compared(corpus=context.corpus)[0])
+    if not found.relative <= TOLERANCE:
         raise UnitError(
-            f"ONNX Runtime answers differently by {parity.relative:.2e} (relative), {parity.absolute:.2e} VMAF; the "
+            f"ONNX Runtime answers differently by {found.relative:.2e} (relative), {found.absolute:.2e} VMAF; the "
             f"bound is {TOLERANCE:.0e}",
             where=name,
             hint="nothing was exported; check the versions of onnx and onnxruntime",
         )
-    document = sidecar.member(context, model, seed, sha256_bytes(data), parity, TOLERANCE)
-    return _Built(seed, sha256_bytes(data), parity, {f"{name}.onnx": data, f"{name}.json": dumps(document)})
+    document = sidecar.member(context, model, seed, sha256_bytes(data), found)
+    return _Built(seed, sha256_bytes(data), found, {f"{name}.onnx": data, f"{name}.json": dumps(document)})
 
 
 def _compared(corpus: Corpus) -> tuple[Any, Any]:

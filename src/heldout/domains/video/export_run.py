@@ -12,6 +12,7 @@ from heldout.domains.video.backbone import FRRegressorBackbone
 from heldout.domains.video.export import PREFIX, ExportedMember, export_members
 from heldout.domains.video.reader import FrameOptions, FrameReader
 from heldout.errors import InputError, RefusedError
+from heldout.evaluate import read_predictions
 from heldout.evidence import digest, provenance, read_json, sha256_file
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.resolve import IDENTITY
@@ -65,6 +66,7 @@ def export_run(
         workdir=folder / "scratch" / "export",
         provenance=made,
         prefix=prefix,
+        predictions=read_predictions(folder / "predictions.jsonl", lock["seeds"]),
     )
 
 
@@ -79,6 +81,12 @@ def _lock(folder: Path) -> dict[str, Any]:
             f"the backbone {found['backbone']!r} has no ONNX export",
             where=str(path),
             hint=f"a run of {FRRegressorBackbone.name!r} can be exported",
+        )
+    if found["corpus"].get("group", "src") != "src":
+        raise RefusedError(
+            "no export: this verdict is over held-out encoders, every source was seen in training",
+            where=str(path),
+            hint="export the run that holds out sources",
         )
     return found
 

@@ -164,14 +164,14 @@ def worst_fold(name: str, members: Mapping[str, Mapping[str, Any]]) -> dict[str,
 
 def _corpus(judged: Judged) -> dict[str, Any]:
     manifest = judged.manifest
-    references = len(manifest.groups)
+    references = len(manifest.facts.get("frames", manifest.groups))
     encodes = manifest.facts.get("cells", judged.metrics["ensemble"].get("within_cell", {}).get("cells", 0))
     count = encodes if isinstance(encodes, int) else len(encodes)
     return {
         "present": True,
         "corpus_root": portable(judged.corpus_path.parent),
         "file": judged.corpus_path.name,
-        "sha256": manifest.sha256,
+        "sha256": manifest.facts.get("file_sha256", manifest.sha256),
         "ref_count": references,
         "dis_count": count,
         "yuv_count": references + count,

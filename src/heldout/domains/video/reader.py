@@ -13,6 +13,7 @@ from pydantic import Field
 from heldout.corpus import Corpus, CorpusManifest, Reader, ReaderOptions, group_records
 from heldout.domains.video.rows import FEATURES, read_rows
 from heldout.errors import CorpusError, PrerequisiteError
+from heldout.evidence import digest
 
 _NAMES = ("src", "encoder", "preset")
 _KEY = (*_NAMES, "cq", "frame_index")
@@ -76,13 +77,13 @@ class FrameReader(Reader):
             manifest=CorpusManifest(
                 reader=self.name,
                 path=path.name,
-                sha256=sha256,
+                sha256=self._identity(sha256),
                 rows=frame.height,
                 task="regression",
                 target="vmaf",
                 features=tuple(features.columns),
                 groups=group_records(frame[self.options.group], features, target, path.name),
-                facts=_facts(frame) | self._straddling(frame),
+                facts=_facts(frame) | self._straddling(frame, sha256),
             ),
             prints=_prints(frame) if self.options.group == "src" else None,
         )
@@ -99,12 +100,18 @@ class FrameReader(Reader):
             hint=f"encode more {words} or more quality points",
         )
 
-    def _straddling(self, frame: pl.DataFrame) -> dict[str, Any]:
-        """Sources that stand under several groups; none where the sources are the groups."""
+    def _identity(self, file_sha256: str) -> str:
+        """The file's digest; held out by encoder it is another corpus, with a policy and looks of its own."""
+        group = self.options.group
+        return file_sha256 if group == "src" else digest({"file_sha256": file_sha256, "group": group})
+
+    def _straddling(self, frame: pl.DataFrame, file_sha256: str) -> dict[str, Any]:
+        """Sources that stand under several groups, and the file's own digest; nothing where sources are the groups."""
         if self.options.group == "src":
             return {}
         several = frame.group_by("src").agg(pl.col("encoder").n_unique()).filter(pl.col("encoder") > 1)
-        return {"grouped_by": self.options.group, "straddling_sources": several["src"].sort().to_list()}
+        sources = several["src"].sort().to_list()
+        return {"grouped_by": self.options.group, "file_sha256": file_sha256, "straddling_sources": sources}
 
 
 def _cell() -> pl.Expr:

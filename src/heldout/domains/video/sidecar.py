@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from heldout.corpus import Corpus
+from heldout.domains.video.confidence import calibration, confidence
 from heldout.domains.video.features import CODEC_BLOCK, ENCODER_VOCAB, ENCODER_VOCAB_VERSION, Float64
 from heldout.domains.video.model import FRModel
-from heldout.domains.video.onnx_graph import INPUTS, OPSET, OUTPUTS, Parity
+from heldout.domains.video.onnx_graph import INPUTS, OPSET, OUTPUTS
+from heldout.domains.video.parity import TOLERANCE, Parity
 from heldout.domains.video.rows import FEATURES
+from heldout.evaluate import Predictions
 from heldout.evidence import canonical, digest
 from heldout.evidence.provenance import plain, portable
 
@@ -29,11 +32,17 @@ MEMBER_SCHEMA = "heldout.video.sidecar/1"
 ENSEMBLE_SCHEMA = "heldout.video.ensemble/1"
 _DECISIONS = ("ADR-0303", "ADR-0309", "ADR-0319", "ADR-0321")  # as the published sidecars name them
 PARITY_OF = "max |score - prediction| / max(1, |prediction|, deviation of the predictions)"
-_GAUSSIAN_Z = 1.959963984540054  # two-sided 95 %
+# What a verdict judged, and an export of it may be checked against.
+JUDGED = ("corpus_sha256", "variant_sha256", "split_sha256", "predictions_sha256", "metrics_sha256", "code_sha256")
+_CONTENT = "content_sha256"
 
 
 class Context(NamedTuple):
-    """What all members of an export share."""
+    """What all members of an export share.
+
+    Attributes:
+        predictions: The run's held-out predictions, to calibrate intervals on; None without.
+    """
 
     params: FRParams
     corpus: Corpus
@@ -43,6 +52,7 @@ class Context(NamedTuple):
     provenance: Mapping[str, Any]
     prefix: str
     seeds: tuple[int, ...]
+    predictions: Predictions | None = None
 
 
 def metadata(context: Context, model: FRModel, seed: int) -> dict[str, str]:
@@ -68,9 +78,22 @@ def metadata(context: Context, model: FRModel, seed: int) -> dict[str, str]:
     } | {key: canonical(value).decode() for key, value in facts.items()}
 
 
-def member(
-    context: Context, model: FRModel, seed: int, sha256: str, parity: Parity, tolerance: float
-) -> dict[str, Any]:
+class Member(NamedTuple):
+    """An exported member, as the manifest names it."""
+
+    seed: int
+    sha256: str
+    sidecar_sha256: str
+
+
+class Proved(NamedTuple):
+    """The proof of parity, as the manifest names it."""
+
+    sha256: str
+    rows: int
+
+
+def member(context: Context, model: FRModel, seed: int, sha256: str, parity: Parity) -> dict[str, Any]:
     """The sidecar of one member."""
     inputs, name = model.inputs, f"{context.prefix}_seed{seed}"
     document = {
@@ -92,14 +115,15 @@ def member(
         "opset": OPSET,
         "sha256": sha256,
         "corpus": _corpus(context, model),
-        "training_recipe": _recipe(context.params),
-        "gate": _gate(context, seed),
-        "loso_mean_plcc": _report(context)["mean_plcc"],
+        "training_recipe": recipe(context.params),
+        "gate": gate_block(context.verdict, context.metrics, seed),
+        "loso_mean_plcc": gate_block(context.verdict, context.metrics, seed)["mean_plcc"],
+        "confidence": confidence(context.metrics, context.predictions, context.seeds),
         "notes": _notes(context, model, seed),
         "parent_adrs": list(_DECISIONS),
         "target_scaling": {"mean": model.target_mean, "std": model.target_std, "in_graph": True},
         "unseen": _unseen(context, model),
-        "parity": {"tolerance": tolerance, "of": PARITY_OF, **parity._asdict()},
+        "parity": {"tolerance": TOLERANCE, "of": PARITY_OF, **parity._asdict()},
         "verdict_sha256": digest(context.verdict),
         "run_provenance": _provenance(context),
     }
@@ -107,45 +131,62 @@ def member(
 
 
 def ensemble(
-    context: Context, members: Sequence[tuple[int, str]], models: Sequence[FRModel], rows: tuple[pl.DataFrame, Float64]
+    context: Context,
+    members: Sequence[Member],
+    models: Sequence[FRModel],
+    rows: tuple[pl.DataFrame, Float64],
+    proved: Proved,
 ) -> dict[str, Any]:
-    """The manifest: members by digest, shared inputs, how to make an interval and how much to trust it."""
-    inputs = models[0].inputs
+    """The manifest: every file by digest, shared inputs, how to make an interval and how much to trust it."""
+    model, block = models[0], confidence(context.metrics, context.predictions, context.seeds)
+    calibrated = calibration(block, context.predictions)
     document = {
         "schema": ENSEMBLE_SCHEMA,
         "id": context.prefix,
         "kind": "fr_ensemble",
         "ensemble_size": len(members),
-        "members": [
-            {
-                "id": f"{context.prefix}_seed{seed}",
-                "onnx": f"{context.prefix}_seed{seed}.onnx",
-                "seed": seed,
-                "sha256": s,
-            }
-            for seed, s in members
-        ],
+        "members": [_named(context.prefix, each) for each in members],
+        "parity": {"file": proof_name(context.prefix), "tolerance": TOLERANCE, "of": PARITY_OF, **proved._asdict()},
         "feature_order": list(FEATURES),
-        "feature_mean": inputs.features.mean.tolist(),
-        "feature_std": inputs.features.std.tolist(),
+        "feature_mean": model.inputs.features.mean.tolist(),
+        "feature_std": model.inputs.features.std.tolist(),
         "codec_vocab": list(ENCODER_VOCAB),
         "codec_vocab_version": ENCODER_VOCAB_VERSION,
         "codec_block_layout": list(CODEC_BLOCK),
-        "unseen": _unseen(context, models[0]),
-        "confidence": {
-            "method": "ensemble",
-            "nominal_coverage": 0.95,
-            "gaussian_z": _GAUSSIAN_Z,
-            "conformal_q_residual": None,
-            "held_out": context.metrics.get("ensemble", {}).get("sigma"),
-        },
+        "encoders": dict(model.inputs.encoders),
+        "unseen": _unseen(context, model),
+        "confidence": block,
         "smoke": False,
-        "eval": _in_sample(models, *rows),
-        "corpus": _corpus(context, models[0]),
+        "eval": _in_sample(models, *rows) | ({"calibration": calibrated} if calibrated else {}),
+        "corpus": _corpus(context, model),
+        "judged": {key: context.verdict["judged"].get(key) for key in JUDGED},
         "verdict_sha256": digest(context.verdict),
         "run_provenance": _provenance(context),
     }
-    return dict(plain(document))
+    found = dict(plain(document))
+    return found | {_CONTENT: content_sha256(found)}
+
+
+def content_sha256(document: Mapping[str, Any]) -> str:
+    """Digest of a manifest without the field that holds it: a slip of one byte shows."""
+    return digest({key: value for key, value in document.items() if key != _CONTENT})
+
+
+def proof_name(prefix: str) -> str:
+    """Name of the file that holds the proof of parity."""
+    return f"{prefix}_parity.safetensors"
+
+
+def _named(prefix: str, each: Member) -> dict[str, Any]:
+    name = f"{prefix}_seed{each.seed}"
+    return {
+        "id": name,
+        "onnx": f"{name}.onnx",
+        "seed": each.seed,
+        "sha256": each.sha256,
+        "sidecar": f"{name}.json",
+        "sidecar_sha256": each.sidecar_sha256,
+    }
 
 
 def _in_sample(models: Sequence[FRModel], frame: pl.DataFrame, target: Float64) -> dict[str, Any]:
@@ -175,7 +216,8 @@ def _corpus(context: Context, model: FRModel) -> dict[str, Any]:
     }
 
 
-def _recipe(params: FRParams) -> dict[str, Any]:
+def recipe(params: FRParams) -> dict[str, Any]:
+    """The published block: how a member was trained."""
     kept = ("hidden", "depth", "dropout", "epochs", "batch_size", "lr", "weight_decay", "recipe", "encoder_dropout")
     return {key: getattr(params, key) for key in kept} | {
         "in_features": len(FEATURES),
@@ -187,30 +229,30 @@ def _recipe(params: FRParams) -> dict[str, Any]:
     }
 
 
-def _report(context: Context) -> dict[str, Any]:
-    """The published report of the gate; its numbers from the metrics where the verdict carries none."""
-    report = dict(context.verdict.get("gate") or {})
-    means = [block["mean"]["plcc"] for _, block in sorted(context.metrics.get("members", {}).items())]
-    if means and None not in means:
-        report.setdefault("mean_plcc", sum(means) / len(means))
-        report.setdefault("plcc_spread", max(means) - min(means))
-    keys = ("mean_plcc", "mean_plcc_threshold", "plcc_spread", "plcc_spread_max", "per_seed_min")
-    return {key: report.get(key) for key in keys}
-
-
-def _gate(context: Context, seed: int) -> dict[str, Any]:
-    report = _report(context)
-    own = context.metrics.get("members", {}).get(str(seed), {}).get("mean", {}).get("plcc")
+def gate_block(verdict: Mapping[str, Any], metrics: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The published block ``gate`` of a member, from verdict and metrics alone."""
+    report, members = _report(verdict, metrics), metrics.get("members", {})
     return {
-        "verdict": context.verdict["verdict"],
-        "passed": context.verdict["verdict"] == "PROMOTE",
+        "verdict": verdict["verdict"],
+        "passed": verdict["verdict"] == "PROMOTE",
         "mean_plcc": report["mean_plcc"],
         "mean_plcc_threshold": report["mean_plcc_threshold"],
         "plcc_spread": report["plcc_spread"],
         "plcc_spread_max": report["plcc_spread_max"],
         "per_seed_min_threshold": report["per_seed_min"],
-        "this_seed_loso_plcc": own,
+        "this_seed_loso_plcc": members.get(str(seed), {}).get("mean", {}).get("plcc"),
     }
+
+
+def _report(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The published report of the gate; its numbers from the metrics where the verdict carries none."""
+    report = dict(verdict.get("gate") or {})
+    means = [block["mean"]["plcc"] for _, block in sorted(metrics.get("members", {}).items())]
+    if means and None not in means:
+        report.setdefault("mean_plcc", sum(means) / len(means))
+        report.setdefault("plcc_spread", max(means) - min(means))
+    keys = ("mean_plcc", "mean_plcc_threshold", "plcc_spread", "plcc_spread_max", "per_seed_min")
+    return {key: report.get(key) for key in keys}
 
 
 def _unseen(context: Context, model: FRModel) -> dict[str, Any]:
@@ -234,7 +276,11 @@ def _notes(context: Context, model: FRModel, seed: int) -> str:
 
 
 def _provenance(context: Context) -> dict[str, Any]:
-    outputs: dict[str, str | None] = {"registry": None, "ensemble": f"{context.prefix}.json"}
+    outputs: dict[str, str | None] = {
+        "registry": None,
+        "ensemble": f"{context.prefix}.json",
+        "parity": proof_name(context.prefix),
+    }
     for seed in context.seeds:
         outputs[f"seed{seed}_onnx"] = f"{context.prefix}_seed{seed}.onnx"
         outputs[f"seed{seed}_sidecar"] = f"{context.prefix}_seed{seed}.json"

@@ -186,7 +186,7 @@ def test_defect_32_one_sha256_covers_graph_and_weights(run_export: Export) -> No
     proto = onnx.load_from_string(data)
 
     assert sorted(item.name for item in member.onnx.parent.iterdir()) == sorted(
-        [f"{NAME}.json", f"{NAME}_seed0.json", f"{NAME}_seed0.onnx"]
+        [f"{NAME}.json", f"{NAME}_parity.safetensors", f"{NAME}_seed0.json", f"{NAME}_seed0.onnx"]
     )
     assert {item.data_location for item in proto.graph.initializer} == {onnx.TensorProto.DEFAULT}
     for tensor in proto.graph.initializer:
@@ -263,8 +263,10 @@ def test_defect_23_the_manifest_is_of_these_very_files(run_export: Export) -> No
     assert set(manifest) >= PUBLISHED_MANIFEST
     assert manifest["members"] == [
         {"id": member.onnx.stem, "onnx": member.onnx.name, "seed": member.seed, "sha256": sha256_file(member.onnx)}
+        | {"sidecar": member.sidecar.name, "sidecar_sha256": sha256_file(member.sidecar)}
         for member in members
     ]
+    assert manifest["parity"]["sha256"] == sha256_file(members[0].onnx.parent / manifest["parity"]["file"])
     assert (manifest["kind"], manifest["ensemble_size"], manifest["smoke"]) == ("fr_ensemble", 3, False)
     assert (manifest["feature_mean"], manifest["codec_vocab"]) == (card["feature_mean"], card["encoder_vocab"])
     assert manifest["confidence"]["method"] == "ensemble"

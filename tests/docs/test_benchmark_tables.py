@@ -17,7 +17,7 @@ def test_tables_are_those_of_the_results() -> None:
 
 def test_coverage_is_that_of_its_measurement_and_within_its_tolerance() -> None:
     """The page could promise more than was measured."""
-    script = runpy.run_path(str(BENCHMARKS / "coverage.py"))
+    script = runpy.run_path(str(BENCHMARKS / "interval_coverage.py"))
     result = json.loads((BENCHMARKS / "results" / "coverage.json").read_text())
     text = script["PAGE"].read_text(encoding="utf-8")
     assert script["page"](text, result) == text

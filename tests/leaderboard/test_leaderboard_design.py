@@ -114,6 +114,23 @@ def test_a_lead_too_small_to_matter_is_not_better() -> None:
     assert "ruled out" in found.reason
 
 
+def test_an_interval_that_touches_zero_is_not_enough() -> None:
+    """Almost sure would pass for sure."""
+    design = Design(horizon=1, effect=0.5, scale=1.0)
+    noise = rng(22).standard_normal(150)
+    spread = bounds(noise, alpha=design.level, rho=design.rho)[0][-1]
+    just_below, just_above = (_lead(noise - spread + shift, design) for shift in (-0.002, 0.002))
+    assert ("NOT ENOUGH YET", "BETTER") == (just_below.answer, just_above.answer)
+    assert just_below.low is not None
+    assert -0.01 < just_below.low < 0
+
+
+def test_even_a_giant_lead_waits_for_the_first_date_that_can_decide() -> None:
+    """The wait that is announced would be shorter than any answer can be."""
+    design = Design(horizon=21, effect=100.0, scale=0.1)
+    assert design.blocks_to_detect >= design.least_blocks
+
+
 def test_no_date_is_not_enough() -> None:
     """An arm that was registered today would be an error instead of an arm that waits."""
     found = _lead(np.empty(0), Design(horizon=21, effect=0.1, scale=0.1))

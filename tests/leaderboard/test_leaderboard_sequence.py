@@ -82,6 +82,22 @@ def test_the_ends_are_where_the_evidence_reaches_the_level() -> None:
     assert low[-1] < values.mean() < high[-1]
 
 
+@pytest.mark.parametrize("overlap", [1.0, 1.5, 2.5])
+def test_an_end_is_there_as_soon_as_any_mean_can_be_ruled_out(overlap: float) -> None:
+    """An answer that the evidence gives would be withheld, or one be given without evidence."""
+    values = 1.0 + 0.2 * rng(13).standard_normal(40)
+    rho, target = 0.5, math.log(2 / ALPHA)
+    low, _ = bounds(values, alpha=ALPHA, rho=rho, overlap=overlap)
+    below = np.linspace(-12, 1, 4000)[:, None]
+    best = np.where(
+        below < values.cumsum() / np.arange(1, 41),
+        log_evidence(np.broadcast_to(values, (4000, 40)), below, rho=rho, overlap=overlap),
+        -np.inf,
+    ).max(axis=0)
+    assert (best >= target).tolist() == np.isfinite(low).tolist()
+    assert 0 < np.isfinite(low).sum() < 40
+
+
 def test_the_evidence_is_the_mixture_that_it_claims_to_be() -> None:
     """A slip in the closed form would still look like evidence."""
     values, rho, overlap = rng(11).standard_normal(12) + 0.5, 3.0, 1.2

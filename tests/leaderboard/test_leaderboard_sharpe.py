@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from leaderboard_kit import rng
+from scipy.special import ndtr
 
 from heldout.errors import InputError
 from heldout.leaderboard import Sharpe, deflated_sharpe, expected_maximum, probabilistic_sharpe
@@ -22,7 +23,23 @@ def test_the_published_example_comes_out() -> None:
     best = Sharpe(2.5 / math.sqrt(250), 1250, 250.0, skewness=-3.0, kurtosis=10.0)
     threshold = math.sqrt(0.5 / 250) * expected_maximum(100)
     assert 0.1132 == pytest.approx(threshold, abs=2e-4)
-    assert 0.9004 == pytest.approx(probabilistic_sharpe(best, threshold), abs=2e-3)
+    assert 0.9004 == pytest.approx(probabilistic_sharpe(best, threshold), abs=1e-4)
+
+
+def test_the_variance_of_a_ratio_is_that_of_its_moments() -> None:
+    """A record with rare crashes would be as convincing as one without."""
+    short = Sharpe(0.5, 10, 12.0, skewness=-1.0, kurtosis=5.0)
+    expected = 0.5 * math.sqrt(9 / (1 + 0.5 + 0.25))
+    assert ndtr(expected) == pytest.approx(probabilistic_sharpe(short))
+
+
+def test_arms_that_agree_do_not_lower_the_bar() -> None:
+    """Ten copies of one arm would make luck look small."""
+    best = Sharpe(0.3, 60, 12.0)
+    alone, copies = deflated_sharpe(best, trials=10), deflated_sharpe(best, trials=10, others=[best] * 10)
+    assert alone.threshold == copies.threshold
+    apart = deflated_sharpe(best, trials=10, others=[best, Sharpe(-0.9, 60, 12.0)])
+    assert apart.threshold > alone.threshold
 
 
 @pytest.mark.parametrize("periods", [24, 120])

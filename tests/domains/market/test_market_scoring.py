@@ -199,6 +199,36 @@ def test_a_rebalancing_without_predictions_keeps_what_is_held() -> None:
     assert found.net[2] != 0.0
 
 
+def test_an_asset_outside_the_universe_is_not_bought() -> None:
+    """A name that was not yet, or no longer, a member would be held, and be part of the yardstick."""
+    panel = _panel(dates=12, assets=5)
+    member = panel.member.copy()
+    member[:, 4] = False
+    found = trade(replace(panel, member=member), np.tile(np.arange(5.0), (12, 1)), FREE)
+    growth = panel.close[5] / panel.close[0] - 1
+    assert growth[1:4].mean() == pytest.approx(found.net[0])
+    assert growth[:4].mean() == pytest.approx(found.universe[0])
+
+
+def test_the_index_is_held_over_the_same_dates() -> None:
+    """The portfolio of one month would be compared with the index of another."""
+    panel = replace(_panel(dates=20), index=np.arange(1.0, 21.0) ** 2)
+    found = trade(panel, panel.close, replace(FREE, delay=2))
+    assert found.index is not None
+    assert [(8 / 3) ** 2 - 1, (13 / 8) ** 2 - 1, (18 / 13) ** 2 - 1] == pytest.approx(found.index.tolist())
+    assert panel.dates[[7, 12, 17]].tolist() == found.through.tolist()
+
+
+def test_impact_grows_with_the_capital_that_was_earned() -> None:
+    """A strategy would compound for ever at the costs of its first day."""
+    close = np.tile(4.0 ** np.arange(5)[:, None], (1, 4))
+    panel = Panel(days(5), tuple("abcd"), close, np.ones(close.shape, dtype=bool), volume=1e6 / close)
+    flip = np.where((np.arange(5) % 2 == 0)[:, None], [4.0, 3.0, 1.0, 0.0], [0.0, 1.0, 3.0, 4.0])
+    policy = replace(FREE, top=2, holding=1, impact=10.0, capital=1e4, volume_dates=1)
+    found = trade(panel, flip, policy)
+    assert 2.0 == pytest.approx(found.cost[2] / found.cost[1], rel=1e-3)
+
+
 def test_drawdown_is_the_largest_fall_from_a_peak() -> None:
     """A fall in the first period would not count, for want of a peak."""
     close = np.repeat(np.array([[100.0], [80.0], [120.0], [60.0], [90.0]]), 3, axis=1)

@@ -35,7 +35,7 @@ def test_the_stated_power_is_reached_where_outcomes_overlap() -> None:
     assert design.power - 0.02 <= found[:, -1].mean() <= design.power + 0.10
 
 
-def test_problem_9_a_gate_that_can_never_pass_says_so_before_it_starts() -> None:
+def test_problem_09_a_gate_that_can_never_pass_says_so_before_it_starts() -> None:
     """A rule would hold every challenger for ever and nobody would know that it is the rule."""
     design = Design(horizon=21, effect=0.03, scale=0.15)
     perfect = np.full((1, design.least_blocks), 1e6)

@@ -94,7 +94,7 @@ def test_more_challengers_than_declared_are_refused() -> None:
         build_leaderboard({"base": Record(dated(BASE))}, champion="nobody", design=DESIGN)
 
 
-def test_problem_6_no_challenger_is_not_a_lost_contest() -> None:
+def test_problem_06_no_challenger_is_not_a_lost_contest() -> None:
     """A rotation that trained nothing would read as one in which nobody was good enough."""
     assert ["base has no challenger: nothing was compared"] == _board()["decision"]["reasons"]
     assert "it takes two arms" == _board()["overfitting"]["why"]

@@ -1,4 +1,4 @@
-"""``heldout video``: make a corpus of encodes and their scores."""
+"""``heldout video``: make a corpus of encodes and their scores, export what was promoted, use what was exported."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heldout.cli.video_recommend import recommend
 from heldout.errors import InputError
 
 if TYPE_CHECKING:
     from heldout.domains.video.spec import EncodeSpec
 
-app = typer.Typer(help="Encode, score and probe video.", no_args_is_help=True)
+app = typer.Typer(help="Encode, score and probe video; export a promoted ensemble and ask it.", no_args_is_help=True)
 _FAILED = 2
 _INTERRUPTED = 130
 
@@ -104,6 +105,9 @@ def export(
         return
     for member in members:
         print(f"{member.onnx}  sha256 {member.sha256[:12]}  within {member.parity.relative:.1e} of the model")
+
+
+app.command()(recommend)
 
 
 def _what_to_encode(

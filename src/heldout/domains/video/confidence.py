@@ -6,8 +6,9 @@ sources, not rows, and every quantile is an order statistic. Three questions hav
 - one frame: the run's own conformal half-widths, one width everywhere (``absolute``) or in proportion to the members'
   spread plus its median (``normalised``), so that members which agree by chance give no width of zero;
 - the published ``mean ± q * sigma``: a ``q`` only where no spread is zero, since it would give no width there;
-- all encodes of one clip at once: of each source the largest error of a clip's mean. Whoever picks one encode among
-  many picks the luckiest, so an interval for a single encode would not hold for the one that is picked.
+- all encodes of one clip at once: of each source the largest error of a clip's mean, either way or upwards only, which
+  is what a lower bound takes off. Whoever picks one encode among many picks one that the ensemble flatters, so an
+  interval for a single encode would not hold for the one that is picked.
 
 The exported members are refits on all sources, the residuals those of members that lacked one: what holds for the
 latter is taken to hold for the former.
@@ -30,7 +31,7 @@ NOMINAL = 0.95
 _GAUSSIAN_Z = 1.959963984540054  # two-sided 95 %
 _PUBLISHED_FLOOR = 1e-6  # of sigma, in the published quotient
 _NO_ROWS = "no held-out predictions were given to calibrate on"
-_OF = "largest absolute error of a clip's mean over all encodes of a source, VMAF points; one number a source"
+_OF = "error of a clip's mean, VMAF points: of each source the largest over all its encodes"
 
 
 def confidence(metrics: Mapping[str, Any], predictions: Predictions | None, seeds: Sequence[int]) -> dict[str, Any]:
@@ -131,27 +132,30 @@ def _published(predictions: Predictions) -> tuple[float | None, str | None]:
 
 
 def _clips(predictions: Predictions, groups: int) -> dict[str, Any]:
+    """Scores of every source, sorted; ``either_way`` gives half-widths, ``too_high`` what a lower bound takes off."""
     if "cell" not in predictions.samples.columns:
-        return {"of": _OF, "scores": [], "levels": {}}
-    error = pl.Series("error", predictions.target - predictions.ensemble)
+        return {"of": _OF, "scores": {}, "levels": {}}
+    error = pl.Series("error", predictions.ensemble - predictions.target)
     cells = (
         predictions.samples.select("group", "cell").with_columns(error).group_by("group", "cell").agg(pl.mean("error"))
     )
-    scores = cells.group_by("group").agg(pl.col("error").abs().max())["error"].sort().to_list()
-    widths = {level: clip_half_width(scores, level) for level in LEVELS}
-    levels = {
-        f"{level:g}": {"half_width": width, "why": None if width else too_few(groups, level)}
-        for level, width in widths.items()
-    }
+    worst = cells.group_by("group").agg(
+        either_way=pl.col("error").abs().max(), too_high=pl.max_horizontal(pl.col("error").max(), 0.0)
+    )
+    scores = {name: worst[name].sort().to_list() for name in ("either_way", "too_high")}
+    levels = {}
+    for level in LEVELS:
+        width, margin = (clip_quantile(scores[name], level) for name in ("either_way", "too_high"))
+        why = too_few(groups, level) if width is None else None
+        levels[f"{level:g}"] = {"half_width": width or None, "margin": margin, "why": why}
     return {"of": _OF, "scores": scores, "levels": levels}
 
 
-def clip_half_width(scores: Sequence[float], level: float) -> float | None:
-    """Half-width that holds for all encodes of a new source at once; None if there are too few sources.
+def clip_quantile(scores: Sequence[float], level: float) -> float | None:
+    """What holds for all encodes of a new source at once; None if there are too few sources.
 
     Args:
-        scores: Of each source the largest error of a clip's mean.
+        scores: One a held-out source.
         level: Wanted confidence, in (0, 1).
     """
-    parts = [np.array([score]) for score in sorted(scores)]
-    return finite_or_none(hierarchical_quantile(parts, level)) or None
+    return finite_or_none(hierarchical_quantile([np.array([score]) for score in sorted(scores)], level))

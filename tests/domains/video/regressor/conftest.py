@@ -112,6 +112,12 @@ def make_export(home: Path, *, name: str = "clips", **corpus: Any) -> Exported:
 
 
 @pytest.fixture(scope="session")
+def export_of() -> Callable[..., Exported]:
+    """Runs and exports in a folder of the test's own."""
+    return make_export
+
+
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """An export that must not be written to."""
     return make_export(tmp_path_factory.mktemp("exported"))

@@ -272,3 +272,21 @@ def test_category_unseen_in_training_is_answered(tmp_path: Path) -> None:
     model = found.fit(view(), 0, tmp_path)
     frame = features(seed=5, rows=4).with_columns(kind=pl.lit("never seen"))
     assert np.isfinite(found.predict(model, FeaturesView(frame))).all()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["Classifier", "Regressor"])
+def test_memory_that_nobody_wrote_is_not_saved(kind: str) -> None:
+    """Gaps between the fields of a tree's node hold whatever lay there: equal forests would differ in their bytes."""
+    from sklearn import ensemble
+
+    from heldout.backbone.skops_archive import archive
+
+    forest = getattr(ensemble, f"RandomForest{kind}")
+    X = np.random.default_rng(1).normal(size=(36, 2))
+    y = np.where(X[:, 0] > 0, "up", "down") if kind == "Classifier" else X[:, 0]
+    archives = set()
+    for other in range(10):
+        litter = np.random.default_rng(other).normal(size=(60 + other, 3))
+        forest(random_state=other, n_estimators=30).fit(litter, np.arange(60 + other) % 2)
+        archives.add(archive(forest(random_state=0, n_estimators=30).fit(X, y)))
+    assert 1 == len(archives)

@@ -36,7 +36,7 @@ def test_study_that_init_writes_runs_to_a_verdict(tmp_path: Path) -> None:
     table, out = write_table(tmp_path / "My table.csv"), tmp_path / "study.yaml"
     write_starter(table, out, group="subject", target="score", estimator=RIDGE)
     run = Study.load(out).run(runs=tmp_path / "runs", workers=1)
-    assert "PROMOTE" == run.verdict
+    assert "PROMOTE" == run.verdict, run.document["reasons"]
     assert "my-table" == run.document["study"]
     assert {"mean"} == set(run.metrics["baselines"])
     assert [0, 1, 2] == run.document["seeds"]
@@ -51,7 +51,7 @@ def test_study_of_labels_runs_with_the_estimator_of_its_kind(tmp_path: Path) -> 
     assert "classification" == run.metrics["task"]
     assert {"majority"} == set(run.metrics["baselines"])
     assert run.metrics["ensemble"]["pooled"]["balanced_accuracy"] > 0.8
-    assert "PROMOTE" == run.verdict
+    assert "PROMOTE" == run.verdict, run.document["reasons"]
 
 
 @pytest.mark.parametrize(

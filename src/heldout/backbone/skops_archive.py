@@ -1,7 +1,9 @@
 """A skops archive whose bytes depend on the model alone.
 
 skops names the parts of a model by their addresses in memory or at random, and stamps them with the clock, so two
-archives of one model differ. Here the parts are numbered in order and the clock is left out.
+archives of one model differ. Here the parts are numbered in order and the clock is left out. scikit-learn's trees hold
+memory that nobody wrote: gaps between the fields of a node, and the leaves' direction of missing values, which is never
+read. Both become zero.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 _SCHEMA = "schema.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
+_LEAF = -1
 
 
 def archive(model: Any) -> bytes:
@@ -32,7 +35,8 @@ def archive(model: Any) -> bytes:
     target = io.BytesIO()
     with ZipFile(target, "w") as written:
         for name in parts:
-            written.writestr(_entry(names[name]), source.read(name))
+            data = source.read(name)
+            written.writestr(_entry(names[name]), _written_bytes(data) if name.endswith(".npy") else data)
         written.writestr(_entry(_SCHEMA), json.dumps(state, indent=2))
     return target.getvalue()
 
@@ -49,6 +53,24 @@ def _renumber(node: Any, names: dict[str, str], numbers: dict[int, int]) -> None
             node["__id__"] = numbers.setdefault(node["__id__"], len(numbers))
         for value in node.values():
             _renumber(value, names, numbers)
+
+
+def _written_bytes(data: bytes) -> bytes:
+    """An array with zeros where nobody wrote anything; the same values wherever they are read."""
+    import numpy as np
+
+    array = np.load(io.BytesIO(data), allow_pickle=False)
+    if array.dtype.names is None:
+        return data
+    # np.zeros leaves the gaps as they are.
+    clean = np.frombuffer(bytearray(array.nbytes), dtype=array.dtype).reshape(array.shape)
+    for field in array.dtype.names:
+        clean[field] = array[field]
+    if {"left_child", "missing_go_to_left"} <= set(array.dtype.names):
+        clean["missing_go_to_left"][clean["left_child"] == _LEAF] = 0
+    buffer = io.BytesIO()
+    np.save(buffer, clean, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _entry(name: str) -> ZipInfo:

@@ -86,9 +86,11 @@ def stream_seed(seed: int, fold: str) -> int:
 def train_view(corpus: Corpus, fold: Fold) -> TrainView:
     """The rows of a fold's training groups, copied out of the corpus: the held-out rows are not in it."""
     rows = corpus.rows_of(fold.train)
+    target = corpus.target[rows]
     return TrainView(
         features=corpus.features[rows],
-        target=corpus.target[rows],
+        # Text is as wide as the longest label at hand: the width of a held-out one must not show.
+        target=target if corpus.task == "regression" else np.array(target.tolist(), dtype=str),
         groups=corpus.groups.gather(rows).to_numpy().astype(str),
         task=corpus.task,
     )

@@ -35,7 +35,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(home: Path) -> Path:
-    (found,) = (home / "runs" / "video-demo").glob("*/PROMOTE.json")
+    (found,) = (home / "runs" / "video-demo").glob("base-*/PROMOTE.json")
     return found.parent
 
 
@@ -103,3 +103,46 @@ def test_exported_member_answers_as_the_fold_models_do_elsewhere(demo: Path, tmp
     heldout("video", "export", "moved", "--corpus", corpus, "--out", "here", cwd=tmp_path)
     for path in (tmp_path / "here").glob("*.onnx"):
         assert path.read_bytes() == (_run(demo) / "exports" / path.name).read_bytes()
+
+
+def test_demo_and_its_export_verify_and_halved_weights_do_not(demo: Path, tmp_path: Path) -> None:
+    """A third party could not check what was shipped, or weights could be changed behind a digest."""
+    import onnx
+    from onnx import numpy_helper
+
+    document = json.loads(heldout("verify", _run(demo), "--json", cwd=demo))
+    states = {link["id"]: link["state"] for link in document["links"] if link["id"].startswith("export")}
+    assert ({"OK"}, 9) == (set(states.values()), len(states))
+    alone = Path(shutil.copytree(_run(demo) / "exports", tmp_path / "alone"))
+    heldout("verify", alone, "--run", _run(demo), cwd=demo)
+    path = alone / "fr_regressor_v2_ensemble_v1_seed3.onnx"
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("weight"):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / 2, tensor.name))
+    onnx.save(model, path)
+    assert "TAMPERED at the link 'export manifest → every file'" in heldout("verify", alone, cwd=demo, code=3)
+
+
+def test_demo_recommends_at_a_confidence_that_twelve_sources_hold(demo: Path) -> None:
+    """The question that the models are for would have no answer, or one that nothing supports."""
+    rows = "corpus/per_frame_canonical6.jsonl"
+    words = ["video", "recommend", _run(demo) / "exports", rows, "--target", "90", "--json"]
+    found = json.loads(heldout(*words, "--confidence", "0.9", cwd=demo))
+    assert (12, 12, True) == (found["sources"], len(found["clips"]), found["complete"])
+    for clip in found["clips"]:
+        good = [each["bytes"] for each in clip["candidates"] if each["lower"] >= 90]
+        assert min(good) == clip["chosen"]["bytes"]
+    heldout(*words, "--confidence", "0.95", cwd=demo, code=3)
+
+
+def test_defect_21_demo_holds_on_encoders_that_it_never_saw(demo: Path) -> None:
+    """A model could be ten points off for a new encoder, and nobody would see it."""
+    heldout("run", "study.yaml", "--variant", "unseen-encoder", "--quiet", cwd=demo)
+    (run,) = (demo / "runs" / "video-demo").glob("unseen-encoder-*")
+    folds = json.loads((run / "metrics.json").read_text())["ensemble"]["folds"]
+    assert {"libx264", "libx265", "libsvtav1"} == set(folds)
+    assert max(fold["rmse"] for fold in folds.values()) < 3.0
+    assert 12 == len(json.loads((run / "corpus.json").read_text())["facts"]["straddling_sources"])
+    heldout("verify", run, "--corpus", "corpus/per_frame_canonical6.jsonl", cwd=demo)
+    heldout("video", "export", run, cwd=demo, code=3)

@@ -78,9 +78,8 @@ def find_exports(path: Path) -> list[Path]:
 
     A folder without any manifest has no export.
     """
-    if path.is_file():
-        return [path] if path.suffix == ".json" and path.name not in (PROMOTE_FILE, HOLD_FILE) else []
-    documents = sorted(path.glob("*.json")) if path.is_dir() else []
+    documents = sorted(path.glob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else []
+    documents = [each for each in documents if each.is_file() and each.name not in (PROMOTE_FILE, HOLD_FILE)]
     named = [each for each in documents if verifier_of(each)]
     return named or [each for each in documents if _damaged(each)]
 

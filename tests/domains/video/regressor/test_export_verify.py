@@ -434,6 +434,21 @@ def test_options_of_a_run_need_the_run(victim: Path, tmp_path: Path) -> None:
         verify_path(alone, corpus=tmp_path / "frames.jsonl")
     with pytest.raises(InputError, match="there is no export"):
         verify_path(victim, run=victim)
+    with pytest.raises(InputError, match="INVALID"):
+        verify_path(victim / "metrics.json")
+
+
+def test_a_verifier_that_cannot_be_loaded_verifies_nothing(
+    victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export would pass where the code that checks it is not installed."""
+    alone = Path(shutil.copytree(victim / "exports", tmp_path / "alone"))
+    monkeypatch.setitem(sys.modules, "heldout.domains.video.export_checks", None)
+
+    (link,) = (link for link in verify_run(victim).links if link.id.startswith("export"))
+    assert "NOT CHECKED" == link.state
+    with pytest.raises(PrerequisiteError, match="cannot be imported"):
+        verify_path(alone)
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

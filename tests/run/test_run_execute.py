@@ -112,7 +112,7 @@ class TestGoingOn:
         assert before == {name: (folder / name).read_bytes() for name in SAME}
         assert units == desk.fitted(folder)
         assert 12 == len(events(folder, "fitted"))
-        assert "base: 8 units reused, 0 to fit" == events(folder, "plan")[-2]["unit"]
+        assert events(folder, "plan")[-1]["unit"].startswith("nothing to do: judged 2")
         assert promotes(folder)
 
     def test_interrupted_run_reuses_its_units_and_ends_in_the_same_bytes(
@@ -271,3 +271,26 @@ def test_number_of_workers_changes_nothing(judged: tuple[Any, Run], desk: Any) -
         assert (judged[1].folder / name).read_bytes() == (found / name).read_bytes(), name
     for path in judged[1].folder.glob("fits/*/*/model.skops"):
         assert path.read_bytes() == (found / path.relative_to(judged[1].folder)).read_bytes()
+
+
+def test_a_finished_run_is_left_as_it_is(desk: Desk) -> None:
+    """Running again what is finished would change the files that somebody signed or registered."""
+    folder = desk.run().folder
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+    assert folder == desk.run().folder
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+    moving = {folder / "progress.jsonl", folder / ".lock"}
+    assert {path: before[path] for path in before if path not in moving} == {
+        path: after[path] for path in after if path not in moving
+    }
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "report.html", "predictions.csv", "manifest.json"])
+def test_a_finished_run_that_was_touched_is_judged_again(desk: Desk, name: str) -> None:
+    """A damaged run would stay damaged for ever."""
+    folder = desk.run().folder
+    sound = (folder / "metrics.json").read_bytes()
+    (folder / name).write_bytes(b"damaged") if name != "manifest.json" else (folder / name).unlink()
+    desk.run()
+    assert sound == (folder / "metrics.json").read_bytes()
+    assert b"damaged" != (folder / name).read_bytes()

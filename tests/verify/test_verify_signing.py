@@ -164,6 +164,9 @@ def test_judging_again_drops_the_old_signature(tmp_path: Path, key: Path) -> Non
     run = study.run(runs=tmp_path / "runs", workers=1).folder
     sign_run(run, key)
     study.run(runs=tmp_path / "runs", workers=1)
+    assert (run / SIGNATURE_FILE).exists()  # nothing changed: nothing was judged
+    (run / "report.html").unlink()
+    study.run(runs=tmp_path / "runs", workers=1)
     assert not (run / SIGNATURE_FILE).exists()
     assert verify_run(run).holds
 

@@ -18,6 +18,7 @@ from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run import champion
 from heldout.run.collect import collect
 from heldout.run.costs import COSTS_FILE, measure, wanted
+from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import with_fitted_state
 from heldout.run.fitting import Report, UnitFailure, fit_units, plan_units
 from heldout.run.judging import judge_run, register_policy, wall_times
@@ -31,7 +32,7 @@ _INPUTS = {"run.json", "study.lock.yaml", "corpus.json", "split.json", "progress
 
 
 def execute(prepared: Prepared, *, workers: int | None = None, listener: Listener | None = None) -> dict[str, Any]:
-    """Fit what is pending, judge, and write everything into the run directory.
+    """Fit what is pending, judge, and write everything into the run directory; a finished run is left as it is.
 
     Returns:
         The verdict document.
@@ -43,7 +44,12 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
     folder = prepared.folder
     with _only_one(folder), JsonLines(folder.file("progress.jsonl")) as progress:
         emit = _emitter(progress, listener)
-        prepared = with_fitted_state(_planned_again(prepared))
+        prepared = _planned_again(prepared)
+        unchanged = finished_verdict(prepared)
+        if unchanged is not None:
+            emit("plan", f"nothing to do: judged {unchanged['generated_at_utc']}, and nothing changed since", 1, 1)
+            return unchanged
+        prepared = with_fitted_state(prepared)
         _write_inputs(prepared)
         register_policy(prepared)
         if prepared.plans[""][1].pending:

@@ -1,0 +1,54 @@
+"""A run that was judged and of which nothing has changed is left alone: others may have signed or registered it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from heldout.errors import HeldoutError
+from heldout.evidence import digest, provenance
+from heldout.gate.verdict_files import read_verdict
+from heldout.run.ledger import Ledger
+from heldout.run.manifest import MANIFEST_FILE, files_digest, run_files
+from heldout.run.policy import Registered, policy_at
+from heldout.run.prepare import Prepared
+from heldout.run.resolve import lock_yaml
+
+
+def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
+    """The verdict of a finished run, or None if there is something to fit, to judge or to mend."""
+    folder = prepared.folder
+    lock = folder.file("study.lock.yaml")
+    if any(plan.pending for _, plan, _ in prepared.plans.values()) or not folder.file(MANIFEST_FILE).exists():
+        return None
+    if not lock.exists() or lock.read_text(encoding="utf-8") != lock_yaml(prepared.resolved.config):
+        return None
+    try:
+        verdict = read_verdict(folder.path)
+        if verdict is not None and _holds(prepared, verdict):
+            return dict(verdict)
+    except (HeldoutError, KeyError, TypeError):
+        pass  # a damaged run is judged again from its units
+    return None
+
+
+def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
+    """Whether the verdict is of these inputs, this code, this policy, and of the files that lie there."""
+    resolved, study = prepared.resolved, prepared.folder.path.parent
+    corpus_sha256, split_sha256 = prepared.corpus.manifest.sha256, prepared.split.sha256
+    judged = verdict["judged"]
+    expected = {
+        "corpus_sha256": corpus_sha256,
+        "split_sha256": split_sha256,
+        "variant_sha256": resolved.sha256,
+        "code_sha256": provenance.code_digest(),
+        "environment": digest(provenance.package_versions()),
+        "files_sha256": files_digest(run_files(prepared.folder.path)),
+    }
+    if any(judged[key] != value for key, value in expected.items()):
+        return False
+    declared = Registered.of(resolved, corpus_sha256, split_sha256)
+    with Ledger(study) as ledger:
+        attempt = ledger.attempt(resolved.sha256, corpus_sha256, split_sha256)
+    same_policy = bool(verdict["policy"] == policy_at(study, declared).to_json())
+    return same_policy and bool(verdict["trial"]["attempt"] == attempt)

@@ -116,7 +116,7 @@ def test_problem_02_the_whole_configuration_is_in_the_lock(tmp_path: Path) -> No
     config = study(tmp_path, WALK).resolve("residual").config
     assert {"windows": [20], "skip": 2, "beta": 12} == config["corpus"]["features"]["residual_momentum"]
     assert {"windows": [10, 20], "skip": 2} == config["corpus"]["features"]["momentum"]
-    assert {"stack": "families", "inner_folds": 3, "trees": None} == config["fit"]
+    assert {"stack": "families", "inner_folds": 3, "equal_weights": 0.5, "trees": None} == config["fit"]
 
 
 def test_problem_01_a_variant_that_changes_nothing_is_an_error(tmp_path: Path) -> None:

@@ -96,6 +96,14 @@ def test_too_few_blocks_are_refused(corpus: Corpus, tmp_path: Path) -> None:
         backbone().fit(short, 0, tmp_path)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_second_level_never_turns_the_first_round(tmp_path: Path, seed: int) -> None:
+    """Where features say nothing, unseen blocks seem predicted the wrong way round: trading that is trading noise."""
+    walk = reader(tmp_path, frame(prices(500, 6, seed=seed)), block=20).read()
+    second = backbone().fit(whole(walk), 0, tmp_path).stack.second
+    assert (second.coef > 0).all(), "a family without a weight would make a variant without it the same model"
+
+
 def test_families_are_told_by_their_names() -> None:
     """Residual momentum would be taken for momentum, and the stack have one level too few."""
     names = ["momentum_63", "momentum_252", "residual_momentum_126", "volatility_21"]
@@ -132,6 +140,7 @@ def test_problem_01_every_parameter_changes_what_is_fitted(corpus: Corpus, tmp_p
     changes: list[dict[str, Any]] = [
         {"stack": "flat"},
         {"inner_folds": 4},
+        {"equal_weights": 0.2},
         {"trees": trees},
         *({"trees": trees | change} for change in ({"share": 0.2}, {"rounds": 6}, {"leaves": 4}, {"min_rows": 60})),
         *({"trees": trees | change} for change in ({"learning_rate": 0.2}, {"rows_share": 0.5})),

@@ -35,6 +35,9 @@ class StackParams(Params):
     inner_folds: int = Field(
         5, ge=2, le=50, description="parts in time from which the second level learns (families only)"
     )
+    equal_weights: float = Field(
+        0.5, gt=0, le=1, description="share of equal weights in the second level; the rest is estimated (families only)"
+    )
     trees: Trees | None = Field(None, description="boosted trees beside the ridges; {} with their defaults")
 
 
@@ -158,8 +161,15 @@ class MarketNoiseBackbone(Backbone):
 
 def _ridges(view: TrainView, target: FloatArray, params: StackParams) -> Stack:
     if params.stack == "flat":
-        return fit_stack(view.features, target, view.groups, flat=True, inner_folds=0)
-    return fit_stack(view.features, target, view.groups, flat=False, inner_folds=params.inner_folds)
+        return fit_stack(view.features, target, view.groups, flat=True, inner_folds=0, equal=1.0)
+    return fit_stack(
+        view.features,
+        target,
+        view.groups,
+        flat=False,
+        inner_folds=params.inner_folds,
+        equal=params.equal_weights,
+    )
 
 
 def _weights(stack: Stack, trees: str, features: pl.DataFrame, share: float) -> tuple[float, float]:

@@ -3,6 +3,12 @@
 The first level predicts, for the second, blocks of dates that it did not train on; the blocks beside those are left
 out too. A block is at least as long as a label looks ahead (``PanelOptions``), so one block on either side is a purge
 that is never shorter than the horizon, whatever the horizon is.
+
+The second level's weights are not negative. Where a feature says nothing, what a fold says of it and what the rest says
+have opposite errors, so that an unseen block seems predicted the wrong way round; a second level that is free to would
+turn that round and trade the noise (L. Breiman, "Stacked regressions", Machine Learning 24, 1996). A share of equal
+weights keeps every family in: weights that are estimated from little signal lose to plain means (J. H. Stock and
+M. W. Watson, "Combination forecasts of output growth", Journal of Forecasting 23, 2004).
 """
 
 from __future__ import annotations
@@ -47,7 +53,7 @@ class Stack:
         columns: Features of each first-level model, by family.
         first: Fitted on every training row, by family.
         scale: Spread of what each said of unseen blocks, by family.
-        second: Over the first level's predictions in units of their scale, families in order.
+        second: Over the first level's predictions in units of their scale, families in order; no weight is negative.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -73,7 +79,7 @@ def families(features: Sequence[str], *, flat: bool) -> dict[str, tuple[str, ...
 
 
 def fit_stack(
-    features: pl.DataFrame, target: FloatArray, groups: NDArray[np.str_], *, flat: bool, inner_folds: int
+    features: pl.DataFrame, target: FloatArray, groups: NDArray[np.str_], *, flat: bool, inner_folds: int, equal: float
 ) -> Stack:
     """Fit both levels.
 
@@ -83,6 +89,7 @@ def fit_stack(
         groups: Block of each row; names sort in time.
         flat: One model over all features, and no second level.
         inner_folds: Parts in time whose rows the second level learns from.
+        equal: Share of equal weights in the second level; the rest is estimated.
 
     Raises:
         CorpusError: If there are too few blocks for the inner folds.
@@ -97,8 +104,22 @@ def fit_stack(
         for name, each in values.items():
             unseen[name][test] = _ridge(each[train], target[train]).predict(each[test])
     scale = {name: float(said.std()) or 1.0 for name, said in unseen.items()}
-    second = _ridge(np.column_stack([unseen[name] / scale[name] for name in columns]), target)
+    learnt = _second(np.column_stack([unseen[name] / scale[name] for name in columns]), target)
+    mean = np.array(list(scale.values())) / len(scale)
+    second = Linear((1 - equal) * learnt.coef + equal * mean, (1 - equal) * learnt.intercept)
     return Stack(columns, first, scale, second)
+
+
+def _second(said: FloatArray, target: FloatArray) -> Linear:
+    """A ridge over ``said`` ``[rows, families]`` without negative weights: families that would have one get none."""
+    coef, kept = np.zeros(said.shape[1]), np.arange(said.shape[1])
+    while len(kept):
+        fitted = _ridge(said[:, kept], target)
+        if (fitted.coef >= 0).all():
+            coef[kept] = fitted.coef
+            return Linear(coef, fitted.intercept)
+        kept = kept[fitted.coef >= 0]
+    return Linear(coef, 0.0)
 
 
 def _inner(groups: NDArray[np.str_], folds: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

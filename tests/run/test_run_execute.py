@@ -273,7 +273,7 @@ def test_number_of_workers_changes_nothing(judged: tuple[Any, Run], desk: Any) -
         assert path.read_bytes() == (found / path.relative_to(judged[1].folder)).read_bytes()
 
 
-def test_a_finished_run_is_left_as_it_is(desk: Desk) -> None:
+def test_a_finished_run_is_left_as_it_is(desk: Any) -> None:
     """Running again what is finished would change the files that somebody signed or registered."""
     folder = desk.run().folder
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
@@ -286,7 +286,7 @@ def test_a_finished_run_is_left_as_it_is(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "report.html", "predictions.csv", "manifest.json"])
-def test_a_finished_run_that_was_touched_is_judged_again(desk: Desk, name: str) -> None:
+def test_a_finished_run_that_was_touched_is_judged_again(desk: Any, name: str) -> None:
     """A damaged run would stay damaged for ever."""
     folder = desk.run().folder
     sound = (folder / "metrics.json").read_bytes()

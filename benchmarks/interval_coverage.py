@@ -1,6 +1,7 @@
 """How often do the intervals hold on a group never seen? On generated corpora, and on a run of your own.
 
-Run it as ``python benchmarks/interval_coverage.py [RUN]``; it writes results/coverage.json and the table of docs/uncertainty.md.
+Run it as ``python benchmarks/interval_coverage.py [RUN]``; it writes results/coverage.json and the table of
+docs/uncertainty.md.
 """
 
 from __future__ import annotations

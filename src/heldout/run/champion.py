@@ -65,7 +65,9 @@ class Champion:
             InputError: If corpus or split differ: a difference of scores would say nothing.
         """
         judged = self.verdict["judged"]
+        target = read_json(self.folder / "corpus.json")["target"]
         for what, mine, theirs in (
+            ("another target", corpus.target, target),
             ("another corpus", corpus.sha256, judged["corpus_sha256"]),
             ("another split", split_sha256, judged["split_sha256"]),
         ):

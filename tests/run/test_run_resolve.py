@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -172,3 +173,14 @@ def test_gate_of_the_backbone_applies_where_the_study_declares_no_rules(desk: An
     assert ["mean-plcc", "plcc-spread", "every-seed"] == [rule.id for rule in gate.rules]
     assert (2, 3) == (gate.min_seeds, gate.min_groups)
     assert ["plcc"] == [rule.id for rule in desk.load(**video).resolve().gate.rules]
+
+
+def test_a_backbone_of_the_other_kind_is_refused_before_anything_is_fitted(desk: Any) -> None:
+    """Every fold would be fitted, one after the other, only to fail."""
+    frame = pl.read_csv(desk.table)
+    frame.with_columns(score=pl.when(pl.col("score") > 0).then(pl.lit("up")).otherwise(pl.lit("down"))).write_csv(
+        desk.table
+    )
+    gate = {"rules": [{"id": "accuracy", "metric": "accuracy", "at_least": 0.5}]}
+    with pytest.raises(StudyError, match="cannot learn a classification target"):
+        desk.prepare(backbone="market_noise", fit={}, baselines=[], gate=gate)

@@ -66,6 +66,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     split = split_corpus(resolved.spec.split, corpus.manifest)
     key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
     folder = run_folder(runs, resolved.name, resolved.variant, key)
+    _check_tasks(resolved, corpus)
     _check_gate(resolved, corpus)
     if resolved.champion is not None:
         resolved.champion.check(corpus.manifest, split.sha256)
@@ -81,6 +82,18 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         )
         plans["" if baseline is None else baseline] = (contender, plan_units(units), units)
     return Prepared(resolved, corpus, split, findings, folder, plans)
+
+
+def _check_tasks(resolved: Resolved, corpus: Corpus) -> None:
+    """A backbone of the other kind would fail unit by unit."""
+    for contender in (resolved.main, *resolved.baselines):
+        tasks = contender.backbone.contract.tasks
+        if corpus.task not in tasks:
+            raise StudyError(
+                f"the backbone {contender.backbone.name!r} cannot learn a {corpus.task} target",
+                where=f"contender {contender.id}",
+                hint=f"it learns {' and '.join(tasks)}: choose another backbone, or another `corpus.task`",
+            )
 
 
 def _check_gate(resolved: Resolved, corpus: Corpus) -> None:

@@ -14,6 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed  ## encode, train, judge, export, report: real video, about five minutes on two cores
 	$(BIN)/heldout video encode $(STUDY)
+	$(BIN)/heldout run $(STUDY) --runs demo/runs --variant unseen-encoder
 	$(BIN)/heldout run $(STUDY) --runs demo/runs
 	$(BIN)/heldout video export $(STUDY) --runs demo/runs
 

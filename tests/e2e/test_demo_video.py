@@ -29,6 +29,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("demo")
     shutil.copy(STUDY, home / "study.yaml")
     heldout("video", "encode", "study.yaml", "--quiet", cwd=home)
+    assert "unseen-encoder' has no finished run" in heldout("run", "study.yaml", "--quiet", cwd=home, code=1)
+    heldout("run", "study.yaml", "--variant", "unseen-encoder", "--quiet", cwd=home)
     heldout("run", "study.yaml", "--quiet", cwd=home)
     heldout("video", "export", "study.yaml", cwd=home)
     return home
@@ -138,7 +140,6 @@ def test_demo_recommends_at_a_confidence_that_twelve_sources_hold(demo: Path) ->
 
 def test_defect_21_demo_holds_on_encoders_that_it_never_saw(demo: Path) -> None:
     """A model could be ten points off for a new encoder, and nobody would see it."""
-    heldout("run", "study.yaml", "--variant", "unseen-encoder", "--quiet", cwd=demo)
     (run,) = (demo / "runs" / "video-demo").glob("unseen-encoder-*")
     folds = json.loads((run / "metrics.json").read_text())["ensemble"]["folds"]
     assert {"libx264", "libx265", "libsvtav1"} == set(folds)

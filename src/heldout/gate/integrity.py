@@ -45,6 +45,7 @@ class Facts:
         blocking: Sentences of the blocking guard findings.
         attempt: The variant's place among those of the study that looked at held-out rows; None where nobody counts.
         policy: What was registered; None where nothing is.
+        required: Verdict of each variant that this one stands on; None where there is none.
         costs: What a fitted model costs, by name; empty where no rule asks.
     """
 
@@ -57,6 +58,7 @@ class Facts:
     blocking: Sequence[str]
     attempt: int | None = None
     policy: Policy | None = None
+    required: Mapping[str, str | None] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -90,6 +92,7 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
               f"a smoke run can never PROMOTE: {facts.smoke}"),
         *_policy(facts),
         *_attempts(gate, facts),
+        *(_required(variant, verdict) for variant, verdict in sorted(facts.required.items())),
     ]  # fmt: skip
 
 
@@ -122,6 +125,16 @@ def _attempts(gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
         _fact("attempts", attempt <= most, attempt, words, f"variant {attempt} of the {most} that the policy allows",
               f"this is variant {attempt} that looked at held-out rows: the policy allows {most}"),
     ]  # fmt: skip
+
+
+def _required(variant: str, verdict: str | None) -> RuleOutcome:
+    """The same model, judged along another axis, must hold there too."""
+    identifier, bound = f"requires-{variant}", "PROMOTE"
+    if verdict is None:
+        sentence = f"the variant {variant!r} has no finished run on this corpus file and code: run it first"
+        return RuleOutcome(identifier, "UNKNOWN", None, bound, sentence)
+    sentence = f"the verdict of the variant {variant!r} is {verdict}"
+    return RuleOutcome(identifier, "PASS" if verdict == bound else "FAIL", None, bound, sentence)
 
 
 def _scored(metrics: Mapping[str, Any]) -> set[tuple[int, str]]:

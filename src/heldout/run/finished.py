@@ -12,6 +12,7 @@ from heldout.run.ledger import Ledger
 from heldout.run.manifest import MANIFEST_FILE, files_digest, run_files
 from heldout.run.policy import Registered, policy_at
 from heldout.run.prepare import Prepared
+from heldout.run.required import required_verdicts
 from heldout.run.resolve import lock_yaml
 
 
@@ -51,4 +52,5 @@ def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
     with Ledger(study) as ledger:
         attempt = ledger.attempt(resolved.sha256, corpus_sha256, split_sha256)
     same_policy = bool(verdict["policy"] == policy_at(study, declared).to_json())
+    same_policy = same_policy and bool(verdict["required"] == required_verdicts(prepared))
     return same_policy and bool(verdict["trial"]["attempt"] == attempt)

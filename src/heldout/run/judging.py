@@ -15,6 +15,7 @@ from heldout.run.layout import RunFolder
 from heldout.run.ledger import Ledger, Look, Outcome
 from heldout.run.policy import Registered, policy_at, register
 from heldout.run.prepare import Prepared
+from heldout.run.required import required_verdicts
 
 # An override of these is tried out, not declared: it registers nothing.
 _DECIDING = frozenset({"gate", "bootstrap", "split"})
@@ -44,10 +45,12 @@ def judge_run(
     with Ledger(study) as ledger:
         nothing: dict[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}
         policy = policy_at(study, declared)
-        document = _document(prepared, metrics or nothing, wall_times, failures, ledger.attempt(*key), policy)
+        required = required_verdicts(prepared)
+        attempt = ledger.attempt(*key)
+        document = _document(prepared, metrics or nothing, wall_times, failures, attempt, policy, required)
         outcome: Outcome = "FAILED" if metrics is None else document["verdict"]
         trial = ledger.record(_trial(prepared, outcome, metrics))
-        return document | {"trial": trial.to_json(), "policy": policy.to_json()}
+        return document | {"trial": trial.to_json(), "policy": policy.to_json(), "required": required}
 
 
 def _document(
@@ -57,6 +60,7 @@ def _document(
     failures: Sequence[UnitFailure],
     attempt: int,
     policy: Policy,
+    required: Mapping[str, Mapping[str, str] | None],
 ) -> dict[str, Any]:
     resolved, folder = prepared.resolved, prepared.folder
     failed = {(failure.unit.seed, failure.unit.fold.id) for failure in failures}
@@ -71,6 +75,7 @@ def _document(
         blocking=prepared.blocking,
         attempt=attempt,
         policy=policy,
+        required={name: found["verdict"] if found else None for name, found in required.items()},
         costs=read_costs(folder.path),
     )
     backbone = resolved.main.backbone

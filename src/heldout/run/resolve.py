@@ -132,6 +132,7 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
     ]
     champion = None if spec.champion is None else Champion.open(file.folder / spec.champion)
     config["champion"] = None if champion is None else champion.identity
+    _check_required(gate, [BASE, *(each.id for each in spec.variants)], document)
     _check_rivals(gate, [*(each.id for each in baselines), *([CHAMPION] if champion else [])], document)
     overridden = frozenset(key.partition(".")[0] for key in file.overrides)
     main = Contender(variant, spec.description, backbone, tuple(spec.seeds))
@@ -198,6 +199,17 @@ def _baselines(spec: StudySpec, backbone: Backbone, document: Document) -> tuple
         Contender(each.id, each.description, load_backbone(each.backbone, each.fit, document), (spec.seeds[0],))
         for each in declared
     )
+
+
+def _check_required(gate: GateSpec, known: Sequence[str], document: Document) -> None:
+    """A variant that does not exist will never have a verdict."""
+    for variant in gate.requires:
+        if variant not in known:
+            raise StudyError(
+                f"the gate requires the variant {variant!r}, which the study has not",
+                where=document.where(("gate", "requires")),
+                hint=near_miss(variant, known),
+            )
 
 
 def _check_rivals(gate: GateSpec, known: Sequence[str], document: Document) -> None:

@@ -133,6 +133,10 @@ class GateSpec(Spec):
     rules: list[RuleSpec] = Field(default_factory=list)
     min_groups: int = Field(3, ge=2, description="fewer groups than this prove nothing")
     min_seeds: int = Field(1, ge=1, description="fewer seeds than this prove nothing")
+    requires: Annotated[list[str], AfterValidator(_no_repeats)] = Field(
+        default_factory=list,
+        description="variants of this study whose own newest run over the same corpus file must be PROMOTE",
+    )
     slices: Annotated[list[str], AfterValidator(_no_repeats)] = Field(
         default_factory=list, description="feature columns by whose values the ensemble is scored too"
     )

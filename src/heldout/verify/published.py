@@ -15,7 +15,8 @@ from heldout.verify.results import first_difference
 
 _CORE = frozenset(
     ("schema", "schema_version", "verdict", "evidence", "generated_at_utc", "study", "variant", "seeds", "rules",
-     "reasons", "findings", "smoke", "recommendation", "judged", "run_provenance", "trial", "policy")
+     "reasons", "findings", "smoke", "recommendation", "judged", "run_provenance", "trial", "policy",
+     "required")
 )  # fmt: skip
 
 

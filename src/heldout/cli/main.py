@@ -24,6 +24,7 @@ _COMMANDS = {
     "verify": ("verify", "verify"),
     "sign": ("sign", "sign"),
     "registry": ("registry", "registry_app"),
+    "zoo": ("zoo", "app"),
     "embodied": ("embodied", "app"),
     "index": ("index", "app"),
     "backbone": ("backbone", "app"),

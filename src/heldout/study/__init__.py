@@ -1,10 +1,12 @@
 """The declarative study: its typed model, and loading it with overlays."""
 
-from heldout.study.load import BASE, StudyFile, get_dotted, load_study, set_dotted, validate
+from heldout.study.load import StudyFile, get_dotted, load_study, set_dotted, validate
 from heldout.study.spec import (
+    BASE,
     COSTS,
     BaselineSpec,
     BootstrapSpec,
+    BudgetSpec,
     GateSpec,
     RuleSpec,
     Spec,
@@ -19,6 +21,7 @@ __all__ = [
     "COSTS",
     "BaselineSpec",
     "BootstrapSpec",
+    "BudgetSpec",
     "Document",
     "GateSpec",
     "RuleSpec",

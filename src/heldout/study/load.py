@@ -12,11 +12,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from heldout.errors import StudyError
-from heldout.study.spec import StudySpec, VariantSpec
+from heldout.study.spec import BASE, StudySpec, VariantSpec
 from heldout.study.yaml import Document, KeyPath, load_yaml, parse_scalar
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-BASE = "base"
 
 
 @dataclass(frozen=True)
@@ -39,23 +38,41 @@ class StudyFile:
         return self.document.path.resolve().parent
 
     def variant(self, variant_id: str) -> StudySpec:
-        """The study with one variant's overlay applied; ``base`` is the study itself.
+        """The study with one variant's overlay applied, after those of its ancestors; ``base`` is the study itself.
 
         Raises:
-            StudyError: If there is no such variant, or its overlay does not fit.
+            StudyError: If there is no such variant, an overlay does not fit, or sets what stands there already.
         """
         if variant_id == BASE:
             return self.spec
-        index, variant = self._find(variant_id)
         raw = copy.deepcopy(self.document.value)
-        prefix: KeyPath = ("variants", index, "set")
-        marks: dict[KeyPath, tuple[int, int]] = {(): self.document.marks[prefix]}
-        for key, value in variant.set.items():
-            set_dotted(raw, key, value, where=self.document.where((*prefix, key)))
-            marks[tuple(key.split("."))] = self.document.marks.get((*prefix, key), marks[()])
+        marks: dict[KeyPath, tuple[int, int]] = {}
+        for index, variant in self.lineage(variant_id):
+            prefix: KeyPath = ("variants", index, "set")
+            marks[()] = self.document.marks[prefix]
+            for key, value in variant.set.items():
+                where = self.document.where((*prefix, key))
+                found = get_dotted(raw, key, default=...)
+                if (type(found), found) == (type(value), value):  # 1 is no true
+                    raise StudyError(
+                        f"`{key}` of the variant {variant.id!r} changes nothing: {variant.parent!r} says so already",
+                        where=where,
+                        hint="leave it out: an override that changes nothing makes no other model",
+                    )
+                set_dotted(raw, key, value, where=where)
+                marks[tuple(key.split("."))] = self.document.marks.get((*prefix, key), marks[()])
         for key, value in self.overrides.items():
             set_dotted(raw, key, value, where=f"--set {key}")
         return validate(StudySpec, raw, Document(self.document.path, raw, marks, self.document.overridden))
+
+    def lineage(self, variant_id: str) -> list[tuple[int, VariantSpec]]:
+        """The variant behind its ancestors, the oldest first, each with its place among the declared ones."""
+        found = []
+        while variant_id != BASE:
+            index, variant = self._find(variant_id)
+            found.append((index, variant))
+            variant_id = variant.parent
+        return found[::-1]
 
     def _find(self, variant_id: str) -> tuple[int, VariantSpec]:
         for index, variant in enumerate(self.spec.variants):

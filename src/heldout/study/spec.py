@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ _SPLIT_FIELDS = {
     "walk-forward": ("warmup", "window"),
     "combinatorial-purged": ("folds", "held_out"),
 }
+BASE = "base"
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -160,13 +162,43 @@ class GateSpec(Spec):
         return self
 
 
+class BudgetSpec(Spec):
+    """What one training process of a variant may take; it is ended when it takes more."""
+
+    seconds: float | None = Field(None, gt=0, description="wall-clock time; null: no limit")
+    memory_mb: int | None = Field(None, ge=64, description="memory of the process and its children; null: no limit")
+
+
 class VariantSpec(Spec):
-    """A declared overlay over the base configuration."""
+    """A declared overlay over the base configuration, or over that of its parent.
+
+    Only what ``set`` adds up to identifies the variant; everything else is about it and may be edited at will.
+    """
 
     id: Annotated[str, Field(pattern=SLUG)]
     description: str = ""
     hypothesis: str = ""
+    owner: str | None = Field(None, min_length=1, description="who answers for it")
+    parent: Annotated[str, Field(pattern=SLUG)] = Field(
+        BASE, description="variant whose overrides apply before these; `base` for none"
+    )
+    status: Literal["active", "paused", "retired"] = Field(
+        "active", description="active: trained with the others; paused: not for now; retired: no more"
+    )
+    retired_on: dt.date | None = Field(None, description="date of a retirement")
+    retired_because: str | None = Field(None, min_length=1, description="reason of a retirement")
+    priority: int = Field(0, description="higher goes first among variants that have waited equally long")
+    budget: BudgetSpec = Field(default_factory=lambda: BudgetSpec())
     set: dict[str, Any] = Field(min_length=1, description="dotted keys and their values, such as `fit.epochs: 60`")
+
+    @model_validator(mode="after")
+    def _retired_with_date_and_reason(self) -> VariantSpec:
+        told = (self.retired_on is not None, self.retired_because is not None)
+        if self.status == "retired" and told != (True, True):
+            raise ValueError("a retired variant says when and why: add `retired_on` and `retired_because`")
+        if self.status != "retired" and told != (False, False):
+            raise ValueError(f"`retired_on` and `retired_because` mean nothing with `status: {self.status}`")
+        return self
 
 
 class BaselineSpec(Spec):
@@ -211,6 +243,20 @@ class StudySpec(Spec):
     @model_validator(mode="after")
     def _unique_variants(self) -> StudySpec:
         _no_repeats([variant.id for variant in self.variants])
-        if any(variant.id == "base" for variant in self.variants):
+        if any(variant.id == BASE for variant in self.variants):
             raise ValueError("`base` names the study without any variant; choose another id")
+        return self
+
+    @model_validator(mode="after")
+    def _parents_lead_to_the_base(self) -> StudySpec:
+        parents = {variant.id: variant.parent for variant in self.variants}
+        for start in parents:
+            line = [start]
+            while line[-1] != BASE:
+                parent = parents[line[-1]]
+                if parent != BASE and parent not in parents:
+                    raise ValueError(f"the parent {parent!r} of the variant {line[-1]!r} is not declared")
+                if parent in line:
+                    raise ValueError(f"the variant {parent!r} descends from itself: {' < '.join([*line, parent])}")
+                line.append(parent)
         return self

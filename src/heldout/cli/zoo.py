@@ -1,0 +1,168 @@
+"""``heldout zoo``: declared variants, trained as challengers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from heldout.cli.printing import print_json, resumable
+from heldout.cli.registry import By, Json, Place, Serving
+from heldout.errors import InputError
+
+if TYPE_CHECKING:
+    from heldout.zoo import Training
+    from heldout.zoo.training import Trained
+
+app = typer.Typer(help="Declared variants, trained as challengers.", no_args_is_help=True)
+
+StudyPath = Annotated[Path, typer.Option("--study", help="The study file.")]
+Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of run directories; the study's own by default.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes of one training; one a processor by default.")]
+_STUDY = Path("study.yaml")
+_HERE = "registry"
+
+
+@app.command("list")
+def list_(study: StudyPath = _STUDY, runs: Runs = None, as_json: Json = False) -> int:
+    """Every variant: status, last attempt, and what it changes; exit 1 if one of them could not be trained."""
+    from heldout.zoo import Roster, read_attempts
+
+    roster = Roster.load(study)
+    history = read_attempts(Path(runs or roster.file.spec.runs) / roster.name)
+    rows = [entry.to_json() for entry in roster.entries]
+    for row in rows:
+        row["attempts"] = [each.to_json() for each in history.of(row["id"])]
+    broken = any(entry.problem is not None for entry in roster.entries)
+    if as_json:
+        print_json(roster.to_json() | {"variants": rows})
+        return int(broken)
+    for row in rows:
+        last = row["attempts"][-1]["outcome"] if row["attempts"] else "never"
+        typer.echo(f"{row['id']:<24}  {row['status']:<7}  {last:<13}  {_overrides(row['own'])}")
+        if row["problem"]:
+            typer.echo("  " + row["problem"].replace("\n", "\n  "))
+    return int(broken)
+
+
+@app.command()
+def show(
+    variant: Annotated[str, typer.Argument(help="Id of a variant; `base` is the study itself.")],
+    study: StudyPath = _STUDY,
+    runs: Runs = None,
+    as_json: Json = False,
+) -> int:
+    """One variant with its ancestors' overrides, its attempts, and what it resolves to; exit 1 if to nothing."""
+    from heldout.zoo import Roster, read_attempts
+
+    roster = Roster.load(study)
+    entry = roster.entry(variant)
+    history = read_attempts(Path(runs or roster.file.spec.runs) / roster.name)
+    attempts = [each.to_json() for each in history.of(variant)]
+    config = dict(entry.resolved.config) if entry.resolved else None
+    document = {"schema": "heldout.zoo-variant/1", **entry.to_json(), "attempts": attempts, "config": config}
+    if as_json:
+        print_json(document)
+    else:
+        for key, value in document.items():
+            if key not in ("schema", "attempts", "config", "problem") and value not in (None, "", {}, []):
+                typer.echo(f"{key:<15} {value if isinstance(value, str) else json.dumps(value)}")
+        for each in attempts:
+            typer.echo(f"{'attempt':<15} {each['began']}  {each['outcome']}  {each['facts'].get('reason', '')}")
+        if entry.problem is not None:
+            typer.echo(str(entry.problem))
+    return int(entry.problem is not None)
+
+
+@app.command()
+def diff(
+    one: Annotated[str, typer.Argument(help="Id of a variant, or `base`.")],
+    other: Annotated[str, typer.Argument(help="Id of a variant, or `base`.")],
+    study: StudyPath = _STUDY,
+    as_json: Json = False,
+) -> None:
+    """Where two variants differ when every default is filled in."""
+    from heldout.zoo import Roster
+    from heldout.zoo.roster import diff
+
+    roster = Roster.load(study)
+    found = diff(roster.entry(one), roster.entry(other))
+    if as_json:
+        differences = {key: {"one": mine, "other": theirs} for key, (mine, theirs) in found.items()}
+        print_json({"schema": "heldout.zoo-diff/1", "one": one, "other": other, "differences": differences})
+        return
+    for key, (mine, theirs) in found.items():
+        typer.echo(f"{key}: {json.dumps(mine)} -> {json.dumps(theirs)}")
+
+
+@app.command()
+def train(
+    variant: Annotated[list[str] | None, typer.Option(help="Id of a variant; may be given several times.")] = None,
+    all_active: Annotated[bool, typer.Option("--all-active", help="The base and every active variant.")] = False,
+    study: StudyPath = _STUDY,
+    runs: Runs = None,
+    workers: Workers = None,
+    place: Place = _HERE,
+    serving: Serving = None,
+    by: By = None,
+    as_json: Json = False,
+) -> int:
+    """Train variants and register them as challengers. Exit 1 if one failed; a variant that ran and lost did not."""
+    from heldout.registry import Registry
+    from heldout.zoo import Roster
+    from heldout.zoo import train as train_these
+    from heldout.zoo import train_all_active as train_all
+
+    if bool(variant) == all_active:
+        raise InputError("nobody says what to train", where="zoo train", hint="give --variant ID, or --all-active")
+    roster = Roster.load(study)
+    options: Any = {"runs": runs, "workers": workers, "by": by, "listener": None if as_json else _line}
+    with resumable(), Registry(place, serving=serving, create=True) as registry:
+        if all_active:
+            return _told(train_all(roster, registry, **options), as_json=as_json)
+        return _told(train_these(roster, registry, variant or [], **options), as_json=as_json)
+
+
+@app.command()
+def rotate(
+    budget: Annotated[int, typer.Option(help="Variants to train in this round.")],
+    study: StudyPath = _STUDY,
+    runs: Runs = None,
+    workers: Workers = None,
+    place: Place = _HERE,
+    serving: Serving = None,
+    by: By = None,
+    as_json: Json = False,
+) -> int:
+    """Train those whose turn it is: who never was, then who waited longest; who keeps failing sits rounds out."""
+    from heldout.registry import Registry
+    from heldout.zoo import Roster
+    from heldout.zoo import rotate as rotate_roster
+
+    roster = Roster.load(study)
+    listener = None if as_json else _line
+    with resumable(), Registry(place, serving=serving, create=True) as registry:
+        found = rotate_roster(roster, registry, budget, runs=runs, workers=workers, by=by, listener=listener)
+    if not as_json and found.rotation is not None:
+        for name, why in found.rotation.waiting.items():
+            typer.echo(f"{name:<24}  {'waits':<13}  {why}")
+    return _told(found, as_json=as_json)
+
+
+def _line(result: Trained) -> None:
+    unchanged = "  (nothing changed since)" if result.unchanged else ""
+    typer.echo(f"{result.variant:<24}  {result.state:<13}  {result.version or result.reason}{unchanged}")
+    if result.version and result.reason:
+        typer.echo(f"  {result.reason}")
+
+
+def _told(training: Training, *, as_json: bool) -> int:
+    if as_json:
+        print_json(training.to_json())
+    return training.exit_code
+
+
+def _overrides(overrides: dict[str, Any]) -> str:
+    return ", ".join(f"{key}: {json.dumps(value)}" for key, value in overrides.items())

@@ -1,5 +1,6 @@
 """Files, hashes and provenance: what every other room stands on."""
 
+from heldout.evidence.chain import START, Link, append_link, head, read_chain, read_links
 from heldout.evidence.files import (
     JsonLines,
     atomic_path,
@@ -14,16 +15,22 @@ from heldout.evidence.files import (
 from heldout.evidence.strict import canonical, digest, dumps, finite_or_none, loads, read_json
 
 __all__ = [
+    "START",
     "JsonLines",
+    "Link",
+    "append_link",
     "atomic_path",
     "canonical",
     "digest",
     "dumps",
     "finite_or_none",
     "flush_folder",
+    "head",
     "loads",
+    "read_chain",
     "read_json",
     "read_json_lines",
+    "read_links",
     "sha256_bytes",
     "sha256_file",
     "write_bytes",

@@ -7,21 +7,18 @@ that names it. Judging the same predictions under the same policy again is no ne
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 from filelock import FileLock
 
-from heldout.errors import TamperedError
-from heldout.evidence import JsonLines, canonical, read_json_lines, sha256_bytes
+from heldout.evidence import Link, append_link, read_chain, read_links
 
 SCHEMA = "heldout.trial/1"
 LEDGER_FILE = "trials.jsonl"
 Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
-START = "0" * 64
 _VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256")
 _SAME = ("run", "outcome", "metrics_sha256", "gate_sha256")
 
@@ -78,13 +75,6 @@ class Trial:
         return asdict(self)
 
 
-class Entry(NamedTuple):
-    """A record of the ledger and its digest, which the next record names."""
-
-    record: Mapping[str, Any]
-    sha256: str
-
-
 class Ledger:
     """The ledger of one study, held for as long as a run counts itself, is judged and is written down."""
 
@@ -108,43 +98,31 @@ class Ledger:
     def attempt(self, variant_sha256: str, corpus_sha256: str, split_sha256: str) -> int:
         """The place that this variant has, or will have, among the variants that looked."""
         mine = (variant_sha256, corpus_sha256, split_sha256)
-        variants = list(dict.fromkeys(variant_key(entry.record) for entry in _entries(self._path)))
+        variants = list(dict.fromkeys(variant_key(entry.record) for entry in read_links(self._path)))
         return variants.index(mine) + 1 if mine in variants else len(variants) + 1
 
     def record(self, look: Look) -> Trial:
         """Append a look, unless the run's last record says the same, and say where it stands."""
-        with JsonLines(self._path, durable=True) as stream:  # opening cuts off a torn last line
-            entries = _entries(self._path)
-            mine = [place for place, entry in enumerate(entries) if entry.record.get("run") == look.run]
-            record = asdict(look) | {"seeds": list(look.seeds)}
-            if mine and all(entries[mine[-1]].record.get(key) == record[key] for key in _SAME):
-                return trial_at(entries, mine[-1])
-            stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-            stream.append({"schema": SCHEMA, "ts": stamp, "prev": entries[-1].sha256 if entries else START} | record)
-        entries = _entries(self._path)
+        entries = read_links(self._path)
+        mine = [place for place, entry in enumerate(entries) if entry.record.get("run") == look.run]
+        record = asdict(look) | {"seeds": list(look.seeds)}
+        if mine and all(entries[mine[-1]].record.get(key) == record[key] for key in _SAME):
+            return trial_at(entries, mine[-1])
+        entries.append(append_link(self._path, SCHEMA, record))
         return trial_at(entries, len(entries) - 1)
 
 
-def read_ledger(study: Path) -> list[Entry]:
+def read_ledger(study: Path) -> list[Link]:
     """Every record, in order.
 
     Raises:
         TamperedError: At the first record that does not name the one before it.
         InputError: At a line that is no record.
     """
-    path = study / LEDGER_FILE
-    entries = _entries(path)
-    for number, (entry, before) in enumerate(zip(entries, [None, *entries], strict=False), start=1):
-        if entry.record.get("prev") != (before.sha256 if before else START):
-            raise TamperedError(
-                "the record before this one was changed, removed or put in later",
-                where=f"{path.name}:{number}",
-                hint="ask for the ledger as it was written",
-            )
-    return entries
+    return read_chain(study / LEDGER_FILE)
 
 
-def trial_at(entries: Sequence[Entry], place: int) -> Trial:
+def trial_at(entries: Sequence[Link], place: int) -> Trial:
     """Where the record at ``place`` stands among the records up to it."""
     variants = list(dict.fromkeys(variant_key(entry.record) for entry in entries[: place + 1]))
     mine = variants.index(variant_key(entries[place].record)) + 1
@@ -154,7 +132,3 @@ def trial_at(entries: Sequence[Entry], place: int) -> Trial:
 def variant_key(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes two looks looks of one variant: configuration, corpus and split."""
     return tuple(record.get(key) for key in _VARIANT)
-
-
-def _entries(path: Path) -> list[Entry]:
-    return [Entry(record, sha256_bytes(canonical(record))) for record in read_json_lines(path)]

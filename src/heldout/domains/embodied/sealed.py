@@ -5,7 +5,6 @@ Each opening names the one before it by digest, so that none can be taken out of
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ from typing import Any
 from filelock import FileLock
 
 from heldout.errors import InputError, TamperedError
-from heldout.evidence import JsonLines, canonical, read_json, read_json_lines, sha256_bytes, sha256_file
+from heldout.evidence import append_link, read_chain, read_json, read_json_lines, sha256_file
 
 TARGETS_FILE = "sealed_targets.jsonl"
 OPENINGS_FILE = "openings.jsonl"
 OPENING_SCHEMA = "heldout.sealed-opening/1"
-START = "0" * 64
 
 
 def open_targets(index: Path, purpose: str) -> dict[str, dict[str, Any]]:
@@ -50,19 +48,9 @@ def open_targets(index: Path, purpose: str) -> dict[str, dict[str, Any]]:
 
 def record_opening(index: Path, purpose: str, seal: Mapping[str, Any]) -> None:
     """Append one opening to the chain."""
-    path = index / OPENINGS_FILE
-    with FileLock(index / f".{OPENINGS_FILE}.lock"), JsonLines(path, durable=True) as stream:
-        before = read_json_lines(path)
-        stream.append(
-            {
-                "schema": OPENING_SCHEMA,
-                "ts": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-                "prev": sha256_bytes(canonical(before[-1])) if before else START,
-                "purpose": purpose,
-                "targets_sha256": seal["sha256"],
-                "records": seal["records"],
-            }
-        )
+    record = {"purpose": purpose, "targets_sha256": seal["sha256"], "records": seal["records"]}
+    with FileLock(index / f".{OPENINGS_FILE}.lock"):
+        append_link(index / OPENINGS_FILE, OPENING_SCHEMA, record)
 
 
 def read_openings(index: Path) -> list[dict[str, Any]]:
@@ -71,13 +59,4 @@ def read_openings(index: Path) -> list[dict[str, Any]]:
     Raises:
         TamperedError: At the first that does not name the one before it.
     """
-    records = read_json_lines(index / OPENINGS_FILE)
-    for number, record in enumerate(records):
-        expected = sha256_bytes(canonical(records[number - 1])) if number else START
-        if record.get("prev") != expected:
-            raise TamperedError(
-                "the opening before this one was changed or removed",
-                where=f"{OPENINGS_FILE}:{number + 1}",
-                hint="ask for the file as it was written",
-            )
-    return records
+    return [link.record for link in read_chain(index / OPENINGS_FILE)]

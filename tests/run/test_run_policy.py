@@ -14,6 +14,7 @@ from heldout.cli.main import app
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json_lines
 from heldout.run.ledger import Ledger
+from heldout.run.planning import gate_plan
 from heldout.run.policy import POLICY_FILE, Registered, amend, policy_at, read_policies, register
 from heldout.verify import verify_run
 
@@ -56,6 +57,16 @@ def test_rules_changed_after_the_look_cannot_promote(desk: Path) -> None:
     assert "HOLD" == run.verdict
     assert any("changed after the first look" in reason for reason in run.document["reasons"])
     assert False is run.document["policy"]["registered"]
+
+
+def test_a_plan_under_changed_rules_says_that_they_cannot_promote(desk: Path) -> None:
+    """The hours of a training would be spent on a verdict that was HOLD before it began."""
+    _study(desk, 0.5).run(workers=1)
+    _study(desk, 0.4)
+    plan = gate_plan(Study.load("study.yaml").prepare())
+    assert (False, False) == (plan["registered"], plan["can_promote"])
+    CliRunner().invoke(app, ["gate", "amend", "study.yaml", "--reason", "two words"])
+    assert gate_plan(Study.load("study.yaml").prepare())["can_promote"]
 
 
 def test_restoring_the_rules_needs_no_reason(desk: Path) -> None:

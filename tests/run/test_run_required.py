@@ -34,7 +34,7 @@ def _amend(desk: Any) -> None:
     from heldout.run.policy import Registered, amend
 
     prepared = desk.load(**STUDY).prepare("halves", runs=desk.runs)
-    declared = Registered.of(prepared.resolved, prepared.corpus.manifest.sha256, prepared.split.sha256)
+    declared = Registered.of(prepared)
     amend(prepared.folder.path.parent, declared, "the second axis of the study")
 
 

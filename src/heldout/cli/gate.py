@@ -93,8 +93,7 @@ def amend(
     from heldout.run.policy import Registered, amend
 
     prepared = Study.load(study).prepare(variant, runs=runs)
-    declared = Registered.of(prepared.resolved, prepared.corpus.manifest.sha256, prepared.split.sha256)
-    policy = amend(prepared.folder.path.parent, declared, reason)
+    policy = amend(prepared.study, Registered.of(prepared), reason)
     if as_json:
         print_json({"schema": "heldout.amendment/1", "policy": policy.to_json()})
         return

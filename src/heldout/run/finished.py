@@ -35,22 +35,20 @@ def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
 
 def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
     """Whether the verdict is of these inputs, this code, this policy, and of the files that lie there."""
-    resolved, study = prepared.resolved, prepared.folder.path.parent
-    corpus_sha256, split_sha256 = prepared.corpus.manifest.sha256, prepared.split.sha256
+    variant_sha256, corpus_sha256, split_sha256 = prepared.identity
     judged = verdict["judged"]
     expected = {
         "corpus_sha256": corpus_sha256,
         "split_sha256": split_sha256,
-        "variant_sha256": resolved.sha256,
+        "variant_sha256": variant_sha256,
         "code_sha256": provenance.code_digest(),
         "environment": digest(provenance.package_versions()),
         "files_sha256": files_digest(run_files(prepared.folder.path)),
     }
     if any(judged[key] != value for key, value in expected.items()):
         return False
-    declared = Registered.of(resolved, corpus_sha256, split_sha256)
-    with Ledger(study) as ledger:
-        attempt = ledger.attempt(resolved.sha256, corpus_sha256, split_sha256)
-    same_policy = bool(verdict["policy"] == policy_at(study, declared).to_json())
-    same_policy = same_policy and bool(verdict["required"] == required_verdicts(prepared))
-    return same_policy and bool(verdict["trial"]["attempt"] == attempt)
+    with Ledger(prepared.study) as ledger:
+        attempt = ledger.attempt(*prepared.identity)
+    policy = policy_at(prepared.study, Registered.of(prepared))
+    found = (verdict["policy"], verdict["required"], verdict["trial"]["attempt"])
+    return bool(found == (policy.to_json(), required_verdicts(prepared), attempt))

@@ -11,7 +11,6 @@ from heldout.evidence import provenance as provenance_of
 from heldout.gate import Facts, Policy, build_verdict, judge
 from heldout.run.costs import read_costs
 from heldout.run.fitting import UnitFailure
-from heldout.run.layout import RunFolder
 from heldout.run.ledger import Ledger, Look, Outcome
 from heldout.run.policy import Registered, policy_at, register
 from heldout.run.prepare import Prepared
@@ -21,14 +20,12 @@ from heldout.run.required import required_verdicts
 _DECIDING = frozenset({"gate", "bootstrap", "split"})
 
 
-def register_policy(prepared: Prepared) -> Policy:
+def register_policy(prepared: Prepared) -> None:
     """Write rules and split down before anything is fitted, unless this corpus has some already."""
-    study = prepared.folder.path.parent
-    declared = Registered.of(prepared.resolved, prepared.corpus.manifest.sha256, prepared.split.sha256)
-    with Ledger(study) as ledger:
-        if prepared.resolved.overridden & _DECIDING:
-            return policy_at(study, declared)
-        return register(ledger, study, declared)
+    if prepared.resolved.overridden & _DECIDING:
+        return
+    with Ledger(prepared.study) as ledger:
+        register(ledger, prepared.study, Registered.of(prepared))
 
 
 def judge_run(
@@ -38,15 +35,11 @@ def judge_run(
     failures: Sequence[UnitFailure],
 ) -> dict[str, Any]:
     """Judge, and write the look into the study's trial ledger; without metrics it is a failure."""
-    resolved = prepared.resolved
-    key = (resolved.sha256, prepared.corpus.manifest.sha256, prepared.split.sha256)
-    study = prepared.folder.path.parent
-    declared = Registered.of(resolved, prepared.corpus.manifest.sha256, prepared.split.sha256)
-    with Ledger(study) as ledger:
-        nothing: dict[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}
-        policy = policy_at(study, declared)
+    nothing: dict[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}
+    with Ledger(prepared.study) as ledger:
+        policy = policy_at(prepared.study, Registered.of(prepared))
         required = required_verdicts(prepared)
-        attempt = ledger.attempt(*key)
+        attempt = ledger.attempt(*prepared.identity)
         document = _document(prepared, metrics or nothing, wall_times, failures, attempt, policy, required)
         outcome: Outcome = "FAILED" if metrics is None else document["verdict"]
         trial = ledger.record(_trial(prepared, outcome, metrics))
@@ -69,7 +62,7 @@ def _document(
         seeds=resolved.main.seeds,
         folds=[fold.id for fold in prepared.split.folds],
         units=frozenset((unit.seed, unit.fold.id) for unit in units) - failed,
-        foreign=_foreign_seeds(folder, resolved.main.seeds),
+        foreign=folder.foreign_seeds(resolved.main.seeds),
         groups=len(prepared.corpus.manifest.groups),
         smoke=resolved.smoke,
         blocking=prepared.blocking,
@@ -151,13 +144,6 @@ def _judged_digests(prepared: Prepared) -> dict[str, Any]:
         "code_sha256": provenance_of.code_digest(),
         "environment": digest(provenance_of.package_versions()),
     }
-
-
-def _foreign_seeds(folder: RunFolder, seeds: Sequence[int]) -> list[str]:
-    """Fits of seeds that this run does not declare: leftovers that must not lie beside a verdict."""
-    declared = {f"seed{seed}" for seed in seeds}
-    fits = folder.path / "fits"
-    return sorted(path.name for path in fits.iterdir() if path.name not in declared) if fits.is_dir() else []
 
 
 def wall_times(documents: Sequence[Mapping[str, Any]]) -> dict[int, float]:

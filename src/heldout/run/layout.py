@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,12 @@ class RunFolder:
         """Folder of one fit."""
         root = self.path / "baselines" / baseline if baseline else self.path
         return root / "fits" / f"seed{seed}" / safe_name(fold)
+
+    def foreign_seeds(self, declared: Sequence[int]) -> list[str]:
+        """Fits of other seeds than these: leftovers that must not lie beside a verdict."""
+        mine = {f"seed{seed}" for seed in declared}
+        fits = self.path / "fits"
+        return sorted(path.name for path in fits.iterdir() if path.name not in mine) if fits.is_dir() else []
 
     def scratch(self, contender: str) -> Path:
         """Folder of intermediate training state; removed when the contender is done."""

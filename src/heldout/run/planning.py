@@ -6,7 +6,7 @@ from typing import Any
 
 from heldout.gate.plan import POWER, plan_gate
 from heldout.run.ledger import Ledger
-from heldout.run.policy import Registered, policy_at, read_policies
+from heldout.run.policy import Registered, may_decide, policy_at, read_policies
 from heldout.run.prepare import Prepared
 
 SCHEMA = "heldout.gate-plan/1"
@@ -14,12 +14,11 @@ SCHEMA = "heldout.gate-plan/1"
 
 def gate_plan(prepared: Prepared) -> dict[str, Any]:
     """Whether each rule can pass on these groups and seeds, and whether this policy may decide."""
-    resolved, study = prepared.resolved, prepared.folder.path.parent
-    corpus_sha256, split_sha256 = prepared.corpus.manifest.sha256, prepared.split.sha256
+    resolved, study = prepared.resolved, prepared.study
     attempt = 1
     if study.is_dir():
         with Ledger(study) as ledger:
-            attempt = ledger.attempt(resolved.sha256, corpus_sha256, split_sha256)
+            attempt = ledger.attempt(*prepared.identity)
     rules = plan_gate(
         resolved.gate,
         resolved.spec.bootstrap,
@@ -28,8 +27,8 @@ def gate_plan(prepared: Prepared) -> dict[str, Any]:
         cells=prepared.corpus.cells is not None,
         attempt=attempt,
     )
-    policy = policy_at(study, Registered.of(resolved, corpus_sha256, split_sha256)) if read_policies(study) else None
-    may_decide = policy is None or policy.registered or (policy.registered_at is None and not policy.amendments)
+    declared = Registered.of(prepared)
+    policy = policy_at(study, declared) if read_policies(study) else None
     can = all(rule.can_pass for rule in rules) and not prepared.blocking and resolved.smoke is None
     return {
         "schema": SCHEMA,
@@ -40,5 +39,5 @@ def gate_plan(prepared: Prepared) -> dict[str, Any]:
         "rules": [rule.to_json() for rule in rules],
         "findings": [finding.to_json() for finding in prepared.findings],
         "registered": policy.registered if policy else None,
-        "can_promote": can and may_decide,
+        "can_promote": can and may_decide(study, declared),
     }

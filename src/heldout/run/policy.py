@@ -7,16 +7,15 @@ afterwards may do so, with a reason that stays on record; without one the verdic
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from heldout.errors import InputError, TamperedError
-from heldout.evidence import JsonLines, canonical, digest, read_json_lines, sha256_bytes
+from heldout.errors import InputError
+from heldout.evidence import append_link, digest, head, read_chain
 from heldout.gate import Policy
-from heldout.run.ledger import START, Ledger, read_ledger
-from heldout.run.resolve import Resolved
+from heldout.run.ledger import Ledger, read_ledger
+from heldout.run.prepare import Prepared
 
 SCHEMA = "heldout.policy/1"
 POLICY_FILE = "policies.jsonl"
@@ -37,9 +36,10 @@ class Registered:
     policy_sha256: str
 
     @classmethod
-    def of(cls, resolved: Resolved, corpus_sha256: str, split_sha256: str) -> Registered:
-        """The policy of a resolved study."""
-        return cls(corpus_sha256, split_sha256, policy_sha256(resolved.config))
+    def of(cls, prepared: Prepared) -> Registered:
+        """The policy of a prepared run."""
+        _, corpus_sha256, split_sha256 = prepared.identity
+        return cls(corpus_sha256, split_sha256, policy_sha256(prepared.resolved.config))
 
 
 def policy_sha256(config: Any) -> str:
@@ -95,43 +95,30 @@ def policy_at(study: Path, declared: Registered) -> Policy:
     )
 
 
+def may_decide(study: Path, declared: Registered) -> bool:
+    """Whether a run under this policy can PROMOTE: it is registered, or would be as the first of its corpus."""
+    found = _of_corpus(read_policies(study), declared.corpus_sha256)
+    return not found or any(_same(record, declared) for record in found)
+
+
 def read_policies(study: Path) -> list[dict[str, Any]]:
     """Every record, in order.
 
     Raises:
         TamperedError: At the first record that does not name the one before it.
     """
-    path = study / POLICY_FILE
-    records = [dict(record) for record in read_json_lines(path)]
-    before = START
-    for number, record in enumerate(records, start=1):
-        if record.get("prev") != before:
-            raise TamperedError(
-                "the record before this one was changed, removed or put in later",
-                where=f"{path.name}:{number}",
-                hint="ask for the file as it was written",
-            )
-        before = sha256_bytes(canonical(record))
-    return records
+    return [link.record for link in read_chain(study / POLICY_FILE)]
 
 
 def _append(study: Path, declared: Registered, reason: str | None) -> None:
-    entries = read_ledger(study)
-    with JsonLines(study / POLICY_FILE, durable=True) as stream:
-        records = read_policies(study)
-        stream.append(
-            {
-                "schema": SCHEMA,
-                "ts": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-                "prev": sha256_bytes(canonical(records[-1])) if records else START,
-                "corpus_sha256": declared.corpus_sha256,
-                "split_sha256": declared.split_sha256,
-                "policy_sha256": declared.policy_sha256,
-                "reason": reason,
-                "looks": sum(entry.record["corpus_sha256"] == declared.corpus_sha256 for entry in entries),
-                "ledger_head": entries[-1].sha256 if entries else START,
-            }
-        )
+    looks = read_ledger(study)
+    read_chain(study / POLICY_FILE)  # nothing is written behind a broken record
+    record = asdict(declared) | {
+        "reason": reason,
+        "looks": sum(look.record["corpus_sha256"] == declared.corpus_sha256 for look in looks),
+        "ledger_head": head(looks),
+    }
+    append_link(study / POLICY_FILE, SCHEMA, record)
 
 
 def _of_corpus(records: list[dict[str, Any]], corpus_sha256: str) -> list[dict[str, Any]]:

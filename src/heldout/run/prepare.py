@@ -51,6 +51,16 @@ class Prepared:
         }
 
     @property
+    def study(self) -> Path:
+        """Folder of the study's runs, with its ledgers."""
+        return self.folder.path.parent
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Digests of variant, corpus and split: what makes two looks looks of one variant."""
+        return self.resolved.sha256, self.corpus.manifest.sha256, self.split.sha256
+
+    @property
     def blocking(self) -> list[str]:
         """Sentences of the findings that forbid a PROMOTE."""
         return [finding.what for finding in self.findings if finding.blocking]

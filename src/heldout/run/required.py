@@ -17,7 +17,7 @@ def required_verdicts(prepared: Prepared) -> dict[str, dict[str, str] | None]:
 
     It must be of the same corpus file and the same code. A variant does not require itself.
     """
-    study, mine = prepared.folder.path.parent, file_sha256(prepared.corpus.manifest)
+    study, mine = prepared.study, file_sha256(prepared.corpus.manifest)
     wanted = [name for name in prepared.resolved.gate.requires if name != prepared.resolved.variant]
     return {variant: _newest(study, variant, mine) for variant in wanted}
 

@@ -16,7 +16,7 @@ from heldout.gate.verdict import verdict_of
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
 from heldout.run.costs import COSTS_FILE, model_bytes, read_costs, wanted
-from heldout.run.layout import safe_name
+from heldout.run.layout import RunFolder, safe_name
 from heldout.run.policy import policy_sha256
 from heldout.run.required import verdict_sha256
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
@@ -150,7 +150,7 @@ def _facts(evidence: RunEvidence) -> Facts:
         seeds=evidence.seeds,
         folds=[fold.id for fold in evidence.split.folds],
         units=frozenset(evidence.units("")),
-        foreign=_foreign_seeds(evidence),
+        foreign=RunFolder(evidence.folder).foreign_seeds(evidence.seeds),
         groups=len(evidence.corpus.groups),
         smoke=evidence.lock["smoke"],
         attempt=evidence.verdict["trial"]["attempt"],
@@ -221,12 +221,6 @@ def _check_unit(evidence: RunEvidence, name: str, seed: int, fold: Fold, unit: S
     for file, sha256 in document["files"].items():
         if sha256_file(unit.folder / file) != sha256:
             raise BrokenError(f"{file} is not the file that the fit left", where)
-
-
-def _foreign_seeds(evidence: RunEvidence) -> list[str]:
-    declared = {f"seed{seed}" for seed in evidence.seeds}
-    fits = evidence.folder / "fits"
-    return sorted(path.name for path in fits.iterdir() if path.name not in declared) if fits.is_dir() else []
 
 
 def _foreign(evidence: RunEvidence) -> list[str]:

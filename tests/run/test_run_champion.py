@@ -111,7 +111,7 @@ def test_costs_are_measured_when_a_rule_asks(desk: Any) -> None:
     assert biggest == outcomes["size"]["observed"]
     assert verify_run(run.folder).broken is None
     document = json.loads((run.folder / "costs.json").read_text())
-    assert {"model_bytes", "latency_us", "rows", "device", "schema"} == set(document)
+    assert {"model_bytes", "latency_us", "rows", "device", "form", "schema"} == set(document)
 
 
 def test_slices_go_with_the_predictions(desk: Any) -> None:

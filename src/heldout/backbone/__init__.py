@@ -11,6 +11,7 @@ from heldout.backbone.protocol import (
     FloatArray,
     Judged,
     Params,
+    Served,
     TrainView,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "FloatArray",
     "Judged",
     "Params",
+    "Served",
     "TrainView",
 ]

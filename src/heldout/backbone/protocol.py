@@ -18,7 +18,7 @@ list, range) can only come from training rows. ``predict`` receives features wit
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -144,6 +144,20 @@ class Judged:
     provenance: Mapping[str, Any]
 
 
+class Served(NamedTuple):
+    """A fitted model in the form in which it is handed on.
+
+    Attributes:
+        form: What it is, such as `onnx`.
+        data: The file's bytes.
+        predict: Answers as the backbone's own ``predict`` does, from features to predictions.
+    """
+
+    form: str
+    data: bytes
+    predict: Callable[[FeaturesView], FloatArray | ClassScores]
+
+
 class Backbone(ABC):
     """One family of models. Instances are cheap, hold only their parameters, and may be sent to other processes."""
 
@@ -185,6 +199,10 @@ class Backbone(ABC):
         """
         for job in jobs:
             yield job, self.fit(job.view, job.seed, workdir / job.name)
+
+    def served(self, model: Any) -> Served | None:
+        """The model as it is exported, of which size and latency are then judged; None: it is served as it is saved."""
+        return None
 
     def smoke_reason(self) -> str | None:
         """Why these parameters make a smoke run, which can never PROMOTE; None if they do not."""

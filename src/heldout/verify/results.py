@@ -10,15 +10,16 @@ import polars as pl
 
 from heldout.backbone import FloatArray
 from heldout.evaluate import Predictions, summarise
-from heldout.evidence import dumps, loads, sha256_file
+from heldout.evidence import dumps, loads, read_json, sha256_file
 from heldout.gate import Facts, Policy, judge
 from heldout.gate.verdict import verdict_of
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
-from heldout.run.costs import COSTS_FILE, model_bytes, read_costs, wanted
+from heldout.run.costs import AS_SAVED, COSTS_FILE, model_bytes, read_costs, saved_bytes, wanted
 from heldout.run.layout import RunFolder, safe_name
 from heldout.run.policy import policy_sha256
 from heldout.run.required import verdict_sha256
+from heldout.run.resolve import load_backbone
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.verify.chain import BrokenError
@@ -191,10 +192,18 @@ def _costs(evidence: RunEvidence) -> dict[str, float]:
     if not found and wanted(evidence.gate):
         raise BrokenError("a rule asks for a cost and none was measured", COSTS_FILE)
     if found:
-        size = max(model_bytes(unit.folder) for unit in evidence.units("").values())
+        size = _model_bytes(evidence)
         if found["model_bytes"] != size:
             raise BrokenError(f"model_bytes is {found['model_bytes']:g}; the fits have {size}", COSTS_FILE)
     return found
+
+
+def _model_bytes(evidence: RunEvidence) -> int:
+    folders = [unit.folder for unit in evidence.units("").values()]
+    if read_json(evidence.folder / COSTS_FILE)["form"] == AS_SAVED:
+        return max(saved_bytes(folder) for folder in folders)
+    backbone = load_backbone(str(evidence.lock["backbone"]), evidence.lock["fit"])
+    return max(model_bytes(folder, backbone) for folder in folders)
 
 
 def _with_folds(

@@ -19,6 +19,7 @@ from heldout.backbone import (
     FloatArray,
     Judged,
     Params,
+    Served,
     TrainView,
 )
 from heldout.corpus import Corpus
@@ -127,6 +128,16 @@ class FRRegressorBackbone(Backbone):
     def load(self, folder: Path) -> FRModel:
         """Read ``model.safetensors``."""
         return FRModel.load(folder)
+
+    def served(self, model: FRModel) -> Served:
+        """As one ONNX graph, run by ONNX Runtime on one thread.
+
+        Raises:
+            PrerequisiteError: If onnx or onnxruntime is not installed.
+        """
+        from heldout.domains.video.parity import as_graph
+
+        return as_graph(model)
 
     @property
     def config(self) -> MLPConfig:

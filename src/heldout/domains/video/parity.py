@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from heldout.backbone import FeaturesView, Served
+from heldout.domains.video import onnx_graph
 from heldout.domains.video.features import CODEC_BLOCK, ENCODER_VOCAB, Affine, Float32, Float64, feature_matrix
 from heldout.domains.video.model import FRModel
 from heldout.domains.video.onnx_graph import INPUTS, OUTPUTS
 from heldout.domains.video.rows import FEATURES
-from heldout.errors import HeldoutError, TamperedError
+from heldout.errors import HeldoutError, PrerequisiteError, TamperedError
 from heldout.evidence import canonical, loads
 
 TOLERANCE = 1e-5
@@ -80,6 +82,27 @@ def distance(found: Float64, expected: Float64) -> Parity:
     error = np.abs(found - expected)
     scale = np.maximum(np.abs(expected), max(1.0, float(np.std(expected))))
     return Parity(float(np.max(error / scale)), float(np.max(error)), len(expected))
+
+
+def as_graph(model: FRModel) -> Served:
+    """A member as it is served: its graph, and what ONNX Runtime answers to raw features.
+
+    Raises:
+        PrerequisiteError: If onnx or onnxruntime is not installed.
+    """
+    try:
+        data = onnx_graph.build(model, "member", {})
+        session = open_session(data)
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"{error.name} is not installed", where="the cost of an exported model", hint="pip install 'heldout[video]'"
+        ) from None
+
+    def predict(view: FeaturesView) -> Float64:
+        block = model.inputs.raw_block(view.features).astype(np.float32)
+        return score(session, model.inputs.standardised(view.features), block)
+
+    return Served("onnx", data, predict)
 
 
 def compare(data: bytes, model: FRModel, frame: pl.DataFrame) -> Parity:

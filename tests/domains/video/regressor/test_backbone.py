@@ -273,3 +273,12 @@ def test_rate_quality_curves_have_a_point_for_each_quality_point(corpus: Corpus)
         assert len(measured) == 4
         np.testing.assert_allclose([y + 1.0 for _, y in measured], [y for _, y in predicted])
         assert sorted(y for _, y in measured) == [y for _, y in measured]
+
+
+@pytest.mark.parametrize("codec", ["aware", "blind"])
+def test_what_is_served_answers_as_the_model_does(corpus: Corpus, tmp_path: Path, codec: str) -> None:
+    """The latency would be that of another function."""
+    mine = backbone(codec=codec)
+    model = mine.fit(whole(corpus), 0, tmp_path)
+    view = FeaturesView(corpus.features)
+    np.testing.assert_allclose(mine.predict(model, view), mine.served(model).predict(view), rtol=1e-4)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from heldout import Study
+from heldout.domains.video import onnx_graph
+from heldout.domains.video.model import FRModel
 from heldout.evidence import write_json
 from heldout.run.manifest import files_digest, run_files, write_manifest
 from heldout.verify import verify_run
@@ -70,3 +72,21 @@ def test_a_video_run_and_its_domain_files(run: Path, tmp_path: Path) -> None:
         broken = verify_run(target).broken
         assert broken is not None, attack.__name__
         assert broken.id == "published", broken
+
+
+def test_size_and_latency_are_those_of_the_exported_graph(write_frames: Any, tmp_path: Path) -> None:
+    """A rule would bound a file that nobody serves."""
+    write_frames(frames=10)
+    size, speed = "{id: size, metric: model_bytes, at_most: 6000}", "{id: speed, metric: latency_us, at_most: 1.0e+9}"
+    (tmp_path / "study.yaml").write_text(f"{STUDY}gate: {{rules: [{size}, {speed}]}}\n")
+    run = Study.load(tmp_path / "study.yaml").run(runs=tmp_path / "runs", workers=1)
+    document = json.loads((run.folder / "costs.json").read_text())
+    model = FRModel.load(next(run.folder.glob("fits/seed0/*")))
+    assert ("onnx", len(onnx_graph.build(model, "member", {}))) == (document["form"], document["model_bytes"])
+    assert verify_run(run.folder).broken is None
+    write_json(run.folder / "costs.json", document | {"model_bytes": 1})
+    verdict = dict(run.document)
+    reseal(run.folder, verdict)
+    broken = verify_run(run.folder).broken
+    assert broken is not None
+    assert "model_bytes is 1; the fits have" in str(broken.what)

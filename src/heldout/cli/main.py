@@ -26,6 +26,8 @@ _COMMANDS = {
     "registry": ("registry", "registry_app"),
     "zoo": ("zoo", "app"),
     "embodied": ("embodied", "app"),
+    "doctor": ("doctor", "doctor"),
+    "kit": ("kit", "app"),
     "index": ("index", "app"),
     "backbone": ("backbone", "app"),
     "study": ("study", "app"),

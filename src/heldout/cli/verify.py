@@ -16,7 +16,7 @@ _COLOURS = {"OK": "green", "BROKEN": "bold red", "NOT CHECKED": "yellow"}
 
 
 def verify(
-    path: Path = typer.Argument(help="A run directory, a verdict file, a folder of exports or a manifest in it."),
+    path: Path = typer.Argument(help="A run, a verdict file, an export, a kit or a bundle."),
     run: Path | None = typer.Option(None, "--run", help="The run of an export; by default the one that it lies in."),
     corpus: Path | None = typer.Option(None, help="The corpus file: compare its rows, ask the guards again."),
     key: Path | None = typer.Option(None, help="Public key of the signer, a PEM file: the verdict must be signed."),
@@ -25,9 +25,9 @@ def verify(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> int:
     """Recompute every link from the files alone. Exits 0 if all hold, 3 if one is broken, 2 if there is no verdict."""
-    from heldout.verify import verify_path
+    from heldout.package.verify_any import verify_any
 
-    found = verify_path(path, run=run, corpus=corpus, key=key, refit_too=refit, workers=workers)
+    found = verify_any(path, run=run, corpus=corpus, key=key, refit_too=refit, workers=workers)
     print_json(found.to_json()) if as_json else print_chain(found)
     return 0 if found.holds else 3
 

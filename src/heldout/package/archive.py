@@ -1,0 +1,423 @@
+"""Archives: written so that equal files give equal bytes, read as if an enemy had written them.
+
+The reader does not trust ``tarfile`` to be strict in every version of Python: it takes the container apart block by
+block and lets through plain files and folders under relative names, each once, within limits that hold for what is
+really unpacked and not for what a header says. Everything else is refused before a byte of it reaches the disk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import tarfile
+import unicodedata
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
+from heldout.evidence import atomic_path
+
+_BLOCK, _CHUNK = 512, 1 << 18
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+# A deterministic header: deflate, no flags, no time. A byte that no checksum covers must not be free to vary.
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+_WINDOW_LOG = 27
+_LONG_NAME = 4096
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|]")
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_HINT = "do not use it; ask for the file again, and compare its sha256 with the one that you were told"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold at most.
+
+    Attributes:
+        members: Files and folders.
+        bytes: Of all files together, unpacked.
+        ratio: Unpacked bytes for one packed byte, once ``ratio_from`` bytes were unpacked.
+        ratio_from: Below this no ratio is looked at: small repetitive text packs well.
+    """
+
+    members: int = 100_000
+    bytes: int = 4 << 30
+    ratio: int = 200
+    ratio_from: int = 64 << 20
+
+
+class Member(NamedTuple):
+    """A file as it was unpacked."""
+
+    bytes: int
+    sha256: str
+
+
+def write_archive(out: Path, files: Mapping[str, Path | bytes], *, top: str = "") -> str:
+    """Write files into a ``.tar.gz`` or ``.tar.zst``: sorted, without times, owners and modes of this machine.
+
+    Args:
+        out: The archive; its suffix names the packing. Replaced as one step.
+        files: Where each file or its bytes come from, by its name inside. ``.sh`` files can be run.
+        top: A folder that all names start with.
+
+    Returns:
+        Sha256 of the archive.
+
+    Raises:
+        PrerequisiteError: If ``.tar.zst`` is asked for and cannot be written here.
+        InputError: If the archive cannot be written, or a name cannot be packed.
+    """
+    with atomic_path(out) as partial:
+        with partial.open("wb") as raw:
+            hashing = _Hashing(raw)
+            with (
+                _packer(out, hashing) as packed,
+                tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+            ):
+                for name in sorted(files):
+                    _add(tar, f"{top}/{name}" if top else name, files[name])
+        return hashing.hexdigest()
+
+
+def read_members(path: Path, limits: Limits | None = None) -> dict[str, Member]:
+    """Look through an archive without unpacking it: size and sha256 of every file.
+
+    Raises:
+        HeldoutError: As ``unpack``.
+    """
+    return _walk(path, limits or Limits(), lambda _name, _mode: None)
+
+
+def unpack(path: Path, target: Path, limits: Limits | None = None) -> dict[str, Member]:
+    """Unpack an archive into an empty folder.
+
+    Args:
+        path: The ``.tar.gz`` or ``.tar.zst``.
+        target: The folder; made if it is not there. Nothing outside it is touched.
+        limits: How much is unpacked at most.
+
+    Returns:
+        Size and sha256 of every file, by name.
+
+    Raises:
+        InputError: If the file is not there or is no archive.
+        RefusedError: If it holds what no archive of ours holds: links, devices, names outside, twice one name, a bomb.
+        TamperedError: If it is damaged or cut off.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    if any(target.iterdir()):
+        raise InputError("the folder is not empty", where=str(target), hint="choose another folder")
+
+    def sink(name: str, executable: bool) -> IO[bytes]:
+        place = target.joinpath(*name.split("/"))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        stream = place.open("xb")
+        place.chmod(0o755 if executable else 0o644)
+        return stream
+
+    return _walk(path, limits or Limits(), sink)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file begins like an archive that we can read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4).startswith((_GZIP, _ZSTD))
+    except OSError:
+        return False
+
+
+def safe_name(name: str, where: str) -> str:
+    """The name of a member, if it can only lie inside the folder that it is unpacked into.
+
+    Raises:
+        RefusedError: If it is absolute, climbs, or means something else on another system.
+    """
+    parts = name.split("/")
+    bad = not name or name.startswith("/") or any(part in ("", ".", "..") for part in parts)
+    bad = bad or bool(_FORBIDDEN.search(name)) or any(_DEVICES.fullmatch(part) for part in parts)
+    bad = bad or any(part != part.rstrip(". ") or len(part.encode()) > 255 for part in parts)
+    if bad:
+        raise _refused(f"it holds a file under the name {name[:80]!r}", where)
+    return name
+
+
+Sink = Callable[[str, bool], IO[bytes] | None]
+
+
+def _walk(path: Path, limits: Limits, sink: Sink) -> dict[str, Member]:
+    where = path.name
+    found: dict[str, Member] = {}
+    seen: dict[str, bool] = {}
+    with _opened(path, limits) as stream:
+        for info in _headers(stream, where):
+            name = safe_name(info.name.rstrip("/") if info.isdir() else info.name, where)
+            _refuse_twice(name, info.isdir(), seen, where)
+            if len(seen) > limits.members:
+                raise _refused(f"it holds more than {limits.members} files", where)
+            if info.size > limits.bytes:
+                raise _refused(f"{name} would have {info.size} bytes", where)
+            if not info.isdir():
+                found[name] = _copy(stream, info, sink(name, bool(info.mode & 0o100)), where)
+        _refuse_rest(stream, where)
+    return found
+
+
+def _headers(stream: _Bounded, where: str) -> Iterator[tarfile.TarInfo]:
+    """Headers of plain files and folders; the caller reads each file's bytes before it asks for the next."""
+    long_name: str | None = None
+    while True:
+        block = stream.exactly(_BLOCK, where)
+        if not block.strip(b"\0"):
+            if long_name is not None or stream.exactly(_BLOCK, where).strip(b"\0"):
+                raise _damaged("its end is not where it should be", where)
+            return
+        info = _header(block, where)
+        if info.type == tarfile.XHDTYPE:
+            long_name = _long_name(stream, info, where, long_name)
+            continue
+        if info.type not in (tarfile.REGTYPE, tarfile.DIRTYPE) or info.size < 0 or (info.isdir() and info.size):
+            raise _refused(f"{info.name[:80]!r} is {_KINDS.get(info.type, 'something')}, not a plain file", where)
+        if long_name is not None:
+            info.name, long_name = long_name, None
+        yield info
+
+
+_KINDS = {
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.SYMTYPE: "a link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
+}
+
+
+def _header(block: bytes, where: str) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+    except (tarfile.TarError, ValueError) as error:
+        raise _damaged(f"a header in it cannot be read: {error}", where) from None
+
+
+def _long_name(stream: _Bounded, info: tarfile.TarInfo, where: str, before: str | None) -> str:
+    """The one thing that an extended header may say here: a name that is too long for a plain one."""
+    if before is not None or not 0 < info.size <= _LONG_NAME:
+        raise _refused("it holds an extended header that is not a name", where)
+    data = stream.exactly(info.size, where)
+    stream.exactly(-info.size % _BLOCK, where)
+    match = re.fullmatch(rb"(\d{1,4}) path=([^\n]+)\n", data)
+    if match is None or int(match[1]) != len(data):
+        raise _refused("it holds an extended header that is not a name", where)
+    try:
+        return match[2].decode("utf-8")
+    except UnicodeDecodeError:
+        raise _refused("it holds a name that is not UTF-8", where) from None
+
+
+def _refuse_twice(name: str, folder: bool, seen: dict[str, bool], where: str) -> None:
+    """One place, one file, also where small and capital letters are one; and no file where a folder is."""
+    key = unicodedata.normalize("NFC", name).casefold()
+    parents = [key[:index] for index, letter in enumerate(key) if letter == "/"]
+    if key in seen and not (folder and seen[key]):
+        raise _refused(f"it holds {name[:80]!r} twice", where)
+    if any(seen.get(parent) is False for parent in parents):
+        raise _refused(f"{name[:80]!r} lies inside a file", where)
+    seen[key] = folder
+    seen.update(dict.fromkeys(parents, True))
+
+
+def _copy(stream: _Bounded, info: tarfile.TarInfo, target: IO[bytes] | None, where: str) -> Member:
+    sha, left = hashlib.sha256(), info.size
+    try:
+        while left:
+            data = stream.some(min(left, _CHUNK), where)
+            sha.update(data)
+            left -= len(data)
+            if target is not None:
+                target.write(data)
+    except OSError as error:
+        raise InputError(f"cannot unpack: {error.strerror or error}", where=info.name, hint="free some space") from None
+    finally:
+        if target is not None:
+            target.close()
+    stream.exactly(-info.size % _BLOCK, where)
+    return Member(info.size, sha.hexdigest())
+
+
+def _refuse_rest(stream: _Bounded, where: str) -> None:
+    """Behind the end stand zeros and nothing else, in the container as in the packing around it."""
+    while data := stream.read(_CHUNK):
+        if data.strip(b"\0"):
+            raise _refused("something lies behind its end", where)
+
+
+class _Bounded:
+    """Reads unpacked bytes and counts them; raises before more than the limit was unpacked."""
+
+    def __init__(self, chunks: Iterator[bytes], packed: int, limits: Limits, where: str) -> None:
+        self._chunks, self._packed, self._limits, self._where = chunks, max(packed, 1), limits, where
+        self._rest, self._total = b"", 0
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes; none at the end."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = chunk
+            self._count(len(chunk))
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def some(self, size: int, where: str) -> bytes:
+        """At least one byte."""
+        data = self.read(size)
+        if not data:
+            raise _damaged("it is cut off", where)
+        return data
+
+    def exactly(self, size: int, where: str) -> bytes:
+        """All of them."""
+        parts, left = [], size
+        while left:
+            parts.append(self.some(left, where))
+            left -= len(parts[-1])
+        return b"".join(parts)
+
+    def _count(self, size: int) -> None:
+        self._total += size
+        # Headers and padding come on top of the files' own bytes.
+        most = self._limits.bytes + _BLOCK * 3 * (self._limits.members + 64)
+        swollen = self._total > self._limits.ratio_from and self._total > self._limits.ratio * self._packed
+        if self._total > most or swollen:
+            raise _refused(f"it unpacks to more than {self._total - size} bytes: it is a bomb", self._where)
+
+
+@contextmanager
+def _opened(path: Path, limits: Limits) -> Iterator[_Bounded]:
+    try:
+        stream, size = path.open("rb"), path.stat().st_size
+    except OSError as error:
+        raise InputError(f"cannot read the archive: {error.strerror}", where=str(path), hint="check the path") from None
+    with stream:
+        head = stream.read(len(_GZIP_HEADER))
+        stream.seek(0)
+        if head.startswith(_GZIP):
+            if head != _GZIP_HEADER:
+                raise _damaged("its first bytes are not those that we write", path.name)
+            chunks = _gunzipped(stream, path.name)
+        elif head.startswith(_ZSTD):
+            chunks = _unzstd(stream, path.name)
+        else:
+            raise InputError(
+                "this is no .tar.gz or .tar.zst", where=str(path), hint="name the file that you were given"
+            )
+        yield _Bounded(chunks, size, limits, path.name)
+
+
+def _gunzipped(stream: IO[bytes], where: str) -> Iterator[bytes]:
+    machine = zlib.decompressobj(wbits=31)
+    try:
+        while data := stream.read(_CHUNK):
+            while data and not machine.eof:
+                yield from filter(None, [machine.decompress(data, _CHUNK)])
+                data = machine.unconsumed_tail
+            if machine.eof and (machine.unused_data or stream.read(1)):
+                raise _refused("something lies behind its end", where)
+    except zlib.error as error:
+        raise _damaged(f"it cannot be unpacked: {error}", where) from None
+    if not machine.eof:
+        raise _damaged("it is cut off", where)
+
+
+def _unzstd(stream: IO[bytes], where: str) -> Iterator[bytes]:
+    zstd = zstandard(where)
+    machine = zstd.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG)
+    try:
+        with machine.stream_reader(stream, read_size=_CHUNK, read_across_frames=False) as reader:
+            while data := reader.read(_CHUNK):
+                yield data
+            if reader.read(1) or stream.read(1):
+                raise _refused("something lies behind its end", where)
+    except zstd.ZstdError as error:
+        raise _damaged(f"it cannot be unpacked: {error}", where) from None
+
+
+def zstandard(where: str) -> Any:
+    """The library of Zstandard.
+
+    Raises:
+        PrerequisiteError: If it is not installed.
+    """
+    try:
+        import zstandard as found
+    except ImportError:
+        raise PrerequisiteError(
+            "a .tar.zst needs the library of Zstandard", where=where, hint="pip install 'heldout[transport]'"
+        ) from None
+    return found
+
+
+@contextmanager
+def _packer(out: Path, raw: _Hashing) -> Iterator[Any]:
+    if out.name.endswith(".tar.zst"):
+        machine = zstandard(str(out)).ZstdCompressor(level=9, write_checksum=True, write_content_size=False)
+        with machine.stream_writer(raw, closefd=False) as packed:
+            yield packed
+    elif out.name.endswith((".tar.gz", ".tgz")):
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=raw, mtime=0) as packed:
+            yield packed
+    else:
+        raise InputError("the name says not how to pack it", where=str(out), hint="end it with .tar.gz or .tar.zst")
+
+
+class _Hashing:
+    """A file that knows the digest of what was written to it."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw, self._sha = raw, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._sha.update(data)
+        return self._raw.write(data)
+
+    def flush(self) -> None:
+        self._raw.flush()
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
+
+
+def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
+    info = tarfile.TarInfo(safe_name(name, "the files to pack"))
+    info.mode = 0o755 if name.endswith(".sh") else 0o644
+    if isinstance(source, bytes):
+        import io
+
+        info.size = len(source)
+        tar.addfile(info, io.BytesIO(source))
+        return
+    with source.open("rb") as stream:
+        info.size = os.fstat(stream.fileno()).st_size
+        tar.addfile(info, stream)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove what was unpacked and is not wanted after all."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refused(what: str, where: str) -> RefusedError:
+    return RefusedError(f"the archive is refused: {what}", where=where, hint=_HINT)
+
+
+def _damaged(what: str, where: str) -> TamperedError:
+    return TamperedError(f"the archive is damaged: {what}", where=where, hint=_HINT)

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Trains every seed with every group held out, for every variant that the verdict needs; goes on where it was stopped.
+# Exit codes: 0 trained and judged, 1 some fits failed, 2 bad input, 130 interrupted.
+STEP=loso
+# shellcheck source=_kit.sh
+. "$(dirname -- "$0")/_kit.sh"
+need_heldout
+
+if [ -n "${CORPUS_JSONL:-}" ]; then
+    [ -f "$CORPUS_JSONL" ] || fail 2 "CORPUS_JSONL=$CORPUS_JSONL is no file"
+    source=$STUDY
+    [ -f "$source" ] || source=$KIT/study.yaml
+    set -- "$source" --out "$STUDY" --corpus "$CORPUS_JSONL"
+    [ -z "${SEEDS:-}" ] || set -- "$@" --seeds "$SEEDS"
+    "$HELDOUT" kit study "$@"
+fi
+need_study
+
+for variant in $KIT_VARIANTS; do
+    say "variant $variant"
+    code=0
+    # shellcheck disable=SC2046 # two words, or none
+    "$HELDOUT" run "$STUDY" --variant "$variant" --runs "$RUNS" $(workers) || code=$?
+    if [ "$code" -eq 1 ]; then
+        # A HOLD is a result, and the next step tells it; fits that failed are none.
+        "$HELDOUT" kit verdict "$STUDY" --variant "$variant" --runs "$RUNS" --judged || fail 1 "fits failed: run this step again"
+    elif [ "$code" -ne 0 ]; then
+        exit "$code"
+    fi
+done

@@ -72,7 +72,7 @@ def _landlock(folders: Sequence[Path]) -> bool:
     try:
         for folder in (*folders, *(Path(name) for name in _DEVICES if Path(name).exists())):
             _allow(libc, made, folder, handled if folder.is_dir() else (1 << 1) | _TRUNCATE)
-        return libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and libc.syscall(_RESTRICT_SELF, made, 0) == 0
+        return bool(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and libc.syscall(_RESTRICT_SELF, made, 0) == 0)
     finally:
         os.close(made)
 

@@ -1,7 +1,7 @@
 """One process with limits: its own group, a time and a memory budget, ended with all that it started, never waited for.
 
-What runs in it is ``python -m MODULE TASK ANSWER``: it reads the task, a JSON document, and writes its answer as
-another one. A child ends when its parent does, however that one ends.
+What runs in it is ``python -m MODULE FOLDER``: it finds its task there, a JSON document, and leaves its answer.
+A child ends when its parent does, however that one ends.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _start(module: str, desk: Path, work: Path, words: Any) -> subprocess.Popen[
     path = [entry for entry in sys.path if entry]
     environment["PYTHONPATH"] = os.pathsep.join(path)
     return subprocess.Popen(
-        [sys.executable, "-m", module, str(desk)],
+        [sys.executable, "-P", "-m", module, str(desk)],
         stdin=subprocess.PIPE,
         stdout=words,
         stderr=words,

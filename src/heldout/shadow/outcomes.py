@@ -1,0 +1,182 @@
+"""Outcomes join predictions when they mature, and not before.
+
+``outcomes.jsonl`` holds every outcome that was known by the time it was joined; it never changes afterwards.
+``matured.jsonl`` is predictions and outcomes together, one row a version and sample, written anew each time: a function
+of the two. Rows that a version's training had seen are not in it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from heldout.errors import InputError
+from heldout.evidence import atomic_path
+from heldout.shadow.store import ShadowStore
+
+SCHEMA = "heldout.shadow-joined/1"
+_COLUMNS = ("sample_id", "outcome", "available_at")
+_SHOWN = ("version", "arm", "variant", "batch", "late", "sample_id", "prediction")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a join found.
+
+    Attributes:
+        outcomes: Outcomes that are known now, old ones included.
+        added: Of these, the new ones.
+        not_yet: Outcomes in the file that are not available yet.
+        matured: Rows in ``matured.jsonl``: a version's prediction and its outcome.
+        in_sample: Rows left out because the training had seen them.
+        waiting: Predictions without an outcome.
+    """
+
+    outcomes: int
+    added: int
+    not_yet: int
+    matured: int
+    in_sample: int
+    waiting: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts as a document."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def join_outcomes(store: ShadowStore, path: Path, *, now: dt.datetime) -> Joined:
+    """Take over the outcomes of a file that are available, and write what has matured.
+
+    Args:
+        store: The shadow of a slot.
+        path: A table with columns sample_id, outcome and available_at (ISO 8601, UTC where no zone is named).
+        now: Outcomes that become available later are not looked at.
+
+    Raises:
+        InputError: If the file is no such table, or an outcome that is on record has another value in it.
+    """
+    given = _read(path)
+    ready = given.filter(pl.col("available_at") <= now.astimezone(dt.UTC))
+    before = read_outcomes(store)
+    both = pl.concat([before, ready], how="vertical_relaxed") if before.height else ready
+    whole = both.unique("sample_id", keep="first", maintain_order=True).sort("sample_id")
+    _refuse_changed(before, ready, path)
+    predictions = store.predictions()
+    matured, seen, waiting = _matured(predictions, whole)
+    _write(store.root / "outcomes.jsonl", whole)
+    _write(store.root / "matured.jsonl", matured)
+    added = whole.height - before.height
+    found = Joined(whole.height, added, given.height - ready.height, matured.height, seen, waiting)
+    store.note(joined=found.to_json(), state="joined", arm="")
+    return found
+
+
+def read_outcomes(store: ShadowStore) -> pl.DataFrame:
+    """Outcomes on record: sample_id, outcome, available_at."""
+    path = store.root / "outcomes.jsonl"
+    if not path.exists() or not path.stat().st_size:
+        return pl.DataFrame()
+    return _typed(pl.read_ndjson(path, infer_schema_length=None), path)
+
+
+def read_matured(store: ShadowStore) -> pl.DataFrame:
+    """What has matured, for whoever scores it.
+
+    Returns:
+        Columns version, arm, variant, batch, late, sample_id, prediction, outcome, available_at, and the keys of the
+        inputs (such as date and asset); sorted by version, then sample_id. Empty if nothing has.
+    """
+    path = store.root / "matured.jsonl"
+    if not path.exists() or not path.stat().st_size:
+        return pl.DataFrame()
+    return pl.read_ndjson(path, infer_schema_length=None)
+
+
+def pending_arms(store: ShadowStore) -> dict[str, str]:
+    """Arms with predictions whose outcome is not known: when the first batch of those came."""
+    known = read_outcomes(store)
+    ids = set(known["sample_id"].to_list()) if known.height else set()
+    found: dict[str, str] = {}
+    for stored, card in store.cards():
+        if card["arm"] in found:
+            continue
+        path = store.folder(stored.batch.name) / f"{card['version']}.jsonl"
+        frame = pl.read_ndjson(path, infer_schema_length=None)
+        if not frame.filter(~pl.col("in_sample"))["sample_id"].is_in(list(ids)).all():
+            found[card["arm"]] = stored.at_utc
+    return found
+
+
+def _matured(predictions: pl.DataFrame, outcomes: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
+    if not predictions.height:
+        return pl.DataFrame(), 0, 0
+    seen = int(predictions["in_sample"].sum())
+    honest = predictions.filter(~pl.col("in_sample")).drop("in_sample")
+    joined = honest.join(outcomes, on="sample_id", how="inner", validate="m:1")
+    shown = [name for name in _SHOWN if name in joined.columns]
+    rest = [name for name in joined.columns if name not in shown]
+    return joined.select(*shown, *rest).sort("version", "sample_id"), seen, honest.height - joined.height
+
+
+def _read(path: Path) -> pl.DataFrame:
+    from heldout.corpus.table import read_table
+
+    frame = read_table(path)
+    missing = [name for name in _COLUMNS if name not in frame.columns]
+    if missing:
+        raise InputError(
+            f"the outcomes have no column {missing[0]!r}", where=str(path), hint=f"columns: {', '.join(_COLUMNS)}"
+        )
+    frame = _typed(frame.select(_COLUMNS), path)
+    for name in _COLUMNS:
+        bad = frame[name].is_null()
+        if frame[name].dtype.is_float():
+            bad = bad | ~frame[name].is_finite().fill_null(value=False)
+        if bad.any():
+            row = int(bad.arg_max() or 0) + 1
+            raise InputError(
+                f"{int(bad.sum())} values are missing or not finite",
+                where=f"{path}: row {row}, column {name}",
+                hint="leave out an outcome that is not known",
+            )
+    if frame["sample_id"].is_duplicated().any():
+        raise InputError("a sample has two outcomes", where=str(path), hint="one row a sample")
+    return frame
+
+
+def _typed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    try:
+        moment = frame["available_at"]
+        if moment.dtype == pl.String:
+            moment = moment.str.to_datetime(time_unit="us", time_zone="UTC")
+        moment = moment.cast(pl.Datetime("us", "UTC")) if moment.dtype != pl.Datetime("us", "UTC") else moment
+    except pl.exceptions.PolarsError:
+        raise InputError(
+            "it is no ISO 8601 time", where=f"{path}: column available_at", hint="write 2026-01-31 or 2026-01-31T16:00Z"
+        ) from None
+    return frame.with_columns(pl.col("sample_id").cast(pl.String), moment.alias("available_at"))
+
+
+def _refuse_changed(before: pl.DataFrame, ready: pl.DataFrame, path: Path) -> None:
+    if not before.height:
+        return
+    both = ready.join(before, on="sample_id", suffix="_before")
+    changed = both.filter(pl.col("outcome") != pl.col("outcome_before"))
+    if changed.height:
+        raise InputError(
+            f"{changed.height} outcomes are on record with another value",
+            where=f"{path}: sample {changed['sample_id'][0]}",
+            hint="an outcome does not change; keep a revised series in a store of its own",
+        )
+
+
+def _write(path: Path, frame: pl.DataFrame) -> None:
+    with atomic_path(path) as partial:
+        if frame.height:
+            frame.with_columns(pl.col("available_at").dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")).write_ndjson(partial)
+        else:
+            partial.write_bytes(b"")

@@ -32,6 +32,7 @@ _COMMANDS = {
     "index": ("index", "app"),
     "leaderboard": ("leaderboard", "leaderboard"),
     "backbone": ("backbone", "app"),
+    "eval": ("eval", "app"),
     "study": ("study", "app"),
     "video": ("video", "app"),
 }

@@ -117,7 +117,7 @@ class _Seen:
 
 def states_window(question: str, window: Mapping[str, Any]) -> bool:
     """Whether a text names both the first and the last frame of a window."""
-    words = {word.strip(".,;:()[]{}\"'") for word in question.replace("-", " ").replace("..", " ").split()}
+    words = {word.strip(".,;:?!()[]{}\"'") for word in question.replace("-", " ").replace("..", " ").split()}
     return str(window["start_frame"]) in words and str(window["end_frame"]) in words
 
 

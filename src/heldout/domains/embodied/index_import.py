@@ -98,7 +98,7 @@ def convert(record: Mapping[str, Any]) -> dict[str, Any]:
                 "dim": record.get("sensor_feature_dim") or 0,
             },
             "language": {
-                "question": _question(record),
+                "question": question_of(record),
                 "action_options": list(record.get("action_options") or []),
                 "subtask_options": list(record.get("subtask_options") or []),
             },
@@ -115,7 +115,7 @@ def convert(record: Mapping[str, Any]) -> dict[str, Any]:
     return converted
 
 
-def _question(record: Mapping[str, Any]) -> str | None:
+def question_of(record: Mapping[str, Any]) -> str | None:
     """What the model is told: the user's message if there is one, since it may state more than the question."""
     for message in record.get("messages") or []:
         if message.get("role") == "user":

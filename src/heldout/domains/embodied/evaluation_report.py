@@ -1,0 +1,171 @@
+"""The report of an evaluation, as Markdown and as one HTML file with pictures of right and wrong examples."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.domains.embodied.evaluation import Scored
+from heldout.gate.verdict import verdict_of
+
+FrameReader = Callable[[Mapping[str, Any]], NDArray[np.uint8] | None]
+_EXAMPLES = 4
+_RECALLS = 12
+_TITLES = {
+    "predictor": "model",
+    "adapter": "adapter",
+    "dataset": "data",
+    "key": "identity",
+    "predictions": "predictions",
+    "train_labels": "train labels",
+}
+
+
+class _Table(NamedTuple):
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def markdown(scored: Scored) -> str:
+    """``RUN_REPORT.md``."""
+    parts = [f"# {scored.contract.config['display_name']}: evaluation", "", f"**{verdict_of(scored.rules)}**", ""]
+    for one in _tables(scored):
+        parts += [f"## {one.title}", ""]
+        parts += [
+            _line(one.columns),
+            _line(["---"] * len(one.columns)),
+            *(_line([_escaped(cell) for cell in row]) for row in one.rows),
+            "",
+        ]
+        parts += [one.note, ""] if one.note else []
+    return "\n".join(parts)
+
+
+def page(scored: Scored, frames: FrameReader | None = None) -> str:
+    """``report.html``: the same, and examples with the last picture that the model saw.
+
+    Args:
+        scored: What was scored.
+        frames: Gives the picture of a row, ``[height, width, 3]``; None where there is none.
+    """
+    title = html.escape(f"{scored.contract.config['display_name']}: evaluation")
+    css = resources.files("heldout.report").joinpath("templates/report.css").read_text(encoding="utf-8")
+    body = [f"<h1>{title}</h1>", f"<p><strong>{verdict_of(scored.rules)}</strong></p>"]
+    for one in _tables(scored):
+        body += [f"<h2>{html.escape(one.title)}</h2>", _html_table(one)]
+    if scored.family == "predictions.jsonl":
+        body.append(_examples(scored, frames))
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{css}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
+
+
+def _tables(scored: Scored) -> list[_Table]:
+    metrics = scored.metrics
+    facts = [("backbone", scored.contract.id), ("split", str(metrics["eval_split"]))]
+    facts += [("samples", str(metrics["num_samples"])), ("held-out episodes", str(metrics["held_out_episode_count"]))]
+    facts += [(_TITLES.get(key, key), str(value)) for key, value in scored.facts.items() if key in _TITLES and value]
+    rules = [(rule.outcome, rule.id, rule.sentence) for rule in scored.rules]
+    tables = [
+        _Table("What was evaluated", ("", ""), facts),
+        _Table("Rules", ("", "rule", ""), rules),
+        _metrics(metrics["evidence"]),
+    ]
+    if "fields" in metrics:
+        tables += [_fields(metrics["fields"]), _form(metrics)]
+    skipped = scored.facts.get("skipped_episodes")
+    if skipped:
+        rows = [(str(one["episode_id"]), str(one.get("split", "")), str(one["code"])) for one in skipped]
+        tables.append(_Table("Skipped episodes", ("episode", "split", "reason"), rows))
+    return tables
+
+
+def _metrics(evidence: Mapping[str, Any]) -> _Table:
+    rows = []
+    for name, one in sorted(evidence.items()):
+        interval = one.get("interval") or {}
+        baselines = [f"{key} {_number(other['value'])}" for key, other in sorted(one["baselines"].items())]
+        beats = {True: "yes", False: "no", None: "not known"}[one["beats_trivial"]]
+        span = f"{_number(interval.get('low'))} to {_number(interval.get('high'))}" if interval else ""
+        rows.append((name, _number(one["value"]), span, ", ".join(baselines), beats))
+    columns = ("metric", "value", "interval over episodes", "what costs nothing", "beats it")
+    note = "Persistence of a field other than next_action needs the true answer of the window before; it rules nothing."
+    return _Table("Metrics", columns, rows, note)
+
+
+def _fields(fields: Mapping[str, Any]) -> _Table:
+    rows = []
+    for name, one in fields.items():
+        if one["rows"]:
+            worst = sorted(one["recall"].items(), key=lambda item: (item[1], item[0]))[:_RECALLS]
+            recall = ", ".join(f"{label} {value:.3g}" for label, value in worst)
+            balanced, macro = (_number(one[key]["value"]) for key in ("balanced_accuracy", "macro_f1_supported"))
+            rows.append((name, str(one["rows"]), str(one["classes"]), balanced, macro, recall))
+    columns = ("field", "rows", "classes", "balanced accuracy", "macro F1, supported", "recall, worst first")
+    return _Table("Fields", columns, rows)
+
+
+def _form(metrics: Mapping[str, Any]) -> _Table:
+    window = metrics["evidence_window"]
+    rows = [
+        ("all keys there", _number(metrics["json_validity_rate"]), ""),
+        ("keys, types and values right", _number(metrics["json_validity_strict"]), ""),
+        *((f"  {why}", str(count), "") for why, count in metrics["json_problems"].items()),
+        ("evidence_window exact", _number(window["exact"]), f"no evidence: {window['why']}"),
+    ]
+    return _Table("Form of the answers", ("", "", ""), rows)
+
+
+def _examples(scored: Scored, frames: FrameReader | None) -> str:
+    parts = []
+    for title, correct in (("Right", 1), ("Wrong", 0)):
+        rows = [row for row in scored.rows if row["correct"] == correct][:_EXAMPLES]
+        parts.append(f"<h2>{title} examples</h2>")
+        for row in rows:
+            said, true = (html.escape(str(row[key])) for key in ("predicted_label", "true_label"))
+            name = html.escape(str(row["id"]))
+            parts.append(
+                f"<figure>{_picture(row, frames)}<figcaption>{name}: said {said}; true {true}</figcaption></figure>"
+            )
+        if not rows:
+            parts.append("<p>none</p>")
+    return "".join(parts)
+
+
+def _picture(row: Mapping[str, Any], frames: FrameReader | None) -> str:
+    image = frames(row) if frames else None
+    if image is None:
+        return ""
+    from matplotlib.image import imsave
+
+    buffer = io.BytesIO()
+    imsave(buffer, image, format="png", metadata={"Software": ""})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="last picture of the window" src="data:image/png;base64,{data}">'
+
+
+def _html_table(one: _Table) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in one.columns)
+    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in one.rows)
+    note = f"<p>{html.escape(one.note)}</p>" if one.note else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _escaped(cell: str) -> str:
+    return " ".join(cell.replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

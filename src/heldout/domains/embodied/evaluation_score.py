@@ -1,0 +1,80 @@
+"""``heldout eval score``: a file of predictions in, metrics, required files and a verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from heldout.domains.embodied.contracts import BackboneContract
+from heldout.domains.embodied.evaluation import Scored, read_rows, score
+from heldout.domains.embodied.evaluation_files import evaluation_files, write_files
+from heldout.domains.embodied.evaluation_labels import read_train_labels
+from heldout.domains.embodied.evaluation_report import FrameReader, page
+from heldout.domains.embodied.evaluation_rules import policy_sha256
+from heldout.evidence import digest, dumps, sha256_bytes, sha256_file
+from heldout.evidence import provenance as made
+from heldout.gate.verdict import build_verdict
+from heldout.gate.verdict_files import write_verdict
+
+
+def score_file(
+    contract: BackboneContract, predictions: Path, train_labels: Path, out: Path | None = None
+) -> dict[str, Any]:
+    """Score a file.
+
+    Args:
+        contract: Of the backbone.
+        predictions: In the published format.
+        train_labels: What train answered; see ``read_train_labels``.
+        out: Where the required files go; nothing is written without it.
+
+    Returns:
+        ``metrics`` and ``verdict``, and ``files`` by digest.
+
+    Raises:
+        InputError: If a file is not what it should be.
+    """
+    train = read_train_labels(train_labels)
+    facts = {"predictions": predictions.name, "train_labels": train_labels.name}
+    scored = score(contract, read_rows(predictions), train, where=str(predictions), facts=facts)
+    judged = {"predictions_sha256": sha256_file(predictions)}
+    files = write_outputs(out, scored) if out else {}
+    verdict = verdict_document(scored, judged, evidence="reported")
+    if out:
+        write_verdict(out, verdict)
+    return {
+        "schema": "heldout.eval-score/1",
+        "metrics": dict(scored.metrics),
+        "verdict": verdict,
+        "files": files,
+        "missing_files": sorted(set(contract.artifacts["required_eval_files"]) - set(files)) if out else [],
+    }
+
+
+def write_outputs(folder: Path, scored: Scored, frames: FrameReader | None = None) -> dict[str, str]:
+    """Write the required files and ``report.html``; return their digests."""
+    files = evaluation_files(scored) | {"report.html": page(scored, frames).encode()}
+    return write_files(folder, files)
+
+
+def verdict_document(scored: Scored, judged: Mapping[str, Any], *, evidence: Any = "computed") -> dict[str, Any]:
+    """The verdict: PROMOTE only if every rule is PASS."""
+    metrics = scored.metrics
+    return build_verdict(
+        study=f"embodied-{scored.contract.id}",
+        variant=str(scored.facts.get("predictor") or scored.contract.id),
+        seeds=[],
+        outcomes=scored.rules,
+        findings=[],
+        smoke=metrics["smoke"],
+        judged=dict(judged)
+        | {
+            "metrics_sha256": sha256_bytes(dumps(metrics)),
+            "train_labels_sha256": scored.train.sha256,
+            "contract_sha256": digest(scored.contract.config),
+            "gate_sha256": policy_sha256(scored.contract.config["primary_metrics"]),
+        },
+        provenance=made.build(args={}, inputs={}, outputs={}),
+        evidence=evidence,
+    )

@@ -10,6 +10,7 @@ import typer
 
 from heldout.cli.printing import print_json, resumable
 from heldout.cli.registry import By, Json, Place, Serving
+from heldout.cli.zoo_replay import replay
 from heldout.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from heldout.zoo.training import Trained
 
 app = typer.Typer(help="Declared variants, trained as challengers.", no_args_is_help=True)
+
+app.command("replay")(replay)
 
 StudyPath = Annotated[Path, typer.Option("--study", help="The study file.")]
 Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of run directories; the study's own by default.")]

@@ -1,7 +1,7 @@
 """Challengers against a champion over time: paired blocks, intervals that may be looked at any day, decisions."""
 
 from heldout.leaderboard.dated import Blocks, DatedScores, Paired, blocks, overlap_factor, pair
-from heldout.leaderboard.design import Design, rank_scale
+from heldout.leaderboard.design import Design, Readiness, rank_scale
 from heldout.leaderboard.document import SCHEMA, Record, build_leaderboard
 from heldout.leaderboard.lead import Answer, Lead, judge_lead
 from heldout.leaderboard.multiplicity import bonferroni, deflated_threshold, expected_maximum, holm
@@ -21,6 +21,7 @@ __all__ = [
     "Lead",
     "Overfit",
     "Paired",
+    "Readiness",
     "Record",
     "Regret",
     "Sharpe",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,28 @@ from heldout.leaderboard.multiplicity import bonferroni
 from heldout.leaderboard.sequence import boundary, mixture_precision
 
 _TOO_MANY = 2**40
+State = Literal["READY", "NOT YET", "CANNOT"]
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a comparison can be decided, before anybody asks who is better.
+
+    Attributes:
+        state: READY: a lead could be told from luck by now; NOT YET: later; CANNOT: never in the declared window.
+        dates_left: Common dates until one could be told from luck; None where that never comes.
+        dates_to_detect: Common dates until one of the declared effect would be found.
+        sentence: For people.
+    """
+
+    state: State
+    dates_left: int | None
+    dates_to_detect: int
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The readiness as a document."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,25 @@ class Design:
                 where="window",
                 hint=f"look back over at least {need} dates, or over all of them",
             )
+
+    def readiness(self, dates: int, window: int | None = None) -> Readiness:
+        """Where a comparison stands.
+
+        Args:
+            dates: Common dates whose outcomes have matured.
+            window: Dates that are looked back over at most; None for all of them.
+        """
+        left = max(self.dates_to_detect - dates, 0)
+        if window is not None and window < self.least_dates + self.horizon:
+            words = f"a window of {window:,} dates never holds the {self.least_dates:,} that must have matured"
+            return Readiness("CANNOT", None, left, words)
+        wait = f"about {left:,} more until a lead of {self.effect:g} would be found" if left else "long enough"
+        if dates < self.least_dates:
+            short = self.least_dates - dates
+            return Readiness(
+                "NOT YET", short, left, f"{short:,} more common dates before any lead can be told from luck; {wait}"
+            )
+        return Readiness("READY", 0, left, f"a large lead could be told from luck by now; {wait}")
 
     def sentences(self, dates_per_year: float | None = None) -> list[str]:
         """What to print before the first date is scored."""

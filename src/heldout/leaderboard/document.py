@@ -56,6 +56,8 @@ def build_leaderboard(
     score: str = "score",
     policy: VetoPolicy | None = None,
     switching: tuple[Regret, Dates] | None = None,
+    sharpe: Mapping[str, Any] | None = None,
+    per_year: float | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge every challenger against the champion.
@@ -67,6 +69,8 @@ def build_leaderboard(
         score: What the scores are, for people.
         policy: Bounds on behaviour.
         switching: What switching has cost so far, with the last date of each of its periods.
+        sharpe: The best net Sharpe ratio and what is left of it after all tries, if anything was traded.
+        per_year: Dates a year, so that waits are told in years too.
         notes: What a reader must know, such as a universe of survivors.
 
     Raises:
@@ -83,19 +87,21 @@ def build_leaderboard(
         )
     rows = [_challenger(name, arms[name], arms[champion], design, policy) for name in challengers]
     rows.sort(key=_best_first)
-    served = _row(champion, arms[champion], "champion")
+    decision = _decision(rows, champion)
+    served = _row(champion, arms[champion], "champion") | {"why": _why_champion(champion, decision)}
     return {
         "schema": SCHEMA,
         "score": score,
         "champion": champion,
         "as_of": max((row["last"] for row in [*rows, served] if row["last"]), default=None),
         "design": design.to_json(),
-        "plan": design.sentences(),
+        "plan": design.sentences(per_year),
         "trials": {"challengers": len(challengers), "counted": design.tests, "looks": _looks(arms)},
         "rows": [served, *rows],
         "overfitting": _overfitting(arms, design.horizon),
+        "sharpe": None if sharpe is None else dict(sharpe),
         "switching": None if switching is None else _switching(*switching),
-        "decision": _decision(rows, champion),
+        "decision": decision,
         "notes": list(notes),
     }
 
@@ -135,8 +141,10 @@ def _challenger(
             "low": _numbers(lead.lows),
             "high": _numbers(lead.highs),
         },
+        "readiness": design.readiness(len(paired.dates)).to_json(),
         "answer": answer,
         "reasons": reasons,
+        "why": f"{answer}: {'; '.join(reasons)}.",
     }
 
 
@@ -186,6 +194,14 @@ def _decision(rows: Sequence[Mapping[str, Any]], champion: str) -> dict[str, Any
     if not rows:
         return {"switch_to": None, "reasons": [f"{champion} has no challenger: nothing was compared"]}
     return {"switch_to": None, "reasons": [f"{row['arm']}: {row['reasons'][0]}" for row in rows]}
+
+
+def _why_champion(champion: str, decision: Mapping[str, Any]) -> str:
+    """One sentence on why the champion stays or goes."""
+    target = decision["switch_to"]
+    if target is not None:
+        return f"SWITCH to {decision['reasons'][0]}."
+    return f"KEEP {champion}: no challenger has a lead that its interval supports and no veto stops."
 
 
 def _overfitting(arms: Mapping[str, Record], horizon: int) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from heldout.report.content import number
 from heldout.report.pages import environment, template_text
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
+_WIDE = 150
 JSON, HTML = "leaderboard.json", "leaderboard.html"
 _COLOURS = {"BETTER": "green", "NOT BETTER": "red", "NOT ENOUGH YET": "yellow"}
 _OUTCOMES = {"BETTER": "PASS", "NOT BETTER": "FAIL", "NOT ENOUGH YET": "UNKNOWN"}
@@ -29,7 +31,7 @@ def leaderboard_html(document: Mapping[str, Any]) -> str:
     """The page. Same document, same text."""
     from heldout.report.leaderboard_plots import leaderboard_figures
 
-    rows = document["rows"]
+    rows, overfitting, sharpe = document["rows"], document["overfitting"], document["sharpe"]
     env = environment()
     env.filters |= {"range": interval, "outcome": _OUTCOMES.__getitem__}
     return env.get_template("leaderboard.html.j2").render(
@@ -38,6 +40,8 @@ def leaderboard_html(document: Mapping[str, Any]) -> str:
         figure_names=figure_names(document),
         headline=headline(document),
         switching=switching_sentence(document["switching"]) if document["switching"] else "",
+        overfitting=overfitting_sentence(overfitting) if overfitting["probability"] is not None else "",
+        sharpe=sharpe_sentence(sharpe) if sharpe and sharpe["probability"] is not None else "",
         figures=leaderboard_figures(document),
         css=template_text("report.css"),
     )
@@ -50,7 +54,7 @@ def leaderboard_table(document: Mapping[str, Any]) -> Table:
 
     table = Table(title=escape(f"{document['score']} to {document['as_of']}"), title_justify="left", box=None)
     for head in ("arm", "dates", "mean", "lead", "interval", "blocks", "trials", "answer"):
-        table.add_column(head, justify="left" if head in {"arm", "interval", "answer"} else "right")
+        table.add_column(head, justify="left" if head in {"arm", "interval", "answer"} else "right", no_wrap=True)
     for row in document["rows"]:
         shown = [escape(row["arm"]), f"{row['dates']:,}", number(row["mean"])]
         if row["role"] == "champion":
@@ -62,11 +66,50 @@ def leaderboard_table(document: Mapping[str, Any]) -> Table:
     return table
 
 
+def figures_table(document: Mapping[str, Any]) -> Table:
+    """The further numbers of every arm: a line a number, a column an arm."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="the same policy for all, after costs", title_justify="left", box=None)
+    table.add_column("", no_wrap=True)
+    for row in document["rows"]:
+        table.add_column(escape(row["arm"]), justify="right", no_wrap=True)
+    for name in figure_names(document):
+        values = (row["figures"].get(name) for row in document["rows"])
+        table.add_row(escape(name), *("–" if value is None else short(value) for value in values))
+    return table
+
+
+def print_leaderboard(document: Mapping[str, Any]) -> None:
+    """The whole board on the terminal: what can be found out, the arms, their trading, every reason, the decision."""
+    console = terminal()
+    for line in document["plan"]:
+        console.print(line, markup=False)
+    console.print("", leaderboard_table(document), "", sep="\n")
+    if figure_names(document):
+        console.print(figures_table(document), "", sep="\n")
+    for line in leaderboard_lines(document)[len(document["plan"]) :]:
+        console.print(line, markup=False)
+
+
+def terminal() -> Console:
+    """Standard output; as wide as a table needs where it is no terminal, so that a file of it can be read."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=_WIDE)
+
+
 def leaderboard_lines(document: Mapping[str, Any]) -> list[str]:
     """What to print around the table: the plan, every reason, and the decision last."""
     lines = [*document["plan"]]
     for row in document["rows"]:
         lines += [f"{row['arm']}: {reason}" for reason in row.get("reasons", [])]
+    if document["overfitting"]["probability"] is not None:
+        lines.append(overfitting_sentence(document["overfitting"]))
+    if document["sharpe"] is not None and document["sharpe"]["probability"] is not None:
+        lines.append(sharpe_sentence(document["sharpe"]))
     switching = document["switching"]
     if switching is not None:
         lines.append(switching_sentence(switching))
@@ -88,6 +131,29 @@ def interval(lead: Mapping[str, Any]) -> str:
     if low is None or high is None:
         return f"at most {number(high)}" if low is None else f"at least {number(low)}"
     return f"{number(low)} to {number(high)}"
+
+
+def overfitting_sentence(overfitting: Mapping[str, Any]) -> str:
+    """How often the best arm of one half of the dates disappoints on the other."""
+    return (
+        f"The arm that is best on one half of {overfitting['dates']:,} common dates is in the lower half on the other "
+        f"in {overfitting['probability']:.0%} of {overfitting['splits']} splits; luck alone gives "
+        f"{overfitting['by_luck']:.0%}"
+    )
+
+
+def sharpe_sentence(sharpe: Mapping[str, Any]) -> str:
+    """What is left of the best net Sharpe ratio after all tries."""
+    return (
+        f"The best net Sharpe ratio over the universe is {sharpe['best']}'s, {sharpe['annual']:.2f} a year over "
+        f"{sharpe['periods']} periods; after {sharpe['trials']} trials the chance that it is more than luck is "
+        f"{sharpe['probability']:.0%}"
+    )
+
+
+def short(value: float) -> str:
+    """A number in a narrow table."""
+    return f"{value:.2f}"
 
 
 def switching_sentence(switching: Mapping[str, Any]) -> str:

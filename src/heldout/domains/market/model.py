@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heldout.backbone import FloatArray
+from heldout.backbone.tensors import pack, unpack
 from heldout.domains.market.stack import Linear, Stack
 from heldout.domains.market.trees import predict_trees
-from heldout.errors import HeldoutError, InputError, TamperedError
-from heldout.evidence import canonical, loads, write_bytes
+from heldout.errors import InputError
+from heldout.evidence import write_bytes
 
 if TYPE_CHECKING:
     import polars as pl
 
 FILE = "market.safetensors"
 SCHEMA = "heldout.market/1"
-_METADATA = "heldout"
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,6 @@ class MarketModel:
 
     def save(self, folder: Path) -> None:
         """Write the file; the same model gives the same bytes."""
-        from safetensors.numpy import save
-
         stack = self.stack
         tensors: dict[str, Any] = {f"first.{name}.coef": each.coef for name, each in stack.first.items()}
         tensors |= {f"first.{name}.intercept": np.array([each.intercept]) for name, each in stack.first.items()}
@@ -74,7 +72,7 @@ class MarketModel:
             "features": list(self.features),
             "columns": [[name, list(columns)] for name, columns in stack.columns.items()],
         }
-        write_bytes(folder / FILE, save(tensors, metadata={_METADATA: canonical(facts).decode()}))
+        write_bytes(folder / FILE, pack(tensors, facts))
 
     @classmethod
     def load(cls, folder: Path) -> MarketModel:
@@ -83,16 +81,7 @@ class MarketModel:
         Raises:
             TamperedError: If it is not what ``save`` writes.
         """
-        from safetensors import SafetensorError, safe_open
-
-        path = folder / FILE
-        try:
-            with safe_open(path, framework="numpy") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-                facts = loads((file.metadata() or {})[_METADATA], where=f"metadata of {path}")
-            return cls._rebuilt(tensors, facts)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, HeldoutError) as error:
-            raise TamperedError(f"this is no market model: {error}", where=str(path), hint="fit it again") from None
+        return unpack(folder / FILE, "market model", cls._rebuilt)
 
     @classmethod
     def _rebuilt(cls, tensors: dict[str, Any], facts: dict[str, Any]) -> MarketModel:

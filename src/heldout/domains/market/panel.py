@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,22 @@ class Panel:
     def names(self) -> list[str]:
         """Dates as ISO 8601."""
         return [str(date) for date in self.dates]
+
+    @property
+    def survivors(self) -> bool:
+        """Whether every asset is in the universe on every date, as only those are that somebody chose afterwards."""
+        return bool(self.member.all())
+
+    def until(self, count: int) -> Panel:
+        """The first ``count`` dates: the panel as it was then."""
+        return replace(
+            self,
+            dates=self.dates[:count],
+            close=self.close[:count],
+            member=self.member[:count],
+            index=None if self.index is None else self.index[:count],
+            volume=None if self.volume is None else self.volume[:count],
+        )
 
 
 def read_panel(options: PanelOptions) -> Panel:

@@ -41,6 +41,19 @@ class MarketPanelReader(Reader):
         _check(reads)
         return corpus
 
+    def known_before(self, panel: Panel, date: int) -> Corpus:
+        """The corpus as it was before a date: from no price of that date or later, so only of labels known by then.
+
+        Args:
+            panel: This reader's panel.
+            date: Number of the date.
+
+        Raises:
+            CorpusError: If no label had matured.
+        """
+        past = panel.until(date)
+        return self._corpus(past, build_rows(past, self.options), self.options)
+
     def inputs(self) -> pl.DataFrame:
         """Every row that can be predicted, matured or not: date, asset and the features; what a live model is fed."""
         panel = read_panel(self.options)

@@ -1,0 +1,328 @@
+"""History re-lived, vintage by vintage, with only what was known then: what would each rule have served?
+
+For every vintage each arm is refitted on labels that had matured, predicts the dates that follow, and is scored on what
+became of them. Two arms or more are noise, so that a rule which chases luck is seen to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heldout.domains.market.outputs import checks_against, notes_on
+from heldout.domains.market.panel import Matrix, Panel, read_panel
+from heldout.domains.market.relive import Relived, ReplayArm, Task, relive
+from heldout.domains.market.scoring import Policy, rank_ic, trade
+from heldout.domains.market.vintages import Vintage, vintages
+from heldout.engine import run_tasks
+from heldout.errors import InputError, UnitError
+from heldout.evidence import finite_or_none, sha256_file
+from heldout.leaderboard import DatedScores, Design, Record, VetoPolicy, rank_scale, regret
+from heldout.leaderboard.rules import History, fresh_best, never_switch, supported_lead
+from heldout.run import Study, load_backbone
+from heldout.study import BASE, SplitSpec
+
+SCHEMA = "heldout.replay/1"
+Listener = Callable[[str, int, int], None]
+_CORRELATION = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is re-lived and how it is judged.
+
+    Attributes:
+        first: First year.
+        last: Last year.
+        months: Length of a vintage.
+        noise: Arms of random numbers.
+        parts: Parts in time of the score of selection.
+        held_out: Parts that each of its folds holds out.
+        effect: Smallest lead in rank IC that is worth a switch.
+        alpha: Level, shared by all challengers.
+        policy: How predictions are traded.
+    """
+
+    first: int
+    last: int
+    months: int = 12
+    noise: int = 2
+    parts: int = 8
+    held_out: int = 2
+    effect: float = 0.02
+    alpha: float = 0.05
+    policy: Policy = field(default_factory=Policy)
+
+
+def replay(
+    study: str | Path, plan: Plan, folder: Path, *, workers: int | None = None, listener: Listener | None = None
+) -> dict[str, Any]:
+    """Re-live a study's history.
+
+    Args:
+        study: A study over a price panel; its base serves first.
+        plan: What and how.
+        folder: Where fitted vintages are kept; an interrupted replay goes on there.
+        workers: Processes.
+        listener: Called with a unit's name, how many are done, and of how many.
+
+    Returns:
+        The document ``heldout.replay/1``. Same study, plan and code: same bytes.
+
+    Raises:
+        InputError: If the study is not over a panel, or the panel does not hold the years.
+        UnitError: If an arm could not be fitted.
+    """
+    arms = _arms(study, plan.noise)
+    base = arms[0]
+    panel = read_panel(base.options)
+    pieces = vintages(panel, plan.first, plan.last, plan.months)
+    relived = _relive_all(arms, pieces, plan, folder, sha256_file(base.options.path), workers, listener)
+    horizon = base.options.forward_days
+    outputs = {arm.id: _stitched(panel, pieces, [relived[arm.id, piece.name] for piece in pieces]) for arm in arms}
+    scores = {name: rank_ic(panel, matrix, horizon).scores for name, matrix in outputs.items()}
+    design = _design(panel, arms, horizon, plan)
+    histories = _histories(panel, arms, pieces, relived, outputs, scores, design, plan.policy.top)
+    traded = _Traded(panel, pieces, plan.policy)
+    realised = _realised(pieces, panel, scores)
+    return {
+        "schema": SCHEMA,
+        "study": str(Study.load(study).file.spec.study),
+        "panel_sha256": sha256_file(base.options.path),
+        "score": f"rank IC over {horizon} dates",
+        "plan": asdict(plan),
+        "design": design.to_json(),
+        "readiness": design.sentences(252),
+        "arms": [_arm(arm, scores[arm.id], traded.figures([outputs[arm.id]] * len(pieces))) for arm in arms],
+        "vintages": [
+            {
+                "name": piece.name,
+                "from": str(panel.dates[piece.start]),
+                "to": str(panel.dates[piece.end - 1]),
+                "arms": {
+                    arm.id: {
+                        "trained_rows": relived[arm.id, piece.name].trained,
+                        "selection": relived[arm.id, piece.name].selection,
+                        "why_no_selection": relived[arm.id, piece.name].why or None,
+                        "realised": finite_or_none(realised[number, place]),
+                    }
+                    for place, arm in enumerate(arms)
+                },
+            }
+            for number, piece in enumerate(pieces)
+        ],
+        "rules": [_rule(history, arms, pieces, panel, realised, outputs, traded) for history in histories],
+        "selection_tells": _rank_correlation(relived, realised, arms, pieces),
+        "notes": notes_on(panel, plan.policy),
+    }
+
+
+def _arms(study: str | Path, noise: int) -> list[ReplayArm]:
+    """The base, every active variant, and noise."""
+    loaded = Study.load(study)
+    active = [each.id for each in loaded.file.spec.variants if each.status == "active"]
+    found = []
+    for name in (BASE, *active):
+        resolved = loaded.resolve(name)
+        if resolved.reader.name != "market_panel":
+            raise InputError(
+                f"the reader {resolved.reader.name!r} has no prices to re-live",
+                where=str(study),
+                hint="name a study over a market_panel",
+            )
+        description = next((each.description for each in loaded.file.spec.variants if each.id == name), "")
+        options: Any = resolved.reader.options
+        found.append(
+            ReplayArm(
+                name, description or resolved.spec.description, options, resolved.main.backbone, resolved.main.seeds
+            )
+        )
+    random = load_backbone("market_noise", {})
+    return found + [
+        ReplayArm(f"noise-{number}", "random numbers", found[0].options, random, (number,), null=True)
+        for number in range(1, noise + 1)
+    ]
+
+
+def _relive_all(
+    arms: Sequence[ReplayArm],
+    pieces: Sequence[Vintage],
+    plan: Plan,
+    folder: Path,
+    panel_sha256: str,
+    workers: int | None,
+    listener: Listener | None,
+) -> dict[tuple[str, str], Relived]:
+    selection = SplitSpec(kind="combinatorial-purged", folds=plan.parts, held_out=plan.held_out)
+    horizon = arms[0].options.forward_days
+    tasks = [Task(arm, piece, horizon, selection, panel_sha256, folder) for piece in pieces for arm in arms]
+    found: dict[tuple[str, str], Relived] = {}
+    for count, done in enumerate(run_tasks(relive, tasks, workers=workers), start=1):
+        task = tasks[done.index]
+        name = f"{task.arm.id}/{task.vintage.name}"
+        if done.error is not None:
+            raise UnitError(str(done.error), where=name, hint="mend the cause: finished vintages are kept")
+        assert isinstance(done.result, tuple)
+        found[task.arm.id, task.vintage.name] = Relived(*done.result)
+        if listener is not None:
+            listener(name, count, len(tasks))
+    return found
+
+
+def _stitched(panel: Panel, pieces: Sequence[Vintage], parts: Sequence[Relived]) -> Matrix:
+    """Predictions of all vintages, ``[dates, assets]``."""
+    found = np.full(panel.close.shape, np.nan)
+    for piece, part in zip(pieces, parts, strict=True):
+        found[piece.start : piece.end] = part.predictions
+    return found
+
+
+def _design(panel: Panel, arms: Sequence[ReplayArm], horizon: int, plan: Plan) -> Design:
+    names = int(np.median(panel.member.sum(axis=1)))
+    scale = rank_scale(names, _CORRELATION)
+    return Design(horizon, plan.effect, scale, plan.alpha, tests=len(arms) - 1)
+
+
+def _histories(
+    panel: Panel,
+    arms: Sequence[ReplayArm],
+    pieces: Sequence[Vintage],
+    relived: Mapping[tuple[str, str], Relived],
+    outputs: Mapping[str, Matrix],
+    scores: Mapping[str, DatedScores],
+    design: Design,
+    used: int,
+) -> list[History]:
+    first, veto = arms[0].id, VetoPolicy(used=used)
+
+    def known(period: int, champion: str) -> dict[str, Record]:
+        """Outcomes that had matured on the last date before the vintage, and the outputs up to it."""
+        start = pieces[period].start
+        last = panel.dates[max(start - 1 - design.horizon, 0)]
+        seen = slice(pieces[0].start, start)
+        return {
+            arm.id: Record(
+                _until(scores[arm.id], last),
+                checks=()
+                if arm.id == champion
+                else checks_against(outputs[arm.id][seen], outputs[champion][seen], veto),
+            )
+            for arm in arms
+        }
+
+    selection = [{arm.id: relived[arm.id, piece.name].selection for arm in arms} for piece in pieces]
+    return [
+        never_switch(len(pieces), first),
+        fresh_best(selection, first),
+        supported_lead(known, len(pieces), first, design, veto),
+    ]
+
+
+def _until(scores: DatedScores, last: np.datetime64) -> DatedScores:
+    known = scores.dates <= last
+    return DatedScores(scores.dates[known], scores.values[known])
+
+
+def _realised(pieces: Sequence[Vintage], panel: Panel, scores: Mapping[str, DatedScores]) -> Matrix:
+    """Mean rank IC of each vintage and arm, ``[vintages, arms]``.
+
+    Raises:
+        InputError: If an arm has no score in some vintage.
+    """
+    found = np.full((len(pieces), len(scores)), np.nan)
+    for place, (arm, each) in enumerate(scores.items()):
+        edges = np.searchsorted(each.dates, [panel.dates[piece.start] for piece in pieces])
+        ends = np.searchsorted(each.dates, [panel.dates[piece.end - 1] for piece in pieces], side="right")
+        for number, (low, high) in enumerate(zip(edges, ends, strict=True)):
+            if low == high:
+                raise InputError(
+                    f"no outcome of {arm} in {pieces[number].name} has matured",
+                    where="--last",
+                    hint="end the replay earlier",
+                )
+            found[number, place] = each.values[low:high].mean()
+    return found
+
+
+class _Traded:
+    """One frozen policy over whatever served."""
+
+    def __init__(self, panel: Panel, pieces: Sequence[Vintage], policy: Policy) -> None:
+        self._pieces, self._policy = pieces, policy
+        end = pieces[-1].end + policy.delay + policy.holding
+        self._panel = panel.until(min(end, len(panel.dates)))
+
+    def figures(self, served: Sequence[Matrix]) -> dict[str, float | None]:
+        """Net of costs, of the matrix that served in each vintage."""
+        found = np.full(self._panel.close.shape, np.nan)
+        for piece, matrix in zip(self._pieces, served, strict=True):
+            found[piece.start : piece.end] = matrix[piece.start : piece.end]
+        return trade(self._panel, found, self._policy, start=self._pieces[0].start).figures()
+
+
+def _arm(arm: ReplayArm, scores: DatedScores, figures: Mapping[str, float | None]) -> dict[str, Any]:
+    return {
+        "id": arm.id,
+        "description": arm.description,
+        "null": arm.null,
+        "mean": scores.mean,
+        "dates": len(scores.dates),
+        "figures": {name: finite_or_none(value) for name, value in figures.items()},
+    }
+
+
+def _rule(
+    history: History,
+    arms: Sequence[ReplayArm],
+    pieces: Sequence[Vintage],
+    panel: Panel,
+    realised: Matrix,
+    outputs: Mapping[str, Matrix],
+    traded: _Traded,
+) -> dict[str, Any]:
+    served = [each.arm for each in history.served]
+    found = regret(realised, [arm.id for arm in arms], served, [arm.id for arm in arms if arm.null])
+    figures = traded.figures([outputs[arm] for arm in served])
+    return {
+        "id": history.id,
+        "description": history.description,
+        "mean": found.served,
+        "never_switch": found.never_switch,
+        "best_fixed": {"arm": found.best_arm, "mean": found.best_fixed},
+        "regret": found.regret,
+        "switches": found.switches,
+        "null_periods": found.of_null,
+        "periods": len(served),
+        "figures": {name: finite_or_none(value) for name, value in figures.items()},
+        "served": [
+            {"vintage": piece.name, "arm": each.arm, "why": each.why}
+            for piece, each in zip(pieces, history.served, strict=True)
+        ],
+        "path": {
+            "through": [str(panel.dates[piece.end - 1]) for piece in pieces],
+            "regret": [float(value) for value in found.path],
+        },
+    }
+
+
+def _rank_correlation(
+    relived: Mapping[tuple[str, str], Relived],
+    realised: Matrix,
+    arms: Sequence[ReplayArm],
+    pieces: Sequence[Vintage],
+) -> dict[str, Any]:
+    """Spearman correlation, over arms and vintages, of the score of selection with what was realised after it."""
+    from scipy.stats import spearmanr
+
+    pairs = [
+        (score, realised[number, place])
+        for number, piece in enumerate(pieces)
+        for place, arm in enumerate(arms)
+        if not arm.null and (score := relived[arm.id, piece.name].selection) is not None
+    ]
+    value = float(spearmanr(*zip(*pairs, strict=True))[0]) if len(pairs) > 2 else None
+    return {"spearman": finite_or_none(value), "pairs": len(pairs)}

@@ -131,7 +131,7 @@ def test_an_unknown_variant_gets_a_near_miss(load: Load) -> None:
     """`heldout run --variant stif` would run the base."""
     with pytest.raises(StudyError, match="no variant 'stif'") as caught:
         load(VARIANTS).variant("stif")
-    assert "did you mean 'stiff'? declared: base, stiff, deep, block, slow" == caught.value.hint
+    assert "did you mean 'stiff'? declared: base, block, deep, slow, stiff" == caught.value.hint
 
 
 def test_an_override_holds_for_the_base_and_for_every_variant(load: Load) -> None:

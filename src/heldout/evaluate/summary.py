@@ -20,6 +20,7 @@ from heldout.study import BootstrapSpec
 
 SCHEMA = "heldout.metrics/1"
 Block = dict[str, Any]
+GroupScores = Mapping[str, Mapping[str, float]]
 _ROUNDING = 1e-12
 
 
@@ -73,7 +74,8 @@ def summarise(
     rows = _columns(predictions)
     undefined = _Undefined()
     ensemble = _block(rows, predictions.ensemble, n_train, "ensemble", undefined)
-    ensemble |= _ensemble_only(predictions, rows, ensemble, bootstrap, undefined)
+    by_group = _by_group(rows, predictions.ensemble)
+    ensemble |= _ensemble_only(predictions, rows, ensemble, by_group, bootstrap, undefined)
     members = {
         str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)
         for seed in sorted(predictions.members)
@@ -83,7 +85,7 @@ def summarise(
     for name, (description, theirs) in sorted((baselines or {}).items()):
         columns = _columns(theirs)
         block = _block(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
-        comparisons[name] = _comparison(rows, predictions.ensemble, columns, theirs.ensemble, bootstrap)
+        comparisons[name] = _comparison(predictions.task, by_group, _by_group(columns, theirs.ensemble), bootstrap)
         others[name] = block | {"description": description, "seeds": len(theirs.members)}
     return {
         "schema": SCHEMA,
@@ -175,11 +177,19 @@ def _cell_blocks(rows: _Rows, prediction: FloatArray, where: str, undefined: _Un
     return {"cells": undefined.plain(clip, f"{where}/cells", reason), "within_cell": within}
 
 
+def _by_group(rows: _Rows, prediction: FloatArray) -> GroupScores:
+    return {group: rows.score(prediction, members) for group, members in _segments(rows.groups).items()}
+
+
 def _ensemble_only(
-    predictions: Predictions, rows: _Rows, block: Block, bootstrap: BootstrapSpec, undefined: _Undefined
+    predictions: Predictions,
+    rows: _Rows,
+    block: Block,
+    by_group: GroupScores,
+    bootstrap: BootstrapSpec,
+    undefined: _Undefined,
 ) -> Block:
     segments = _segments(rows.groups)
-    by_group = {group: rows.score(predictions.ensemble, members) for group, members in segments.items()}
     extra: Block = {"worst_group": {}, "intervals": {}}
     if set(by_group) != set(block["folds"]):
         extra["groups"] = {
@@ -212,16 +222,10 @@ def _ensemble_only(
     return extra
 
 
-def _comparison(
-    ours: _Rows, our_prediction: FloatArray, theirs: _Rows, their_prediction: FloatArray, bootstrap: BootstrapSpec
-) -> Block:
+def _comparison(task: metrics.Kind, mine: GroupScores, other: GroupScores, bootstrap: BootstrapSpec) -> Block:
     """By metric: what is gained over another model, group by group; positive is better for the run that is judged."""
-    mine, other = (
-        {group: rows.score(prediction, members) for group, members in _segments(rows.groups).items()}
-        for rows, prediction in ((ours, our_prediction), (theirs, their_prediction))
-    )
     found: Block = {}
-    for name in metrics.CLASSIFICATION if ours.classes else metrics.REGRESSION:
+    for name in metrics.names(task):
         if name == "bias":
             continue  # it has no better direction; abs_bias does
         sign = -1.0 if name in metrics.SMALLER_IS_BETTER else 1.0

@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from heldout.evidence import write_bytes
+from heldout.report.content import cell
 
 
 def write_junit(path: Path, verdict: Mapping[str, Any]) -> None:
@@ -34,18 +35,11 @@ def write_junit(path: Path, verdict: Mapping[str, Any]) -> None:
 
 def append_summary(path: Path, verdict: Mapping[str, Any]) -> None:
     """Append the verdict and its rules as Markdown: other steps write to the same file."""
-    lines = [f"## {verdict['verdict']}: {_cell(verdict['study'])} / {_cell(verdict['variant'])}", ""]
-    lines += [_cell(verdict["recommendation"]), "", "| outcome | rule | in words |", "|---|---|---|"]
-    lines += [f"| {rule['outcome']} | {_cell(rule['id'])} | {_cell(rule['sentence'])} |" for rule in verdict["rules"]]
+    lines = [f"## {verdict['verdict']}: {cell(verdict['study'])} / {cell(verdict['variant'])}", ""]
+    lines += [cell(verdict["recommendation"]), "", "| outcome | rule | in words |", "|---|---|---|"]
+    lines += [f"| {rule['outcome']} | {cell(rule['id'])} | {cell(rule['sentence'])} |" for rule in verdict["rules"]]
     with path.open("a", encoding="utf-8") as stream:
         stream.write("\n".join(lines) + "\n")
-
-
-def _cell(text: Any) -> str:
-    flat = " ".join(str(text).split())
-    for mark in ("\\", "|", "<", "`", "*", "_", "["):
-        flat = flat.replace(mark, "\\" + mark)
-    return flat
 
 
 def _legal(text: str) -> str:

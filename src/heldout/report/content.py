@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from heldout.evaluate import metrics
+
 MAX_ROWS = 200
-_HIGHER_IS_BETTER = frozenset({"plcc", "srocc", "accuracy", "balanced_accuracy", "macro_f1"})
 _IN_UNITS = frozenset({"rmse", "mae", "bias", "abs_bias"})
 _LABELS = {
     "plcc": "PLCC",
@@ -40,12 +41,19 @@ def signed(value: Any) -> str:
     return number(value) if value is None else f"{value:+.4f}"
 
 
+def cell(value: Any) -> str:
+    """Text that stays inside its Markdown table cell and is not taken for markup."""
+    text = " ".join(str(value).split())
+    for mark in ("\\", "|", "`", "*", "_", "<", "[", "]"):
+        text = text.replace(mark, "\\" + mark)
+    return text
+
+
 class Headline(NamedTuple):
     """One number of the top row."""
 
     label: str
     value: Any
-    unit: str
     low: Any
     high: Any
     worst_group: str
@@ -115,7 +123,6 @@ class Content:
             Headline(
                 self.label(name),
                 ensemble["mean"][name],
-                "",
                 ensemble["intervals"][name]["low"],
                 ensemble["intervals"][name]["high"],
                 ensemble["worst_group"][name]["group"],
@@ -145,9 +152,21 @@ class Content:
         rows.sort(key=self._worst_first)
         return rows[:MAX_ROWS]
 
+    @property
+    def groups(self) -> Mapping[str, Mapping[str, Any]]:
+        """The ensemble's block of every group; where folds are groups, of every fold."""
+        ensemble = self.metrics["ensemble"]
+        found: Mapping[str, Mapping[str, Any]] = ensemble.get("groups") or ensemble["folds"]
+        return found
+
+    def worst_first(self, value: float | None) -> float:
+        """Sort key of a value of the primary metric; what is undefined comes before the worst."""
+        if value is None:
+            return float("-inf")
+        return -value if self.primary in metrics.SMALLER_IS_BETTER else value
+
     def _worst_first(self, row: Mapping[str, Any]) -> tuple[float, str]:
-        value, sign = row["primary"], 1 if self.primary in _HIGHER_IS_BETTER else -1
-        return (float("-inf") if value is None else sign * value), row["fold"]
+        return self.worst_first(row["primary"]), row["fold"]
 
     @property
     def contenders(self) -> list[Contender]:
@@ -159,7 +178,8 @@ class Content:
             what = f"its seed {seed} alone, as the baselines are"
             lines.append(Contender(f"{self.verdict['variant']}, one seed", what, 1, self._means(member), False))
         for name, block in self.metrics["baselines"].items():
-            better = self._better(block["mean"][self.primary], main["mean"][self.primary])
+            theirs, ours = block["mean"][self.primary], main["mean"][self.primary]
+            better = theirs is not None and ours is not None and metrics.better(self.primary, theirs, ours)
             values, gain = self._means(block), self._gain(name)
             lines.append(Contender(name, block["description"], block["seeds"], values, better, gain))
         return lines
@@ -170,16 +190,6 @@ class Content:
         if found.get("low") is None:
             return "undefined"
         return f"{signed(found['gain'])} ({signed(found['low'])} to {signed(found['high'])})"
-
-    @property
-    def beaten_by(self) -> list[str]:
-        """Baselines that are better than the variant on the primary metric."""
-        return [line.name for line in self.contenders if line.behind]
-
-    def _better(self, theirs: float | None, ours: float | None) -> bool:
-        if theirs is None or ours is None:
-            return False
-        return theirs > ours if self.primary in _HIGHER_IS_BETTER else theirs < ours
 
     def _means(self, block: Mapping[str, Any]) -> list[Any]:
         return [block["mean"][name] for name in self.names]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from heldout.report.content import number, signed
+from heldout.report.content import cell, number, signed
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -23,18 +23,10 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"number": number, "signed": signed, "cell": _cell}
+    found.filters |= {"number": number, "signed": signed, "cell": cell}
     return found
 
 
 def template_text(name: str) -> str:
     """A file beside the templates, as it is."""
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
-
-
-def _cell(value: Any) -> str:
-    """Text that stays inside its Markdown table cell and is not taken for markup."""
-    text = " ".join(str(value).split())
-    for mark in ("\\", "|", "`", "*", "_", "<", "[", "]"):
-        text = text.replace(mark, "\\" + mark)
-    return text

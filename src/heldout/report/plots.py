@@ -38,14 +38,8 @@ def figures(content: Content, predictions: pl.DataFrame, curves: Sequence[CurveP
 
 def _worst_groups(content: Content, limit: int) -> list[str]:
     """Names of the worst groups by the primary metric, worst first."""
-    blocks = content.metrics["ensemble"].get("groups") or content.metrics["ensemble"]["folds"]
-    sign = -1 if content.primary in {"rmse", "mae", "log_loss"} else 1
-
-    def key(group: str) -> tuple[float, str]:
-        value = blocks[group][content.primary]
-        return (-math.inf if value is None else sign * value), group
-
-    return sorted(blocks, key=key)[:limit]
+    blocks = content.groups
+    return sorted(blocks, key=lambda group: (content.worst_first(blocks[group][content.primary]), group))[:limit]
 
 
 def _by_group(predictions: pl.DataFrame, groups: Sequence[str]) -> Iterator[tuple[str, Any, Any]]:
@@ -67,7 +61,7 @@ def _scatter(content: Content, predictions: pl.DataFrame) -> Figure:
     low = float(np.nanmin([predictions["target"].min(), predictions["prediction"].min()]))
     high = float(np.nanmax([predictions["target"].max(), predictions["prediction"].max()]))
     pad = 0.03 * (high - low or 1.0)
-    blocks = content.metrics["ensemble"].get("groups") or content.metrics["ensemble"]["folds"]
+    blocks = content.groups
     with figure("scatter", rows, columns, 9.6, 2.35 * rows + 0.3, sharex=True, sharey=True) as drawing:
         for axes in drawing.axes.flat[len(groups) :]:
             axes.set_visible(False)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from heldout.errors import StudyError
+from heldout.errors import StudyError, near_miss
 from heldout.study.spec import BASE, StudySpec, VariantSpec
 from heldout.study.yaml import Document, KeyPath, load_yaml, parse_scalar
 
@@ -79,11 +78,10 @@ class StudyFile:
             if variant.id == variant_id:
                 return index, variant
         known = [BASE, *(variant.id for variant in self.spec.variants)]
-        near = get_close_matches(variant_id, known, n=1)
         raise StudyError(
             f"the study has no variant {variant_id!r}",
             where=self.document.where(("variants",)),
-            hint=(f"did you mean {near[0]!r}? " if near else "") + f"declared: {', '.join(known)}",
+            hint=near_miss(variant_id, known, "declared"),
         )
 
 
@@ -154,8 +152,7 @@ def _complaint(error: ValidationError, model: type[BaseModel], document: Documen
     more = f" ({others} more after this one)" if others else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, first["loc"][:-1])
-        near = get_close_matches(str(keys[-1]), known, n=1)
-        hint = (f"did you mean {near[0]!r}? " if near else "") + f"known here: {', '.join(known)}"
+        hint = near_miss(str(keys[-1]), known, "known here")
         return StudyError(f"unknown key `{name}`{more}", where=document.where(keys), hint=hint)
     if first["type"] == "missing":
         return StudyError(f"`{name}` is missing{more}", where=document.where(keys), hint=f"add `{keys[-1]}:` there")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from heldout.errors import InputError
+from heldout.errors import InputError, near_miss
 
 Device = Literal["none", "qsv", "vaapi"]
 NO_PRESET = "default"
@@ -110,11 +109,10 @@ def family_of(name: str) -> Family:
     """
     if name in FAMILIES:
         return FAMILIES[name]
-    near = get_close_matches(name, FAMILIES, n=1)
     raise InputError(
         f"unknown encoder {name!r}",
         where="encoders",
-        hint=(f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(FAMILIES)}",
+        hint=near_miss(name, FAMILIES),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from heldout.backbone.tensors import pack, unpack
 from heldout.domains.video.features import (
     CODEC_BLOCK,
     ENCODER_VOCAB,
@@ -22,13 +23,11 @@ from heldout.domains.video.features import (
     Recipe,
 )
 from heldout.domains.video.rows import FEATURES
-from heldout.errors import HeldoutError, TamperedError
-from heldout.evidence import canonical, loads, write_bytes
+from heldout.evidence import write_bytes
 from heldout.fit import MLPWeights, predict
 
 FILE = "model.safetensors"
 SCHEMA = "heldout.video.model/1"
-_METADATA = "heldout"  # one key alone: the order of several is not fixed in the file
 Codec = Literal["aware", "blind"]
 
 
@@ -85,8 +84,6 @@ class FRModel:
 
     def save(self, folder: Path) -> None:
         """Write the file; the same model gives the same bytes."""
-        from safetensors.numpy import save
-
         inputs, coding = self.inputs, self.inputs.coding
         tensors: dict[str, Any] = {
             **self.weights.to_arrays(),
@@ -108,7 +105,7 @@ class FRModel:
             "cq_min": inputs.cq_min,
             "cq_max": inputs.cq_max,
         }
-        write_bytes(folder / FILE, save(tensors, metadata={_METADATA: canonical(facts).decode()}))
+        write_bytes(folder / FILE, pack(tensors, facts))
 
     @classmethod
     def load(cls, folder: Path) -> FRModel:
@@ -117,18 +114,7 @@ class FRModel:
         Raises:
             TamperedError: If it is not what ``save`` writes.
         """
-        from safetensors import SafetensorError, safe_open
-
-        path = folder / FILE
-        try:
-            with safe_open(path, framework="numpy") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-                facts = loads((file.metadata() or {})[_METADATA], where=f"metadata of {path}")
-            return cls._rebuilt(tensors, facts)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, HeldoutError) as error:
-            raise TamperedError(
-                f"this is no model of a full-reference regressor: {error}", where=str(path), hint="fit it again"
-            ) from None
+        return unpack(folder / FILE, "model of a full-reference regressor", cls._rebuilt)
 
     @classmethod
     def _rebuilt(cls, tensors: dict[str, Any], facts: dict[str, Any]) -> FRModel:

@@ -14,18 +14,17 @@ import numpy as np
 import polars as pl
 
 from heldout.backbone import FeaturesView, Served
+from heldout.backbone.tensors import pack, unpack
 from heldout.domains.video import onnx_graph
 from heldout.domains.video.features import CODEC_BLOCK, ENCODER_VOCAB, Affine, Float32, Float64, feature_matrix
 from heldout.domains.video.model import FRModel
 from heldout.domains.video.onnx_graph import INPUTS, OUTPUTS
 from heldout.domains.video.rows import FEATURES
-from heldout.errors import HeldoutError, PrerequisiteError, TamperedError
-from heldout.evidence import canonical, loads
+from heldout.errors import PrerequisiteError
 
 TOLERANCE = 1e-5
 PROOF_SCHEMA = "heldout.video.parity/1"
 PROOF_ROWS = 256
-_METADATA = "heldout"
 _SLOT_ROWS, _PROOF_SLOT_ROWS = 64, 8
 
 
@@ -125,8 +124,6 @@ def build_proof(models: Mapping[int, FRModel], frame: pl.DataFrame, ids: pl.Seri
         frame: Rows of the corpus, of which some are taken, evenly spaced.
         ids: Their sample ids.
     """
-    from safetensors.numpy import save
-
     rows = np.unique(np.linspace(0, frame.height - 1, min(PROOF_ROWS, frame.height)).round().astype(np.int64))
     taken = frame[rows]
     everything = pl.concat([taken, *_other_encodes(taken, _PROOF_SLOT_ROWS)])
@@ -141,8 +138,7 @@ def build_proof(models: Mapping[int, FRModel], frame: pl.DataFrame, ids: pl.Seri
         "feature_order": list(FEATURES),
         "codec_block_layout": list(CODEC_BLOCK),
     }
-    data: bytes = save(tensors, metadata={_METADATA: canonical(facts).decode()})
-    return data
+    return pack(tensors, facts)
 
 
 def read_proof(path: Path) -> Proof:
@@ -151,17 +147,7 @@ def read_proof(path: Path) -> Proof:
     Raises:
         TamperedError: If it is not what ``build_proof`` makes.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            facts = loads((file.metadata() or {})[_METADATA], where=f"metadata of {path.name}")
-        return _checked(tensors, facts)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, HeldoutError) as error:
-        raise TamperedError(
-            f"this is no proof of parity: {error}", where=path.name, hint="export again from the run"
-        ) from None
+    return unpack(path, "proof of parity", _checked, hint="export again from the run")
 
 
 def ask(data: bytes, features: Float64, block: Float32, scaler: Affine) -> Float64:

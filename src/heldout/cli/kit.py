@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heldout.cli.kit_corpus import app as corpus_app
 from heldout.cli.printing import print_json, print_verdict
 from heldout.errors import InputError
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from heldout.package.bundle_import import Imported
 
 app = typer.Typer(help="Portable training kits: build, run elsewhere, import the result.", no_args_is_help=True)
-_HOLD, _NOT_JUDGED = 1, 2
+app.add_typer(corpus_app, name="corpus")
+_HOLD = 1
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Variant = Annotated[str, typer.Option(help="Id of a variant.")]

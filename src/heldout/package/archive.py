@@ -29,7 +29,8 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # A deterministic header: deflate, no flags, no time. A byte that no checksum covers must not be free to vary.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _WINDOW_LOG = 27
-_LONG_NAME = 4096
+_LONG_HEADER = 4096
+_RECORD = re.compile(rb"(\d{1,4}) (path|size)=([^\n]+)\n")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|]")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _HINT = "do not use it; ask for the file again, and compare its sha256 with the one that you were told"
@@ -172,21 +173,22 @@ def _walk(path: Path, limits: Limits, sink: Sink) -> dict[str, Member]:
 
 def _headers(stream: _Bounded, where: str) -> Iterator[tarfile.TarInfo]:
     """Headers of plain files and folders; the caller reads each file's bytes before it asks for the next."""
-    long_name: str | None = None
+    extended: dict[str, str] = {}
     while True:
         block = stream.exactly(_BLOCK, where)
         if not block.strip(b"\0"):
-            if long_name is not None or stream.exactly(_BLOCK, where).strip(b"\0"):
+            if extended or stream.exactly(_BLOCK, where).strip(b"\0"):
                 raise _damaged("its end is not where it should be", where)
             return
         info = _header(block, where)
-        if info.type == tarfile.XHDTYPE:
-            long_name = _long_name(stream, info, where, long_name)
+        if info.type == tarfile.XHDTYPE and not extended:
+            extended = _extended(stream, info, where)
             continue
         if info.type not in (tarfile.REGTYPE, tarfile.DIRTYPE) or info.size < 0 or (info.isdir() and info.size):
             raise _refused(f"{info.name[:80]!r} is {_KINDS.get(info.type, 'something')}, not a plain file", where)
-        if long_name is not None:
-            info.name, long_name = long_name, None
+        info.name = extended.get("path", info.name)
+        info.size = int(extended.get("size", info.size))
+        extended = {}
         yield info
 
 
@@ -207,19 +209,24 @@ def _header(block: bytes, where: str) -> tarfile.TarInfo:
         raise _damaged(f"a header in it cannot be read: {error}", where) from None
 
 
-def _long_name(stream: _Bounded, info: tarfile.TarInfo, where: str, before: str | None) -> str:
-    """The one thing that an extended header may say here: a name that is too long for a plain one."""
-    if before is not None or not 0 < info.size <= _LONG_NAME:
-        raise _refused("it holds an extended header that is not a name", where)
-    data = stream.exactly(info.size, where)
+def _extended(stream: _Bounded, info: tarfile.TarInfo, where: str) -> dict[str, str]:
+    """What an extended header may say here: a name or a size that does not fit into a plain one."""
+    if not 0 < info.size <= _LONG_HEADER:
+        raise _refused("it holds an extended header that is too long", where)
+    data, found = stream.exactly(info.size, where), dict[str, str]()
     stream.exactly(-info.size % _BLOCK, where)
-    match = re.fullmatch(rb"(\d{1,4}) path=([^\n]+)\n", data)
-    if match is None or int(match[1]) != len(data):
-        raise _refused("it holds an extended header that is not a name", where)
-    try:
-        return match[2].decode("utf-8")
-    except UnicodeDecodeError:
-        raise _refused("it holds a name that is not UTF-8", where) from None
+    while data:
+        match = _RECORD.match(data)
+        if match is None or int(match[1]) != match.end() or match[2].decode() in found:
+            raise _refused("it holds an extended header that says more than a name and a size", where)
+        try:
+            found[match[2].decode()] = match[3].decode("utf-8")
+        except UnicodeDecodeError:
+            raise _refused("it holds a name that is not UTF-8", where) from None
+        data = data[match.end() :]
+    if not re.fullmatch(r"[0-9]{1,15}", found.get("size", "0")):
+        raise _refused("it holds a file of no size", where)
+    return found
 
 
 def _refuse_twice(name: str, folder: bool, seen: dict[str, bool], where: str) -> None:

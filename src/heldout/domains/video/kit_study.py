@@ -164,12 +164,12 @@ def _points(produce: Mapping[str, Any]) -> dict[str, list[int]]:
 
 def _sources(ref_dir: Path, declared: Mapping[str, SourceSpec], geometry: Mapping[str, Any]) -> list[dict[str, Any]]:
     ref_dir = ref_dir.resolve()
-    noted = _noted(ref_dir)
+    noted = noted_geometry(ref_dir)
     return [_source(path, noted.get(path.relative_to(ref_dir).as_posix(), {}), declared, geometry)
             for path in find_sources(ref_dir)]  # fmt: skip
 
 
-def _noted(ref_dir: Path) -> dict[str, Mapping[str, Any]]:
+def noted_geometry(ref_dir: Path) -> dict[str, Mapping[str, Any]]:
     """Geometry by relative name, as a transport left it; a file in any folder speaks of that folder."""
     found: dict[str, Mapping[str, Any]] = {}
     for path in sorted(ref_dir.rglob(SOURCES_FILE)):
@@ -189,13 +189,26 @@ def _source(
     entry: dict[str, Any] = {"path": str(path)}
     if own is not None and own.frames is not None:
         entry["frames"] = own.frames
-    if path.suffix.lower() != ".yuv":
-        return entry
+    return entry if path.suffix.lower() != ".yuv" else entry | _raw_facts(path, noted, _declared(own), geometry)
+
+
+def raw_source(path: Path, folder: Path, geometry: Mapping[str, Any]) -> dict[str, Any]:
+    """Geometry of a raw file that no study names: by its name, ``sources.json``, the published rule, the options.
+
+    Raises:
+        InputError: If it cannot be known.
+    """
+    return _raw_facts(path, noted_geometry(folder).get(path.relative_to(folder).as_posix(), {}), {}, geometry)
+
+
+def _raw_facts(
+    path: Path, noted: Mapping[str, Any], declared: Mapping[str, Any], geometry: Mapping[str, Any]
+) -> dict[str, Any]:
     known = named_geometry(path)
-    for other in (noted, _declared(own), _full_hd(path, known), geometry):
+    for other in (noted, declared, _full_hd(path, {**known, **noted, **declared}), geometry):
         known |= {key: value for key, value in other.items() if key not in known and value is not None}
     raw_geometry(SourceSpec.model_validate({"path": path, **known}))
-    return entry | known
+    return known
 
 
 def named_geometry(path: Path) -> dict[str, Any]:
@@ -219,7 +232,7 @@ def _value(geometry: Geometry, key: str) -> Any:
 def _declared(own: SourceSpec | None) -> dict[str, Any]:
     if own is None or own.kind != "raw":
         return {}
-    return {key: getattr(own, key) for key in _GEOMETRY}
+    return {key: value for key in _GEOMETRY if (value := getattr(own, key)) is not None}
 
 
 def _full_hd(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:

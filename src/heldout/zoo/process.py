@@ -7,7 +7,6 @@ A child ends when its parent does, however that one ends.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import signal
 import subprocess
@@ -123,7 +122,6 @@ def answer(function: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
 
 
 def _start(module: str, desk: Path, work: Path, words: Any) -> subprocess.Popen[bytes]:
-    importlib.import_module(module.rpartition(".")[0])  # a misspelt room is an error here, not a failure there
     environment = {name: value for name, value in os.environ.items() if name not in _OWN_BUSINESS}
     environment |= dict.fromkeys(_THREADS, "1") | {_MARK: str(desk), "TMPDIR": str(desk)}
     path = [entry for entry in sys.path if entry]

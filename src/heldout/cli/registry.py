@@ -41,8 +41,9 @@ _ANY = "*"
 @registry_app.command("list")
 def list_(place: Place = _HERE, serving: Serving = None, as_json: Json = False) -> None:
     """Every version: id, stage, verdict, and where it serves."""
-    with _open(place, serving) as registry:
-        versions = registry.versions()
+    from heldout.registry.glance import all_versions
+
+    versions = all_versions(place, serving)
     if as_json:
         print_json({"schema": "heldout.versions/1", "versions": [version.to_json() for version in versions]})
         return
@@ -55,8 +56,9 @@ def list_(place: Place = _HERE, serving: Serving = None, as_json: Json = False) 
 @registry_app.command()
 def show(version: VersionName, place: Place = _HERE, serving: Serving = None) -> None:
     """One version with all that it was registered with, as JSON."""
-    with _open(place, serving) as registry:
-        print_json(registry.version(version).to_json())
+    from heldout.registry.glance import one_version
+
+    print_json(one_version(place, version, serving).to_json())
 
 
 @registry_app.command()

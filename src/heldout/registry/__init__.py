@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from heldout.registry.chain import Event
     from heldout.registry.document import export_registry, import_registry
     from heldout.registry.intake import add, retire
-    from heldout.registry.lookup import Version
     from heldout.registry.moves import READ, promote, rollback
     from heldout.registry.store import Registry
+    from heldout.registry.version import Version
 
 __all__ = [
     "READ",
@@ -34,8 +34,8 @@ _HOLDS = {
     "chain": ("Event",),
     "document": ("export_registry", "import_registry"),
     "intake": ("add", "retire"),
-    "lookup": ("Version",),
     "moves": ("READ", "promote", "rollback"),
     "store": ("Registry",),
+    "version": ("Version",),
 }
 __getattr__ = lazily(__name__, _HOLDS)

@@ -13,10 +13,10 @@ from heldout.evidence import sha256_bytes
 from heldout.registry import lookup, tables
 from heldout.registry.chain import GENESIS, Event, broken, check_chain
 from heldout.registry.journal import State, read_rows, replay
-from heldout.registry.lookup import Pointer
 from heldout.registry.rundir import check_registered
 from heldout.registry.serving import pointer_document
 from heldout.registry.store import Registry
+from heldout.registry.version import Pointer, Version
 
 Scope = Literal["champions", "all", "none"]
 _HINT = "restore the registry from a backup or an export; do not promote from this one"
@@ -148,7 +148,7 @@ def _check_strangers(registry: Registry, state: State) -> None:
             raise _tampered(str(path), "the pointer names no champion that the history knows")
 
 
-def _in_scope(version: lookup.Version, files: Scope) -> bool:
+def _in_scope(version: Version, files: Scope) -> bool:
     return bool(version.slots) if files == "champions" else files == "all" and version.stage != "retired"
 
 

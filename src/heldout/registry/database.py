@@ -18,8 +18,8 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from heldout.errors import HeldoutError, InputError, PrerequisiteError, StaleError
 from heldout.registry import tables
 from heldout.registry.chain import GENESIS
+from heldout.registry.glance import FILE
 
-FILE = "registry.sqlite"
 _PATIENCE_S = 30
 _LOCK = select(tables.head).with_for_update()
 _CREATING = 0x68656C64  # any number, the same for everyone who creates a registry

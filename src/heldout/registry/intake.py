@@ -12,9 +12,9 @@ from heldout.evidence import canonical, digest
 from heldout.registry import lookup, tables
 from heldout.registry.chain import Event
 from heldout.registry.journal import Note, Stage, append
-from heldout.registry.lookup import Version
 from heldout.registry.rundir import RunRecord, read_run
 from heldout.registry.store import Registry
+from heldout.registry.version import Version
 from heldout.study.spec import SLUG
 
 

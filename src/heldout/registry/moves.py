@@ -10,9 +10,9 @@ from heldout.errors import InputError, RefusedError, StaleError
 from heldout.registry import lookup
 from heldout.registry.chain import Event, check_chain
 from heldout.registry.journal import Note, Stage, append, read_rows, replay
-from heldout.registry.lookup import Pointer, Version
 from heldout.registry.rundir import check_registered, objections
 from heldout.registry.store import Registry
+from heldout.registry.version import Pointer, Version
 
 # As the expected champion: whichever is read before the work starts.
 READ = "*"

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from heldout.errors import InputError
 from heldout.evidence import dumps, read_json, write_bytes
 from heldout.registry import lookup
-from heldout.registry.lookup import Pointer
+from heldout.registry.version import Pointer
 
 SCHEMA = "heldout.champion/1"
 

@@ -13,8 +13,8 @@ from heldout.registry.chain import Event
 from heldout.registry.database import Database, parse_url
 from heldout.registry.freeze import Window, active_window
 from heldout.registry.journal import read_rows
-from heldout.registry.lookup import Version
 from heldout.registry.serving import Serving, pointer_document
+from heldout.registry.version import Version
 
 DEFAULT_PLACE = "registry"
 

@@ -1,0 +1,70 @@
+"""A registered version, and the champion's pointer, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from heldout.errors import InputError
+from heldout.evidence import loads
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    Attributes:
+        id: ``{label}-{date}-{hash8}``.
+        sha256: Digest of the content; the id holds its first eight digits.
+        stage: smoke, candidate, challenger, champion or retired.
+        place: Its run directory, relative to the folder of the pointers.
+        slots: Slots whose champion it is.
+        content: Configuration, digests, environment, metrics, verdict and files, as registered.
+    """
+
+    id: str
+    sha256: str
+    stage: str
+    place: str
+    slots: tuple[str, ...]
+    content: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The version as a document."""
+        facts = {"id": self.id, "sha256": self.sha256, "stage": self.stage, "place": self.place}
+        return {"schema": "heldout.registered/1", **facts, "slots": list(self.slots), "content": dict(self.content)}
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The champion of a slot, and the number of the event that made it so."""
+
+    version: str
+    seq: int
+
+
+def version_of(row: Iterable[str], slots: Iterable[str]) -> Version:
+    """The version in a joined row of the tables `versions` and `stages`: id, sha256, content, stage, place."""
+    identifier, sha256, text, stage, place = row
+    content: Mapping[str, Any] = loads(text, where=f"version {identifier}")
+    return Version(identifier, sha256, stage, place, tuple(slots), content)
+
+
+def only_match(ids: Sequence[str], name: str) -> str:
+    """The id that is ``name``, or the only one that ends in ``-name`` (its hash).
+
+    Args:
+        ids: Those of all versions, sorted.
+        name: What was asked for.
+
+    Raises:
+        InputError: If there is none, or more than one.
+    """
+    exact, ending = [found for found in ids if found == name], [found for found in ids if found.endswith(f"-{name}")]
+    matches = exact or (ending if name else [])
+    if len(matches) != 1:
+        what = f"{len(matches)} versions end in" if matches else "there is no version"
+        known = ", ".join(matches or ids[-5:]) or "none yet"
+        raise InputError(f"{what} {name!r}", where="version", hint=f"name one of: {known}")
+    return matches[0]

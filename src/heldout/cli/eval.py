@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heldout.cli.printing import print_json, print_verdict
+from heldout.cli.printing import print_json, print_verdict, resumable
 
 app = typer.Typer(help="Evaluate embodied backbones: run, merge, score.", no_args_is_help=True)
 
@@ -16,6 +16,57 @@ BackboneOption = Annotated[str, typer.Option("--backbone", help="Id of a contrac
 WorkspaceOption = Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in contracts.")]
 ConfigDirOption = Annotated[Path | None, typer.Option("--config-dir", help="Only the contracts of this folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command()
+def run(
+    index: Annotated[Path, typer.Argument(help="Folder of the window index.")],
+    backbone: BackboneOption,
+    predictor: Annotated[str, typer.Option("--predictor", help="majority, nearest, or module:name.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the evaluation; resumed if it is there.")],
+    adapter: Annotated[Path | None, typer.Option("--adapter", help="Folder of the weights.")] = None,
+    split: Annotated[str, typer.Option("--split", help="Whose windows.")] = "test",
+    limit: Annotated[int, typer.Option("--sample-limit", min=0, help="Smoke: the first N, before shards.")] = 0,
+    offset: Annotated[int, typer.Option("--sample-offset", min=0, help="Of this shard.")] = 0,
+    stride: Annotated[int, typer.Option("--sample-stride", min=1, help="Number of shards; 1 scores at once.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
+    workspace: WorkspaceOption = Path(),
+    config_dir: ConfigDirOption = None,
+    json_: JsonOption = False,
+) -> int:
+    """Predict held-out windows, then score. A killed run goes on where it was. PROMOTE exits 0, HOLD exits 1."""
+    from heldout.domains.embodied.contracts import find_contract, load_registry
+    from heldout.domains.embodied.evaluation_run import Plan
+    from heldout.domains.embodied.evaluation_run import run as evaluate
+    from heldout.evaluate.shards import Shard
+
+    contract = find_contract(load_registry(workspace, config_dir), backbone)
+    plan = Plan(index, predictor, adapter, split, limit)
+    with resumable():
+        document = evaluate(plan, contract, out, shard=Shard(offset, stride), workers=workers)
+    if "verdict" in document:
+        return _show(document, out, as_json=json_)
+    if json_:
+        print_json(document)
+    else:
+        print(f"shard {offset} of {stride}: {document['samples']} of {document['of']} windows predicted -> {out}")
+    return 0
+
+
+@app.command()
+def merge(
+    shards: Annotated[list[Path], typer.Argument(help="Folders of all shards.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the whole evaluation.")],
+    workspace: WorkspaceOption = Path(),
+    config_dir: ConfigDirOption = None,
+    json_: JsonOption = False,
+) -> int:
+    """Put shards together and score them. Missing, doubled, foreign or mixed predictions are refused."""
+    from heldout.domains.embodied.contracts import find_contract, load_registry
+    from heldout.domains.embodied.evaluation_run import merge_shards, read_plan
+
+    contract = find_contract(load_registry(workspace, config_dir), read_plan(shards[0])[1])
+    return _show(merge_shards(shards, contract, out), out, as_json=json_)
 
 
 @app.command()

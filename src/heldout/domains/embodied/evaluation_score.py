@@ -39,7 +39,7 @@ def score_file(
     facts = {"predictions": predictions.name, "train_labels": train_labels.name}
     scored = score(contract, read_rows(predictions), train, where=str(predictions), facts=facts)
     judged = {"predictions_sha256": sha256_file(predictions)}
-    files = write_outputs(out, scored) if out else {}
+    files = write_files(out, outputs(scored)) if out else {}
     verdict = verdict_document(scored, judged, evidence="reported")
     if out:
         write_verdict(out, verdict)
@@ -52,10 +52,9 @@ def score_file(
     }
 
 
-def write_outputs(folder: Path, scored: Scored, frames: FrameReader | None = None) -> dict[str, str]:
-    """Write the required files and ``report.html``; return their digests."""
-    files = evaluation_files(scored) | {"report.html": page(scored, frames).encode()}
-    return write_files(folder, files)
+def outputs(scored: Scored, frames: FrameReader | None = None) -> dict[str, bytes]:
+    """The required files and ``report.html``."""
+    return evaluation_files(scored) | {"report.html": page(scored, frames).encode()}
 
 
 def verdict_document(scored: Scored, judged: Mapping[str, Any], *, evidence: Any = "computed") -> dict[str, Any]:

@@ -1,0 +1,319 @@
+"""``heldout eval run`` and ``heldout eval merge``: windows of an index in, an evaluation out.
+
+The answers of a sealed split are opened once every prediction is on disk, and never by a shard. Each opening stands in
+the chain beside the index and is a look in the trial ledger there, so that how often these windows decided anything can
+be counted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heldout.domains.embodied.contracts import BackboneContract
+from heldout.domains.embodied.evaluation import Scored, family_of, score
+from heldout.domains.embodied.evaluation_files import write_files
+from heldout.domains.embodied.evaluation_frames import last_frames
+from heldout.domains.embodied.evaluation_predictors import BUILT_IN, train_labels
+from heldout.domains.embodied.evaluation_rules import policy_sha256
+from heldout.domains.embodied.evaluation_score import outputs, verdict_document
+from heldout.domains.embodied.evaluation_source import IndexSource
+from heldout.domains.embodied.index import SEALED
+from heldout.errors import HeldoutError, InputError, PrerequisiteError, near_miss
+from heldout.evaluate.identity import Identity, sources_digest
+from heldout.evaluate.session import PredictorSpec, Sample, Session
+from heldout.evaluate.shards import Shard, merge
+from heldout.evidence import digest, dumps, loads, read_json, sha256_bytes, sha256_file, write_json
+from heldout.gate.verdict_files import read_verdict, write_verdict
+from heldout.run.ledger import Ledger, Look
+
+SCHEMA = "heldout.evaluation/1"
+PLAN_SCHEMA = "heldout.evaluation-plan/1"
+EVALUATION_FILE, PLAN_FILE = "evaluation.json", "plan.json"
+_MODULES = ("heldout.domains.embodied.evaluation_source", "heldout.domains.embodied.store")
+_ANSWERS = "predictions.jsonl"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be evaluated.
+
+    Attributes:
+        index: Folder of the window index.
+        predictor: A built-in name, or ``module:name``.
+        adapter: Folder of the weights, if there are any.
+        split: Which windows.
+        limit: Only the first so many, before shards are made of them; 0 takes all. A smoke evaluation.
+        decoding: How text is made, for predictors that ask; they get it as ``decoding``.
+    """
+
+    index: Path
+    predictor: str
+    adapter: Path | None = None
+    split: str = "test"
+    limit: int = 0
+    decoding: Mapping[str, Any] | None = None
+
+    @property
+    def spec(self) -> PredictorSpec:
+        """How a worker makes the predictor.
+
+        Raises:
+            InputError: If there is none of that name.
+        """
+        factory = BUILT_IN.get(self.predictor, self.predictor)
+        if ":" not in factory:
+            hint = near_miss(self.predictor, BUILT_IN, "built in") + "; or module:name"
+            raise InputError(f"there is no predictor {self.predictor!r}", where="--predictor", hint=hint)
+        options: dict[str, Any] = {"index": str(self.index), "adapter": str(self.adapter) if self.adapter else None}
+        return PredictorSpec(factory, options | ({"decoding": dict(self.decoding)} if self.decoding else {}))
+
+    def identity(self, source: IndexSource, samples: Sequence[Sample]) -> Identity:
+        """What the predictions are predictions of; a shard's place and the number of workers are no part of it."""
+        factory = self.spec.factory
+        return Identity(
+            adapter={"predictor": factory, "weights": folder_digest(self.adapter) if self.adapter else None},
+            dataset=source.sha256,
+            split={"split": self.split, "limit": self.limit},
+            prompt=source.prompt(samples[0]),
+            decoding=dict(self.decoding or {}),
+            code=sources_digest((factory.partition(":")[0], *_MODULES)),
+        )
+
+    def to_json(self, out: Path, contract: BackboneContract) -> dict[str, Any]:
+        """The document ``plan.json``; paths relative to its folder."""
+        adapter = os.path.relpath(self.adapter, out) if self.adapter else None
+        return {
+            "schema": PLAN_SCHEMA,
+            "backbone": contract.id,
+            "index": Path(os.path.relpath(self.index, out)).as_posix(),
+            "predictor": self.predictor,
+            "adapter": Path(adapter).as_posix() if adapter else None,
+            "split": self.split,
+            "limit": self.limit,
+            "decoding": dict(self.decoding or {}),
+        }
+
+
+def read_plan(folder: Path) -> tuple[Plan, str]:
+    """The plan of a folder, and the backbone's id.
+
+    Raises:
+        InputError: If there is none.
+    """
+    document = read_json(folder / PLAN_FILE)
+    if not isinstance(document, dict) or document.get("schema") != PLAN_SCHEMA:
+        raise InputError("the folder has no plan", where=str(folder / PLAN_FILE), hint="heldout eval run writes one")
+    adapter = folder / document["adapter"] if document["adapter"] else None
+    decoding = document["decoding"] or None
+    plan = Plan(
+        folder / document["index"], document["predictor"], adapter, document["split"], document["limit"], decoding
+    )
+    return plan, str(document["backbone"])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A plan, and what it is applied to.
+
+    Attributes:
+        plan: What is evaluated.
+        contract: Of the backbone.
+        source: The index.
+        samples: All windows of the selection, in order.
+        identity: What predictions are predictions of.
+    """
+
+    plan: Plan
+    contract: BackboneContract
+    source: IndexSource
+    samples: Sequence[Sample]
+    identity: Identity
+
+    @classmethod
+    def prepare(cls, plan: Plan, contract: BackboneContract) -> Evaluation:
+        """Open the index.
+
+        Raises:
+            InputError: If the index has no such windows.
+            PrerequisiteError: If the backbone predicts no answers about windows.
+        """
+        if family_of(contract) != _ANSWERS:
+            raise PrerequisiteError(
+                f"{contract.id} predicts no answers about windows",
+                where=f"{contract.path}: required_eval_files",
+                hint="its own exporter makes its rows; heldout eval score judges them",
+            )
+        source = IndexSource(plan.index)
+        samples = source.samples(plan.split, plan.limit)
+        return cls(plan, contract, source, samples, plan.identity(source, samples))
+
+    def finish(self, rows: Sequence[bytes], out: Path) -> dict[str, Any]:
+        """Open the answers, score, write every file, judge. What is finished already is left as it is.
+
+        Returns:
+            ``metrics`` and ``verdict``, and ``files`` by digest.
+        """
+        bound = {"key": self.identity.key, "contract": digest(self.contract.config)}
+        bound |= {"rows": sha256_bytes(b"\n".join(rows))}
+        done = _finished(out, bound)
+        if done is not None:
+            return done
+        name = out.resolve().name
+        with Ledger(self.source.folder) as ledger:
+            purpose = f"evaluation {name}, identity {self.identity.key}"
+            answers = self.source.answers(self.plan.split, self.samples, purpose)
+            try:
+                scored = self._score(rows, answers)
+            except HeldoutError:
+                self._look(ledger, name, None, "FAILED")
+                raise
+            files = write_files(out, outputs(scored, last_frames(self.source, self.samples)))
+            judged = {"predictions_sha256": files[_ANSWERS], "index_sha256": self.source.sha256}
+            verdict = verdict_document(scored, judged | {"identity": self.identity.key})
+            if self.plan.split in SEALED:
+                verdict |= {"trial": self._look(ledger, name, scored, verdict["verdict"])}
+        write_verdict(out, verdict)
+        document = {"schema": SCHEMA, "bound": bound, "identity": self.identity.to_json(), "samples": len(rows)}
+        write_json(out / EVALUATION_FILE, document | {"outputs": files, "verdict": verdict["verdict"]})
+        return _result(scored.metrics, verdict, files)
+
+    def _score(self, rows: Sequence[bytes], answers: Mapping[str, Mapping[str, Any]]) -> Scored:
+        published = []
+        for sample, record, row in zip(self.samples, self.source.records(self.samples), rows, strict=True):
+            if sample.id not in answers:
+                raise InputError("the window has no answer", where=sample.id, hint="build the index again")
+            published.append(_published(record, answers[sample.id], loads(row, where=sample.id)))
+        facts = {
+            "predictor": self.plan.predictor,
+            "dataset": self.source.manifest.get("run_id"),
+            "key": self.identity.key,
+            "skipped_episodes": self.source.manifest.get("skipped_episodes") or [],
+        }
+        smoke = f"only the first {self.plan.limit} windows" if self.plan.limit else None
+        train = train_labels(self.source)
+        return score(self.contract, published, train, where=self.plan.split, smoke=smoke, facts=facts)
+
+    def _look(self, ledger: Ledger, name: str, scored: Scored | None, outcome: Any) -> dict[str, Any]:
+        """Count the look, in the ledger beside the index: what is tried on these windows is tried on all of them."""
+        identity, primary = self.identity, self.contract.config["primary_metrics"]
+        evidence = scored.metrics["evidence"] if scored else {}
+        first = next((key for key in primary if key in evidence), None)
+        look = Look(
+            run=name,
+            variant=self.plan.predictor,
+            variant_sha256=digest([identity.adapter, identity.prompt, identity.decoding, identity.code]),
+            corpus_sha256=self.source.sha256,
+            split_sha256=digest([self.plan.split, [sample.id for sample in self.samples]]),
+            gate_sha256=policy_sha256(primary),
+            seeds=(),
+            smoke=scored.metrics["smoke"] if scored else None,
+            outcome=outcome,
+            primary={"name": first, "value": evidence[first]["value"]} if first else None,
+            metrics_sha256=sha256_bytes(dumps(scored.metrics)) if scored else None,
+        )
+        return ledger.record(look).to_json()
+
+
+def run(
+    plan: Plan, contract: BackboneContract, out: Path, *, shard: Shard | None = None, workers: int = 1
+) -> dict[str, Any]:
+    """Predict what is missing, and finish if this is the whole evaluation.
+
+    Args:
+        plan: What is evaluated.
+        contract: Of the backbone.
+        out: Folder; resumed if it is there.
+        shard: Predict a part only; nothing is scored then.
+        workers: Processes.
+
+    Returns:
+        For a shard its counts; else as ``Evaluation.finish``.
+
+    Raises:
+        RefusedError: If the folder holds predictions of something else.
+        UnitError: If some samples could not be predicted.
+    """
+    shard = (shard or Shard()).check()
+    evaluation = Evaluation.prepare(plan, contract)
+    facts: dict[str, Any] = {"run_id": out.resolve().name, "eval_split": plan.split}
+    facts |= {"sample_offset": shard.offset, "sample_stride": shard.stride}
+    session = Session(out, evaluation.identity, shard.take(evaluation.samples), facts)
+    if not (out / PLAN_FILE).exists():
+        write_json(out / PLAN_FILE, plan.to_json(out, contract))
+    finished = session.run(plan.spec, workers=workers)
+    rows = finished.require()
+    if shard.stride > 1:
+        counts = {"samples": len(rows), "of": len(evaluation.samples), "predicted": finished.predicted}
+        head = {"schema": "heldout.evaluation-shard/1", "key": evaluation.identity.key}
+        return head | {"sample_offset": shard.offset, "sample_stride": shard.stride} | counts
+    return evaluation.finish(rows, out) | {"predicted": finished.predicted}
+
+
+def merge_shards(folders: Sequence[Path], contract: BackboneContract, out: Path) -> dict[str, Any]:
+    """Put shards together and score them as one evaluation.
+
+    Raises:
+        InputError: If samples are missing.
+        RefusedError: If the shards are not of one identity, or a sample stands twice or was not asked.
+    """
+    plan, _ = read_plan(folders[0])
+    evaluation = Evaluation.prepare(plan, contract)
+    rows = merge(folders, [sample.id for sample in evaluation.samples], evaluation.identity)
+    write_json(out / PLAN_FILE, plan.to_json(out, contract))
+    return evaluation.finish(rows, out) | {"shards": len(folders)}
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of the files of a folder, by name.
+
+    Raises:
+        InputError: If there is no file.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not paths:
+        raise InputError("the adapter has no files", where=str(folder), hint="check --adapter")
+    return digest({path.relative_to(folder).as_posix(): sha256_file(path) for path in paths})
+
+
+def _published(record: Mapping[str, Any], truth: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of ``predictions.jsonl``, without what follows from it."""
+    return {
+        "id": record["id"],
+        "target": record["target"],
+        "split": record["split"],
+        "episode_id": record["episode_id"],
+        "center_window": {key: record["window"][key] for key in ("start_frame", "end_frame", "num_frames")},
+        "true_label": truth["action"],
+        "raw_prediction": said["raw_prediction"],
+        "true_json": dict(truth),
+    }
+
+
+def _finished(out: Path, bound: Mapping[str, str]) -> dict[str, Any] | None:
+    """What is there already, if it is of these predictions and whole."""
+    path = out / EVALUATION_FILE
+    if not path.is_file():
+        return None
+    document = read_json(path)
+    if document.get("bound") != bound:
+        return None
+    for name, sha256 in document["outputs"].items():
+        if not (out / name).is_file() or sha256_file(out / name) != sha256:
+            return None
+    verdict = read_verdict(out)
+    if verdict is None:
+        return None
+    return _result(read_json(out / "metrics.json"), verdict, document["outputs"])
+
+
+def _result(metrics: Mapping[str, Any], verdict: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "schema": "heldout.eval-run/1",
+        "metrics": dict(metrics),
+        "verdict": dict(verdict),
+        "files": dict(files),
+    }

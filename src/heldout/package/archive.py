@@ -24,7 +24,7 @@ from typing import IO, Any, NamedTuple
 from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
 from heldout.evidence import atomic_path
 
-_BLOCK, _CHUNK = 512, 1 << 18
+_BLOCK, _CHUNK, _SIP = 512, 1 << 18, 1 << 11
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # A deterministic header: deflate, no flags, no time. A byte that no checksum covers must not be free to vary.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
@@ -347,15 +347,17 @@ def _gunzipped(stream: IO[bytes], where: str) -> Iterator[bytes]:
 
 def _unzstd(stream: IO[bytes], where: str) -> Iterator[bytes]:
     zstd = zstandard(where)
-    machine = zstd.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG)
+    machine = zstd.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG).decompressobj()
     try:
-        with machine.stream_reader(stream, read_size=_CHUNK, read_across_frames=False) as reader:
-            while data := reader.read(_CHUNK):
-                yield data
-            if reader.read(1) or stream.read(1):
+        # Little at a time: what a few bytes unpack to is in memory before it can be counted.
+        while data := stream.read(_SIP):
+            yield from filter(None, [machine.decompress(data)])
+            if machine.eof and (machine.unused_data or stream.read(1)):
                 raise _refused("something lies behind its end", where)
     except zstd.ZstdError as error:
         raise _damaged(f"it cannot be unpacked: {error}", where) from None
+    if not machine.eof:
+        raise _damaged("it is cut off", where)
 
 
 def zstandard(where: str) -> Any:

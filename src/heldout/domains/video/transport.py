@@ -6,7 +6,6 @@ file and compares, the receiver does it again.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,9 +34,11 @@ _FFV1 = "-c:v ffv1 -level 3 -coder 1 -context 1 -g 1 -slices {slices} -slicecrc 
 CODECS: Mapping[str, Mapping[str, str]] = {
     "hevc": {"libx265": "-c:v libx265 -preset medium -x265-params lossless=1:pools=1:frame-threads=1:log-level=error"},
     "ffv1": {"ffv1": _FFV1},
+    # SVT-AV1 takes 4:2:0 only. libaom is asked for lossless too, and not every build of it obeys.
     "av1": {
-        "libaom-av1": "-c:v libaom-av1 -aom-params lossless=1 -cpu-used 4 -threads 1",
         "libsvtav1": "-c:v libsvtav1 -svtav1-params lossless=1:lp=1 -preset 4",
+        "libaom-av1": "-c:v libaom-av1 -crf 0 -aom-params lossless=1:aq-mode=0:deltaq-mode=0:enable-cdef=0 "
+        "-lag-in-frames 0 -cpu-used 4 -threads 1",
     },
 }
 
@@ -99,14 +100,14 @@ def pack_corpus(
     if chosen.codec not in CODECS:
         raise InputError(f"there is no codec {chosen.codec!r}", where="--codec", hint=near_miss(chosen.codec, CODECS))
     ffmpeg = find_ffmpeg(chosen.ffmpeg)
-    encoder = _encoder(ffmpeg, chosen.codec)
+    encoders = _encoders(ffmpeg, chosen.codec)
     raws = [raw for folder in folders for raw in _raws(folder, chosen.geometry)]
     _refuse_same_names(raws)
     parts = out.with_name(f"{out.name}.parts")
     counted = Counter(len(raws), on_file)
-    work = partial(_pack_one, ffmpeg, CODECS[chosen.codec][encoder], parts, counted)
+    work = partial(_pack_one, ffmpeg, encoders, parts, counted)
     entries = dict(each(work, raws, chosen.workers, ffmpeg.children))
-    document = {"schema": SCHEMA, "codec": chosen.codec, "encoder": encoder, "sources": entries}
+    document = {"schema": SCHEMA, "codec": chosen.codec, "sources": entries}
     files = _published(document) | {f"{LOSSLESS}/{entry['mkv']}": parts / entry["part"] for entry in entries.values()}
     document["files"] = {name: _described(source) for name, source in sorted(files.items())}
     sha256 = write_archive(out, {**files, MANIFEST: dumps(document)}, top=TOP)
@@ -152,58 +153,61 @@ def _refuse_same_names(raws: Sequence[_Raw]) -> None:
             )
 
 
-def _encoder(ffmpeg: FFmpeg, codec: str) -> str:
-    """The first encoder of a codec that this FFmpeg has."""
-    for name in CODECS[codec]:
-        if name in ffmpeg.listed_encoders:
-            return name
-    raise PrerequisiteError(
-        f"this FFmpeg has no encoder for lossless {codec}",
-        where=ffmpeg.path.name,
-        hint=f"choose another --codec: {', '.join(CODECS)}",
-    )
+def _encoders(ffmpeg: FFmpeg, codec: str) -> dict[str, str]:
+    """Encoders of a codec that this FFmpeg has, in the order in which they are tried, with their arguments."""
+    found = {name: words for name, words in CODECS[codec].items() if name in ffmpeg.listed_encoders}
+    if not found:
+        raise PrerequisiteError(
+            f"this FFmpeg has no encoder for lossless {codec}",
+            where=ffmpeg.path.name,
+            hint=f"choose another --codec: {', '.join(CODECS)}",
+        )
+    return found
 
 
 def _pack_one(
-    ffmpeg: FFmpeg, arguments: str, parts: Path, counted: Callable[[str], None], raw: _Raw
+    ffmpeg: FFmpeg, encoders: Mapping[str, str], parts: Path, counted: Callable[[str], None], raw: _Raw
 ) -> tuple[str, dict[str, Any]]:
     """Pack one file and prove it, unless that was done before a kill."""
     size, sha256 = raw.path.stat().st_size, sha256_file(raw.path)
     facts = raw.geometry.to_json()
     entry = {key: facts[key] for key in ("width", "height", "fps", "pix_fmt", "bit_depth")}
     entry |= {"frames": size // raw.geometry.frame_bytes, "bytes": size, "sha256": sha256}
-    words = arguments.format(slices=24 if raw.geometry.height >= 720 else 4).split()
-    key = digest({"entry": entry, "arguments": words, "ffmpeg": ffmpeg.version})
+    key = digest({"entry": entry, "encoders": dict(encoders), "ffmpeg": ffmpeg.version})
     packed, card = parts / f"{key}.mkv", parts / f"{key}.json"
     known = _known(card, packed)
     if known is None:
-        _encode(ffmpeg, words, raw, packed, sha256)
-        known = {"bytes": packed.stat().st_size, "sha256": sha256_file(packed)}
+        encoder = _encode(ffmpeg, encoders, raw, packed, sha256)
+        known = {"encoder": encoder, "bytes": packed.stat().st_size, "sha256": sha256_file(packed)}
         write_json(card, known)
     counted(raw.name)
     mkv = f"{raw.name.removesuffix(RAW_SUFFIX)}.mkv"
-    return raw.name, entry | {"mkv": mkv, "part": packed.name, "mkv_bytes": known["bytes"]}
+    return raw.name, entry | {
+        "mkv": mkv, "part": packed.name, "mkv_bytes": known["bytes"], "encoder": known["encoder"]
+    }  # fmt: skip
 
 
-def _encode(ffmpeg: FFmpeg, words: Sequence[str], raw: _Raw, packed: Path, sha256: str) -> None:
+def _encode(ffmpeg: FFmpeg, encoders: Mapping[str, str], raw: _Raw, packed: Path, sha256: str) -> str:
+    """Name of the first encoder whose file decodes to the original bytes."""
     packed.parent.mkdir(parents=True, exist_ok=True)
     partial_ = packed.with_suffix(".partial")
     source = [*input_arguments(raw.path, raw.geometry), "-map", "0:v:0", "-fps_mode", "passthrough"]
     output = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-f", "matroska", str(partial_)]
-    done = ffmpeg.run([*source, *words, "-pix_fmt", raw.geometry.pix_fmt, *output])
-    if done.code != 0:
-        raise _failed(f"the file cannot be packed: {done.cause}", raw)
-    found, decoded = decoded_sha256(ffmpeg, partial_, raw.geometry.pix_fmt)
-    if found != sha256:
-        with contextlib.suppress(OSError):
-            partial_.unlink()
-        why = "it decodes to other bytes than the original" if found else f"it cannot be decoded: {decoded.cause}"
-        raise _failed(f"the packed file is not lossless: {why}", raw)
-    partial_.replace(packed)
-
-
-def _failed(what: str, raw: _Raw) -> UnitError:
-    return UnitError(what, where=raw.name, hint="choose another --codec; files that were packed are kept")
+    why = ""
+    for name, arguments in encoders.items():
+        words = arguments.format(slices=24 if raw.geometry.height >= 720 else 4).split()
+        done = ffmpeg.run([*source, *words, "-pix_fmt", raw.geometry.pix_fmt, *output])
+        found, decoded = decoded_sha256(ffmpeg, partial_, raw.geometry.pix_fmt) if done.code == 0 else ("", done)
+        if found == sha256:
+            partial_.replace(packed)
+            return name
+        partial_.unlink(missing_ok=True)
+        why = f"{name}: " + ("it decodes to other bytes than the original" if found else decoded.cause)
+    raise UnitError(
+        f"the file cannot be packed without loss: {why}",
+        where=raw.name,
+        hint="choose another --codec; files that were packed are kept",
+    )
 
 
 def _known(card: Path, packed: Path) -> dict[str, Any] | None:
@@ -222,7 +226,7 @@ def _published(document: Mapping[str, Any]) -> dict[str, Path | bytes]:
     raw, packed = (sum(entry[key] for entry in sources.values()) for key in ("bytes", "mkv_bytes"))
     summary = {
         "codec": document["codec"],
-        "encoder": document["encoder"],
+        "encoder": sorted({entry["encoder"] for entry in sources.values()}),
         "total_yuvs": len(sources),
         "raw_yuv_bytes": raw,
         "lossless_bytes": packed,

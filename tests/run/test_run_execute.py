@@ -15,6 +15,7 @@ from heldout.gate.verdict_files import read_verdict
 from heldout.run import Run
 from heldout.run.execute import execute
 from heldout.run.layout import RunFolder
+from heldout.verify import verify_run
 
 SAME = ("predictions.jsonl", "predictions.csv", "metrics.json", "corpus.json", "split.json", "study.lock.yaml")
 
@@ -246,6 +247,13 @@ class TestWhatHolds:
         run = desk.run(gate=rules | {"min_groups": 5, "min_seeds": 3})
         assert "HOLD" == run.verdict
         assert ("FAIL", "FAIL") == (outcome(run.document, "groups"), outcome(run.document, "seeds"))
+
+    def test_groups_that_only_trained_are_no_evidence(self, desk: Any) -> None:
+        """A test set of one group would pass for as many groups as the corpus has."""
+        rules = {"rules": [{"id": "plcc", "metric": "plcc", "over": "pooled", "at_least": 0.5}]}
+        run = desk.run(gate=rules | {"min_groups": 3}, split={"kind": "fixed", "test": ["ann", "bob"]})
+        assert ("HOLD", "FAIL") == (run.verdict, outcome(run.document, "groups"))
+        assert verify_run(run.folder).broken is None
 
     def test_defect_12_constant_prediction_is_unknown_and_holds(self, desk: Any) -> None:
         """A correlation that is not a number would vanish from the mean, and the rest be promoted."""

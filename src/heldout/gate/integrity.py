@@ -40,7 +40,7 @@ class Facts:
         folds: Folds of the split.
         units: Pairs (seed, fold) that have a prediction made for this corpus, variant and split.
         foreign: Units in the run directory that were made for something else.
-        groups: Number of groups in the corpus.
+        groups: Number of groups that were held out.
         smoke: Why this is a smoke run, or None.
         blocking: Sentences of the blocking guard findings.
         attempt: The variant's place among those of the study that looked at held-out rows; None where nobody counts.
@@ -84,7 +84,7 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
         _fact("finite", not undefined, len(undefined), "at_most 0", "every prediction is a finite number",
               f"there are predictions that are not finite: {', '.join(undefined[:3])}"),
         _fact("groups", facts.groups >= gate.min_groups, facts.groups, enough[0], "enough groups to judge",
-              f"{facts.groups} groups are too few to judge anything: the policy wants {gate.min_groups}"),
+              f"{facts.groups} held-out groups are too few to judge anything: the policy wants {gate.min_groups}"),
         _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], "enough seeds to judge",
               f"{seeds} seeds are too few to judge anything: the policy wants {gate.min_seeds}"),
         _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", "no guard found a leak", blocking),

@@ -63,7 +63,7 @@ def _document(
         folds=[fold.id for fold in prepared.split.folds],
         units=frozenset((unit.seed, unit.fold.id) for unit in units) - failed,
         foreign=folder.foreign_seeds(resolved.main.seeds),
-        groups=len(prepared.corpus.manifest.groups),
+        groups=len(prepared.split.held_out),
         smoke=resolved.smoke,
         blocking=prepared.blocking,
         attempt=attempt,

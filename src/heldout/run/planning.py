@@ -22,7 +22,7 @@ def gate_plan(prepared: Prepared) -> dict[str, Any]:
     rules = plan_gate(
         resolved.gate,
         resolved.spec.bootstrap,
-        groups=len({group for fold in prepared.split.folds for group in fold.test}),
+        groups=len(prepared.split.held_out),
         seeds=resolved.main.seeds,
         cells=prepared.corpus.cells is not None,
         attempt=attempt,

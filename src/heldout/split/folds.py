@@ -51,6 +51,11 @@ class Split:
         return {"schema": SCHEMA, "kind": self.kind, "folds": folds}
 
     @property
+    def held_out(self) -> frozenset[str]:
+        """Every group that some fold tests: the evidence that there is."""
+        return frozenset(group for fold in self.folds for group in fold.test)
+
+    @property
     def sha256(self) -> str:
         """Digest of the split."""
         return digest(self.to_json())

@@ -133,7 +133,7 @@ class GateSpec(Spec):
     """The policy by which a run is judged. PROMOTE means that every rule is PASS."""
 
     rules: list[RuleSpec] = Field(default_factory=list)
-    min_groups: int = Field(3, ge=2, description="fewer groups than this prove nothing")
+    min_groups: int = Field(3, ge=2, description="fewer held-out groups than this prove nothing")
     min_seeds: int = Field(1, ge=1, description="fewer seeds than this prove nothing")
     requires: Annotated[list[str], AfterValidator(_no_repeats)] = Field(
         default_factory=list,

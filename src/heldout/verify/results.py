@@ -152,7 +152,7 @@ def _facts(evidence: RunEvidence) -> Facts:
         folds=[fold.id for fold in evidence.split.folds],
         units=frozenset(evidence.units("")),
         foreign=RunFolder(evidence.folder).foreign_seeds(evidence.seeds),
-        groups=len(evidence.corpus.groups),
+        groups=len(evidence.split.held_out),
         smoke=evidence.lock["smoke"],
         attempt=evidence.verdict["trial"]["attempt"],
         policy=_policy(evidence),

@@ -1,4 +1,4 @@
-"""A zoo with difficult animals: backbones that sleep, crash, eat memory, write elsewhere, or start what outlives them."""
+"""A zoo with difficult animals: backbones that sleep, crash, eat memory, write elsewhere, or leave orphans behind."""
 
 from __future__ import annotations
 

@@ -87,7 +87,8 @@ def test_without_landlock_python_itself_refuses(tmp_path: Path) -> None:
         "root = pathlib.Path(sys.argv[1])\n"
         "assert 'python' == fence.enclose([root / 'in'])\n"
         "(root / 'in' / 'a').write_text('x'); (root / 'out').read_text()\n"
-        "acts = [lambda: (root / 'out').write_text('x'), lambda: (root / 'out').unlink(), lambda: os.mkdir(root / 'd'),\n"
+        "acts = [lambda: (root / 'out').write_text('x'), lambda: (root / 'out').unlink(),\n"
+        "    lambda: os.mkdir(root / 'd'),\n"
         "    lambda: (root / 'in' / 'a').rename(root / 'b'), lambda: os.truncate(root / 'out', 0),\n"
         "    lambda: os.symlink(root, root / 'in' / '..' / 'link'), lambda: shutil.rmtree(root)]\n"
         "for number, act in enumerate(acts):\n"
@@ -107,7 +108,8 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     """A supervisor that was killed would leave trainings behind that fit the same run twice."""
     program = (
         "import sys\nfrom pathlib import Path\nfrom heldout.zoo.process import Limits, run_limited\n"
-        "run_limited('zoo_child', {'do': 'orphan', 'note': sys.argv[1]}, limits=Limits(), writable=[Path(sys.argv[2])])\n"
+        "first = {'do': 'orphan', 'note': sys.argv[1]}\n"
+        "run_limited('zoo_child', first, limits=Limits(), writable=[Path(sys.argv[2])])\n"
         "run_limited('zoo_child', {'do': 'sleep'}, limits=Limits(), writable=[])\n"
     )
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path), TMPDIR=str(tmp_path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,7 +61,7 @@ def test_problem_08_a_variant_that_always_crashes_sits_out_longer_and_longer() -
     """It would look as if it were the stalest for ever, and take a place of every round."""
     counts, chosen = play(arms(Arm("bad", 9), Arm("good")), {"bad"}, 1, 200)
     rounds = [number for number, names in enumerate(chosen) if "bad" in names]
-    gaps = [after - before for before, after in zip(rounds, rounds[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(rounds)]
     assert [2, 3, 5, 9, 17, 33, 65] == gaps[:7]
     assert counts["good"] == 200 - counts["bad"]
 

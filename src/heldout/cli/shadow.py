@@ -88,12 +88,12 @@ def join(
     """Join the outcomes that are known by now to what was predicted."""
     from heldout.errors import InputError
     from heldout.shadow import ShadowStore, join_outcomes, stored_slot
+    from heldout.shadow.times import parse_utc
 
     try:
-        now = dt.datetime.fromisoformat(as_of) if as_of else dt.datetime.now(dt.UTC)
+        now = parse_utc(as_of) if as_of else dt.datetime.now(dt.UTC)
     except ValueError:
         raise InputError(f"{as_of!r} is no time", where="--as-of", hint="write 2026-01-31") from None
-    now = now if now.tzinfo else now.replace(tzinfo=dt.UTC)
     found = join_outcomes(ShadowStore(store, slot or stored_slot(store)), outcomes, now=now)
     if as_json:
         print_json(found.to_json())

@@ -14,9 +14,9 @@ from typing import Any, Protocol, runtime_checkable
 import polars as pl
 
 from heldout import plugins
-from heldout.corpus.spans import ticks
 from heldout.errors import InputError
 from heldout.shadow.batch import Batch
+from heldout.shadow.times import parse_utc, utc
 
 ID = "sample_id"
 
@@ -123,24 +123,15 @@ def _chosen(found: Inputs, batch: Batch, path: Path) -> Inputs:
 
 
 def _time(column: pl.Series, path: Path) -> pl.Series:
-    if column.dtype.is_numeric():
-        return column.cast(pl.Float64)
-    try:
-        if column.dtype == pl.String:
-            return column.str.to_datetime(time_unit="us")
-        return column.cast(pl.Datetime("us"))
-    except pl.exceptions.PolarsError:
-        raise InputError(
-            "times must be numbers or ISO 8601 dates", where=f"{path}: column {column.name}", hint="write 2026-01-31"
-        ) from None
+    return column.cast(pl.Float64) if column.dtype.is_numeric() else utc(column, str(path))
 
 
 def _moment(text: str, time: pl.Series) -> Any:
     try:
         if time.dtype.is_numeric():
             return float(text)
-        return pl.Series([int(ticks(text))]).cast(pl.Datetime("us"))[0]
-    except (ValueError, TypeError):
+        return parse_utc(text).replace(tzinfo=None)
+    except ValueError:
         raise InputError(
             f"{text!r} is no time like those of the batch", where="--since", hint="as in the file"
         ) from None

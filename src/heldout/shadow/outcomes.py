@@ -17,6 +17,7 @@ import polars as pl
 from heldout.errors import InputError
 from heldout.evidence import atomic_path
 from heldout.shadow.store import ShadowStore
+from heldout.shadow.times import utc
 
 SCHEMA = "heldout.shadow-joined/1"
 _COLUMNS = ("sample_id", "outcome", "available_at")
@@ -60,7 +61,7 @@ def join_outcomes(store: ShadowStore, path: Path, *, now: dt.datetime) -> Joined
         InputError: If the file is no such table, or an outcome that is on record has another value in it.
     """
     given = _read(path)
-    ready = given.filter(pl.col("available_at") <= now.astimezone(dt.UTC))
+    ready = given.filter(pl.col("available_at") <= now.astimezone(dt.UTC).replace(tzinfo=None))
     before = read_outcomes(store)
     both = pl.concat([before, ready], how="vertical_relaxed") if before.height else ready
     whole = both.unique("sample_id", keep="first", maintain_order=True).sort("sample_id")
@@ -149,16 +150,8 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def _typed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    try:
-        moment = frame["available_at"]
-        if moment.dtype == pl.String:
-            moment = moment.str.to_datetime(time_unit="us", time_zone="UTC")
-        moment = moment.cast(pl.Datetime("us", "UTC")) if moment.dtype != pl.Datetime("us", "UTC") else moment
-    except pl.exceptions.PolarsError:
-        raise InputError(
-            "it is no ISO 8601 time", where=f"{path}: column available_at", hint="write 2026-01-31 or 2026-01-31T16:00Z"
-        ) from None
-    return frame.with_columns(pl.col("sample_id").cast(pl.String), moment.alias("available_at"))
+    moment = utc(frame["available_at"], str(path)).alias("available_at")
+    return frame.with_columns(pl.col("sample_id").cast(pl.String), moment)
 
 
 def _refuse_changed(before: pl.DataFrame, ready: pl.DataFrame, path: Path) -> None:

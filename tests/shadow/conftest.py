@@ -1,0 +1,1 @@
+from zoo_kit import moody  # noqa: F401

@@ -91,7 +91,9 @@ def gzipped(path: Path, data: bytes) -> Path:
     return path
 
 
-def member(name: str, data: bytes = b"x", *, kind: bytes = tarfile.REGTYPE, link: str = "") -> tuple[tarfile.TarInfo, bytes]:
+def member(
+    name: str, data: bytes = b"x", *, kind: bytes = tarfile.REGTYPE, link: str = ""
+) -> tuple[tarfile.TarInfo, bytes]:
     info = tarfile.TarInfo(name)
     info.size, info.type, info.linkname = (len(data) if kind == tarfile.REGTYPE else 0), kind, link
     return info, data

@@ -108,9 +108,7 @@ def test_what_the_manifest_does_not_say_is_refused(attack: str, unpacked: Path, 
 
 
 @pytest.mark.parametrize("attack", MENDED)
-def test_a_change_with_a_mended_manifest_is_found_by_recomputing(
-    attack: str, unpacked: Path, tmp_path: Path
-) -> None:
+def test_a_change_with_a_mended_manifest_is_found_by_recomputing(attack: str, unpacked: Path, tmp_path: Path) -> None:
     """Whoever can pack an archive could write himself a PROMOTE."""
     MENDED[attack](unpacked)
     mended(unpacked)

@@ -37,7 +37,9 @@ def test_a_healthy_machine_is_healthy(tmp_path: Path) -> None:
 
 
 SICK = {
-    "import-yaml": {"import_all": lambda modules: {m: "ModuleNotFoundError: x" if m == "yaml" else "" for m in modules}},
+    "import-yaml": {
+        "import_all": lambda modules: {m: "ModuleNotFoundError: x" if m == "yaml" else "" for m in modules}
+    },
     "python": {"python": (3, 10)},
     "disk": {"free_disk": lambda _: 10**8},
     "memory": {"memory": lambda: 10**8},

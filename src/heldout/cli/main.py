@@ -31,6 +31,7 @@ _COMMANDS = {
     "kit": ("kit", "app"),
     "index": ("index", "app"),
     "leaderboard": ("leaderboard", "leaderboard"),
+    "demo": ("demo", "app"),
     "backbone": ("backbone", "app"),
     "eval": ("eval", "app"),
     "study": ("study", "app"),

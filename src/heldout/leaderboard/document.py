@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -38,6 +38,8 @@ class Record:
         trials: How often it looked at held-out data, failures included.
         checks: What its outputs were checked for; a challenger that was not checked is not cleared.
         figures: Further numbers to show, by name with unit; None where undefined. They decide nothing.
+        scale: Standard deviation that a block's difference to the champion is expected to have, from anything but
+            outcomes; the design's where None.
     """
 
     scores: DatedScores
@@ -46,6 +48,7 @@ class Record:
     trials: int = 1
     checks: Sequence[Veto] = ()
     figures: Mapping[str, float | None] = field(default_factory=dict)
+    scale: float | None = None
 
 
 def build_leaderboard(
@@ -127,6 +130,7 @@ def _challenger(
     name: str, record: Record, champion: Record, design: Design, policy: VetoPolicy | None
 ) -> dict[str, Any]:
     paired = pair(record.scores, champion.scores)
+    design = design if record.scale is None else replace(design, scale=record.scale)
     cut = blocks(paired, design.horizon, design.block)
     lead = judge_lead(cut, design)
     checks = [*record.checks, *unchecked(record.checks), attendance(paired, policy)]
@@ -169,6 +173,8 @@ def _lead(lead: Lead, cut: Blocks, paired: Paired, design: Design) -> dict[str, 
         "missed_dates": paired.missed,
         "blocks": count,
         "unused_dates": cut.unused,
+        "scale": design.scale,
+        "dates_to_detect": design.dates_to_detect,
         "dates_left": max(design.dates_to_detect - count * cut.length, 0),
         "mean": lead.mean,
         "low": lead.low,

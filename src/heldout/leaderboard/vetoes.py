@@ -155,7 +155,7 @@ def _dispersion(
 
 def _flipped(ours: Floats, theirs: Floats | None, usable: NDArray[np.bool_], policy: VetoPolicy) -> Veto:
     bound = f"at_least {policy.champion_correlation:g}"
-    found = [] if theirs is None else _rank_correlations(ours, theirs, usable & np.isfinite(theirs))
+    found = [] if theirs is None else rank_correlations(ours, theirs, usable & np.isfinite(theirs))
     if len(found) < policy.least_dates:
         return _unmeasured("flipped", bound, policy)
     median = float(np.median(found))
@@ -170,8 +170,8 @@ def _median_spread(values: Floats, usable: NDArray[np.bool_], used: int | None) 
     return float(np.median(found)) if found else None
 
 
-def _rank_correlations(ours: Floats, theirs: Floats, usable: NDArray[np.bool_]) -> list[float]:
-    """Of every date with at least three names and no constant side."""
+def rank_correlations(ours: Floats, theirs: Floats, usable: NDArray[np.bool_]) -> list[float]:
+    """Rank correlation of two arms' outputs, of every date with at least three names and no constant side."""
     from scipy.stats import rankdata
 
     found = []

@@ -33,7 +33,7 @@ def leaderboard_html(document: Mapping[str, Any]) -> str:
 
     rows, overfitting, sharpe = document["rows"], document["overfitting"], document["sharpe"]
     env = environment()
-    env.filters |= {"range": interval, "outcome": _OUTCOMES.__getitem__}
+    env.filters |= {"range": interval, "outcome": _OUTCOMES.__getitem__, "short": short}
     return env.get_template("leaderboard.html.j2").render(
         d=document,
         challengers=[row for row in rows if row["role"] == "challenger"],
@@ -53,16 +53,16 @@ def leaderboard_table(document: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table(title=escape(f"{document['score']} to {document['as_of']}"), title_justify="left", box=None)
-    for head in ("arm", "dates", "mean", "lead", "interval", "blocks", "trials", "answer"):
+    for head in ("arm", "dates", "mean", "lead", "interval", "blocks", "dates left", "trials", "answer"):
         table.add_column(head, justify="left" if head in {"arm", "interval", "answer"} else "right", no_wrap=True)
     for row in document["rows"]:
         shown = [escape(row["arm"]), f"{row['dates']:,}", number(row["mean"])]
         if row["role"] == "champion":
-            table.add_row(*shown, "", "", "", str(row["trials"]), "champion")
+            table.add_row(*shown, "", "", "", "", str(row["trials"]), "champion")
         else:
             lead, answer = row["lead"], row["answer"]
-            shown += [number(lead["mean"]), interval(lead), str(lead["blocks"]), str(row["trials"])]
-            table.add_row(*shown, f"[{_COLOURS[answer]}]{answer}[/]")
+            shown += [number(lead["mean"]), interval(lead), str(lead["blocks"]), f"{lead['dates_left']:,}"]
+            table.add_row(*shown, str(row["trials"]), f"[{_COLOURS[answer]}]{answer}[/]")
     return table
 
 
@@ -77,7 +77,7 @@ def figures_table(document: Mapping[str, Any]) -> Table:
         table.add_column(escape(row["arm"]), justify="right", no_wrap=True)
     for name in figure_names(document):
         values = (row["figures"].get(name) for row in document["rows"])
-        table.add_row(escape(name), *("–" if value is None else short(value) for value in values))
+        table.add_row(escape(name), *(short(value) for value in values))
     return table
 
 
@@ -151,17 +151,19 @@ def sharpe_sentence(sharpe: Mapping[str, Any]) -> str:
     )
 
 
-def short(value: float) -> str:
+def short(value: float | None) -> str:
     """A number in a narrow table."""
-    return f"{value:.2f}"
+    return "–" if value is None else f"{value:.2f}"
 
 
 def switching_sentence(switching: Mapping[str, Any]) -> str:
     """What the history of serving has cost."""
-    kind, count = "cost" if switching["regret"] > 0 else "earned", switching["switches"]
+    count, periods = switching["switches"], switching["periods"]
+    kind = "cost" if switching["regret"] > 0 else "earned"
+    told = f"{number(abs(switching['regret']))} a period against never switching"
+    head = f"{count} {'switch has' if count == 1 else 'switches have'} in {periods} periods {kind} {told}"
     return (
-        f"{count} {'switch has' if count == 1 else 'switches have'} in {switching['periods']} periods {kind} "
-        f"{number(abs(switching['regret']))} a period against never switching "
+        f"{head if count else f'Nobody was switched in {periods} periods'} "
         f"({number(switching['served'])} served, {number(switching['never_switch'])} had nobody switched, "
         f"{number(switching['best_fixed']['mean'])} for {switching['best_fixed']['arm']} in hindsight); "
         f"noise served in {switching['null_periods']}"

@@ -18,7 +18,8 @@ def leaderboard_figures(document: Mapping[str, Any]) -> list[Figure]:
     """Every plot that the document can give."""
     judged = [row for row in document["rows"] if row["role"] == "challenger" and row["lead"]["mean"] is not None]
     found = [_forest(document, judged[:_MOST_ARMS]), _paths(document, judged[:_MOST_PATHS])] if judged else []
-    return [*found, _regret(document)] if document["switching"] else found
+    switched = document["switching"] and document["switching"]["switches"]
+    return [*found, _regret(document)] if switched else found
 
 
 def _forest(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Figure:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 ALPHA, INDEX, DRAWDOWN = "net alpha, universe [%/yr]", "net alpha, index [%/yr]", "worst drawdown [%]"
 _NULL = "#9aa0a6"
+_LINES: Mapping[str, Mapping[str, Any]] = {
+    "never-switch": {"color": INK, "linewidth": 1.0, "linestyle": (0, (4, 3)), "zorder": 4},
+    "fresh-best": {"color": COLOURS[4], "linewidth": 2.0},
+    "supported-lead": {"color": COLOURS[2], "linewidth": 3.4},
+}
 _HEADS = ("rule", "mean rank IC", "regret", "switches", "noise served", "alpha, universe", "alpha, index", "drawdown")
 
 
@@ -76,9 +81,8 @@ def print_replay(document: Mapping[str, Any]) -> None:
 
 def headline(document: Mapping[str, Any]) -> str:
     """How often each rule served noise."""
-    return "; ".join(
-        f"{rule['id']} served noise in {rule['null_periods']} of {rule['periods']}" for rule in _rules(document)
-    )
+    told = ", ".join(f"{rule['id']} in {rule['null_periods']}" for rule in document["rules"])
+    return f"Of {len(document['vintages'])} vintages noise was served by {told}"
 
 
 def rule_cells(rule: Mapping[str, Any]) -> tuple[str, ...]:
@@ -92,7 +96,7 @@ def rule_cells(rule: Mapping[str, Any]) -> tuple[str, ...]:
         f"{rule['null_periods']} of {rule['periods']}",
         percent(figures.get(ALPHA)),
         percent(figures.get(INDEX)),
-        percent(figures.get(DRAWDOWN)),
+        fall(figures.get(DRAWDOWN)),
     )
 
 
@@ -101,7 +105,11 @@ def best_fixed(document: Mapping[str, Any]) -> tuple[str, ...]:
     found = document["rules"][0]["best_fixed"]
     arm = next(each for each in document["arms"] if each["id"] == found["arm"])
     regret = document["rules"][0]["never_switch"] - found["mean"]
-    figures = [percent(arm["figures"].get(name)) for name in (ALPHA, INDEX, DRAWDOWN)]
+    figures = [
+        percent(arm["figures"].get(ALPHA)),
+        percent(arm["figures"].get(INDEX)),
+        fall(arm["figures"].get(DRAWDOWN)),
+    ]
     noise = f"{len(document['vintages']) if arm['null'] else 0} of {len(document['vintages'])}"
     return (f"{arm['id']}, in hindsight", number(found["mean"]), number(regret), "0", noise, *figures)
 
@@ -129,6 +137,11 @@ def tells(document: Mapping[str, Any]) -> str:
 def percent(value: float | None) -> str:
     """Percent with one digit."""
     return "–" if value is None else f"{value:+.1f} %"
+
+
+def fall(value: float | None) -> str:
+    """A drawdown."""
+    return "–" if value is None else f"{value:.1f} %"
 
 
 def replay_figures(document: Mapping[str, Any]) -> list[Figure]:
@@ -176,20 +189,16 @@ def _keys(document: Mapping[str, Any], colours: Mapping[str, str]) -> list[Any]:
 
 
 def _regret(document: Mapping[str, Any]) -> Figure:
-    with figure("regret", 1, 1, 9.6, 3.2) as drawing:
+    with figure("regret", 1, 1, 9.6, 3.4) as drawing:
         (axes,) = drawing.axes.flat
-        for place, rule in enumerate(document["rules"]):
+        for rule in document["rules"]:
             through = np.array(rule["path"]["through"], dtype="datetime64[D]")
-            line = rule["id"] == "never-switch"
-            axes.plot(
-                through, rule["path"]["regret"], label=rule["id"], linewidth=1.0 if line else 2.0,
-                color=INK if line else COLOURS[(4, 2)[place % 2]], linestyle="--" if line else "-",
-            )  # fmt: skip
+            axes.plot(through, rule["path"]["regret"], label=rule["id"], **_LINES[rule["id"]])
         axes.set_ylabel(f"running sum, {document['score']}")
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(document["rules"]))
     caption = (
-        "Mean rank IC of never switching minus that of what the rule served, summed over vintages. Above the dashed "
-        "line: switching has done harm."
+        "Mean rank IC of never switching minus that of what the rule served, summed over vintages. Where a line ends "
+        "above zero, switching has done harm; below it, good."
     )
     return Figure("regret", "Regret against never switching", caption, drawing.svg)
 
@@ -198,7 +207,3 @@ def _colours(arms: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     real = [arm["id"] for arm in arms if not arm["null"]]
     found = {arm: COLOURS[place % len(COLOURS)] for place, arm in enumerate(real)}
     return found | {arm["id"]: _NULL for arm in arms if arm["null"]}
-
-
-def _rules(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [rule for rule in document["rules"] if rule["id"] != "never-switch"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from heldout.domains.market.arms import Arm, Tried, arms_of_runs
 from heldout.domains.market.options import PanelOptions
-from heldout.domains.market.outputs import checks_against, notes_on
+from heldout.domains.market.outputs import checks_against, expected_scale, notes_on
 from heldout.domains.market.panel import Matrix, Panel, read_panel
 from heldout.domains.market.scoring import SESSIONS_PER_YEAR, Policy, Trading, prediction_matrix, rank_ic, trade
 from heldout.errors import InputError, near_miss
@@ -53,14 +53,20 @@ class Terms:
         """Terms with a policy that holds so many names."""
         return cls(effect, alpha, window, Policy(top=top))
 
-    def design(self, panel: Panel, horizon: int, challengers: int) -> Design:
-        """The comparison, with its scale from the size of the universe.
+    def design(self, panel: Panel, horizon: int, challengers: int, scales: Sequence[float] = ()) -> Design:
+        """The comparison, planned for the arm that is least like the champion.
+
+        Args:
+            panel: The panel.
+            horizon: Dates that an outcome takes to mature.
+            challengers: How many were ever tried.
+            scales: What is expected of each (``expected_scale``); by default two arms of this universe, half alike.
 
         Raises:
             InputError: If the window is one in which no answer is possible.
         """
         names = int(np.median(panel.member.sum(axis=1)))
-        scale = rank_scale(names, _CORRELATION)
+        scale = max(scales, default=rank_scale(names, _CORRELATION))
         design = Design(horizon, self.effect, scale, self.alpha, tests=max(challengers, 1))
         if self.window is not None:
             design.check_window(self.window)
@@ -139,10 +145,12 @@ def market_board(
     serving = _serving(by_name, champion)
     horizon = by_name[serving].forward_days
     counted = max(tried.variants if tried else 0, len(arms))
-    design = terms.design(panel, horizon, counted - 1)
     outputs = {name: prediction_matrix(panel, arm.outputs) for name, arm in by_name.items()}
     if terms.window is not None:
         outputs = {name: _last(matrix, terms.window) for name, matrix in outputs.items()}
+    rivals = [name for name in by_name if name != serving]
+    scales = {name: expected_scale(outputs[name], outputs[serving], horizon) for name in rivals}
+    design = terms.design(panel, horizon, counted - 1, [scale for scale in scales.values() if scale])
     trading = _trading(panel, outputs, terms.policy)
     luck = _deflated({name: each.sharpe_over_universe for name, each in trading.items()}, counted)
     veto = VetoPolicy(used=terms.policy.top)
@@ -154,6 +162,7 @@ def market_board(
             trials=arm.looks,
             checks=() if name == serving else checks_against(outputs[name], outputs[serving], veto),
             figures=trading[name].figures() | {"deflated Sharpe [chance]": luck["by_arm"][name]},
+            scale=scales.get(name),
         )
         for name, arm in by_name.items()
     }

@@ -157,11 +157,13 @@ def _switching(
         means = [_mean_on(each, dates[stored.batch.name]) for each in scores.values()]
         if own in arms and all(mean is not None for mean in means):
             rows.append(means)
-            served.append(own)
+            served.append(arms[own].id)
             through.append(max(dates[stored.batch.name]))
     if not rows:
         return None
-    return regret(np.array(rows, dtype=np.float64), list(arms), served), np.array(through, dtype="datetime64[D]")
+    return regret(np.array(rows, dtype=np.float64), [arm.id for arm in arms.values()], served), np.array(
+        through, dtype="datetime64[D]"
+    )
 
 
 def _dates_of(store: ShadowStore) -> dict[str, list[np.datetime64]]:

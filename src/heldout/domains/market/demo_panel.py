@@ -16,7 +16,7 @@ import polars as pl
 from heldout.errors import PrerequisiteError
 
 Kind = Literal["skfolio", "generated"]
-_PERSISTS = 252
+_PERSISTS = 0.995  # a day: half of it is gone after 138
 
 
 def demo_panel(kind: Kind) -> pl.DataFrame:
@@ -48,20 +48,21 @@ def skfolio_panel() -> pl.DataFrame:
     return panel.rename({"Date": "date"}).sort("date", "asset")
 
 
-def generated_panel(*, dates: int = 3400, assets: int = 20, drift: float = 0.0006, seed: int = 0) -> pl.DataFrame:
-    """A market in which the last year's winners go on winning for a while; without ``drift`` nothing can be known.
+def generated_panel(*, dates: int = 4200, assets: int = 20, drift: float = 0.0009, seed: int = 2) -> pl.DataFrame:
+    """A market in which each name's own return has a mean that wanders slowly, so that winners go on winning a while.
 
     Args:
         dates: Weekdays from 2000 on.
         assets: Names.
-        drift: Daily own return of half the names, and what the other half loses, for a year at a time.
+        drift: Standard deviation of that mean, a day; without it nothing can be known.
         seed: Of the one random stream.
     """
     rng = np.random.Generator(np.random.Philox(seed))
-    phases = rng.integers(0, _PERSISTS, size=assets)
-    signs = rng.choice([-1.0, 1.0], size=(dates // _PERSISTS + 2, assets))
-    places = (np.arange(dates)[:, None] + phases) // _PERSISTS
-    own = drift * np.take_along_axis(signs, places, axis=0)
+    steps = rng.normal(scale=drift * np.sqrt(1 - _PERSISTS**2), size=(dates, assets))
+    own = np.empty((dates, assets))
+    state = rng.normal(scale=drift, size=assets)
+    for date in range(dates):
+        own[date] = state = _PERSISTS * state + steps[date]
     market = rng.normal(0.0003, 0.009, size=(dates, 1))
     beta = rng.uniform(0.6, 1.4, size=(1, assets))
     noise = rng.normal(scale=rng.uniform(0.008, 0.016, size=(1, assets)), size=(dates, assets))

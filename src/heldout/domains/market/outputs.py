@@ -6,7 +6,10 @@ import numpy as np
 
 from heldout.domains.market.panel import Matrix, Panel
 from heldout.domains.market.scoring import Policy
-from heldout.leaderboard import Veto, VetoPolicy, behaviour
+from heldout.leaderboard import Veto, VetoPolicy, behaviour, rank_scale
+from heldout.leaderboard.vetoes import rank_correlations
+
+_FEWEST, _MOST_ALIKE = 3, 0.99
 
 
 def checks_against(outputs: Matrix, champion: Matrix, policy: VetoPolicy) -> list[Veto]:
@@ -22,6 +25,29 @@ def checks_against(outputs: Matrix, champion: Matrix, policy: VetoPolicy) -> lis
     theirs = np.isfinite(champion)
     both = np.isfinite(outputs).any(axis=1) & theirs.any(axis=1)
     return behaviour(outputs[both], champion[both], present=theirs[both], policy=policy)
+
+
+def expected_scale(outputs: Matrix, champion: Matrix, dates: int) -> float | None:
+    """How much the difference of two arms' rank ICs will vary by luck, from how alike their outputs are.
+
+    It is measured on the first ``dates`` that both answered, and so before an outcome of any of them was known, and
+    never again: what chooses where an interval is tightest must not have seen what the interval is about.
+
+    Args:
+        outputs: The challenger's, ``[dates, assets]``.
+        champion: The champion's.
+        dates: The horizon.
+
+    Returns:
+        None where there are no such dates yet.
+    """
+    both = np.isfinite(outputs) & np.isfinite(champion)
+    first = np.flatnonzero(both.sum(axis=1) >= _FEWEST)[:dates]
+    alike = rank_correlations(outputs[first], champion[first], both[first])
+    if not alike:
+        return None
+    names = int(np.median(both[first].sum(axis=1)))
+    return rank_scale(names, min(max(float(np.mean(alike)), 0.0), _MOST_ALIKE))
 
 
 def notes_on(panel: Panel, policy: Policy) -> list[str]:

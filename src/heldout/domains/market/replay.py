@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.market.outputs import checks_against, notes_on
+from heldout.domains.market.outputs import checks_against, expected_scale, notes_on
 from heldout.domains.market.panel import Matrix, Panel, read_panel
 from heldout.domains.market.relive import Relived, ReplayArm, Task, relive
 from heldout.domains.market.scoring import Policy, rank_ic, trade
@@ -210,6 +210,9 @@ def _histories(
                 checks=()
                 if arm.id == champion
                 else checks_against(outputs[arm.id][seen], outputs[champion][seen], veto),
+                scale=None
+                if arm.id == champion
+                else expected_scale(outputs[arm.id][seen], outputs[champion][seen], design.horizon),
             )
             for arm in arms
         }

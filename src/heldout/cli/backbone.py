@@ -1,4 +1,4 @@
-"""``heldout backbone``: the contracts of embodied backbones: list, show, validate, start a new one."""
+"""``heldout backbone``: the contracts of embodied backbones: list, show, validate, start a new one; checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from heldout.cli.printing import print_json
 
-app = typer.Typer(help="Contracts of embodied backbones: list, show, validate, new.", no_args_is_help=True)
+app = typer.Typer(help="Contracts of embodied backbones: list, show, validate, new, checkpoint.", no_args_is_help=True)
 _FAILED = 1
 
 WorkspaceOption = Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in contracts.")]
@@ -79,6 +79,35 @@ def validate(
             print(issue)
         print(f"{len(chosen)} contracts, {len(issues)} issues")
     if issues:
+        raise typer.Exit(_FAILED)
+
+
+@app.command()
+def checkpoint(
+    backbone: Annotated[str, typer.Argument(help="Id of a backbone.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the checkpoint.")],
+    training: Annotated[Path | None, typer.Option("--training", help="Folder of the training's own files.")] = None,
+    base: Annotated[Path | None, typer.Option("--base", help="Folder of the base model.")] = None,
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="episode_manifest.json, or its folder.")] = None,
+    workspace: WorkspaceOption = Path(),
+    config_dir: ConfigDirOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Run a backbone's checkpoint gate. Exits 1 if something is wrong, or could not be looked at."""
+    from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
+    from heldout.domains.embodied.contracts import find_contract, load_registry
+
+    contract = find_contract(load_registry(workspace, config_dir), backbone)
+    document = check_checkpoint(Checkpoint(folder, contract, training, base, manifest))
+    if json_:
+        print_json(document)
+    else:
+        for name, state in document["checks"].items():
+            print(f"{state:<12} {name}")
+        for one in document["findings"]:
+            print(f"{one['code']}  {one['what']}\n         mend:  {one['hint']}")
+        print(f"{document['status']}: {document['gate']}")
+    if document["status"] != "pass":
         raise typer.Exit(_FAILED)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from portable_kit import Judged, make_judged
 
 from heldout.errors import TamperedError
 from heldout.evidence import dumps, read_json
@@ -15,9 +15,6 @@ from heldout.package.agreement import judge_agreement
 from heldout.package.bundle import build_bundle
 from heldout.package.bundle_import import import_bundle
 from heldout.verify.evidence import RunEvidence
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import Judged, make_judged  # noqa: E402
 
 
 @pytest.fixture(scope="module")

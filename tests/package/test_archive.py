@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import io
 import stat
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from portable_kit import Forge, gzipped, member
 
 from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
 from heldout.evidence import sha256_bytes, sha256_file
 from heldout.package.archive import Limits, is_archive, read_members, safe_name, unpack, write_archive
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import Forge, gzipped, member  # noqa: E402
 
 LONG = "/".join(["folder" * 12] * 4) + "/ü.txt"
 

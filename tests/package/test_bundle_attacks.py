@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from portable_kit import Forge, Judged, copied, make_judged, member
 
 from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
 from heldout.evidence import dumps, read_json, sha256_file
@@ -17,9 +17,6 @@ from heldout.package.archive import write_archive
 from heldout.package.bundle import build_bundle
 from heldout.package.bundle_import import import_bundle
 from heldout.package.verify_any import verify_any
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import Forge, Judged, copied, make_judged, member  # noqa: E402
 
 
 def packed(folder: Path, out: Path) -> Path:

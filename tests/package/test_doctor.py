@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_written_is_found(tmp_path: Path) -> None:
 
 
 def test_a_system_that_hides_its_memory_is_no_failure(tmp_path: Path) -> None:
-    """macOS would never be healthy."""
+    """A Mac would never be healthy."""
     found = checkup(tmp_path, memory=lambda: None)
     assert Finding("memory", "NOTE", "this system does not say; the study takes about 1 GB") in found.findings
 

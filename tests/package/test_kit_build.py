@@ -132,7 +132,7 @@ def test_targets_by_name() -> None:
 
 
 def test_hashes_of_a_report_must_be_whole() -> None:
-    """pip would refuse a list in which one digest is missing, on the operator's machine."""
+    """Pip would refuse a list in which one digest is missing, on the operator's machine."""
     item = {"metadata": {"name": "Py_YAML"}, "download_info": {"archive_info": {"hashes": {"sha256": "ab"}}}}
     assert ({"py-yaml": "ab"}, "") == requirements._digests({"install": [item]}, {"py-yaml": "1"})
     found, why = requirements._digests({"install": [item]}, {"py-yaml": "1", "numpy": "2"})

@@ -9,11 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from platform_tokens import TOKENS, fakes
 
 from heldout.package.kit import STEPS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_machine import TOKENS, fakes  # noqa: E402
 
 FILES = Path(__file__).parents[2] / "src" / "heldout" / "package" / "kit_files"
 SHELLS = sorted(path.name for path in FILES.glob("*.sh"))

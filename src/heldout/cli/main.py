@@ -29,11 +29,13 @@ _COMMANDS = {
     "embodied": ("embodied", "app"),
     "doctor": ("doctor", "doctor"),
     "kit": ("kit", "app"),
+    "package": ("package", "app"),
     "index": ("index", "app"),
     "leaderboard": ("leaderboard", "leaderboard"),
     "demo": ("demo", "app"),
     "backbone": ("backbone", "app"),
     "eval": ("eval", "app"),
+    "watch": ("watch", "watch"),
     "study": ("study", "app"),
     "video": ("video", "app"),
 }

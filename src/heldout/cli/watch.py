@@ -1,0 +1,62 @@
+"""``heldout watch``: wait for a training, then gate its checkpoint and evaluate it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from heldout.cli.printing import print_json, resumable
+
+
+def watch(
+    training: Annotated[Path, typer.Argument(help="Folder of the training: progress.jsonl.")],
+    backbone: Annotated[str, typer.Option("--backbone", help="Id of a contract.")],
+    index: Annotated[Path, typer.Option("--index", help="Folder of the window index.")],
+    predictor: Annotated[str, typer.Option("--predictor", help="majority, nearest, or module:name.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the evaluations and of watch.jsonl.")],
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Its weights; TRAINING by default.")] = None,
+    base: Annotated[Path | None, typer.Option("--base", help="Folder of the base model.")] = None,
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="episode_manifest.json.")] = None,
+    poll_seconds: Annotated[float, typer.Option(min=0.0, help="Between two looks.")] = 60.0,
+    timeout_hours: Annotated[float, typer.Option(min=0.0, help="Of waiting.")] = 12.0,
+    stale_minutes: Annotated[float, typer.Option(min=0.0, help="Of silence.")] = 30.0,
+    smoke_sample_limit: Annotated[int, typer.Option(min=1, help="Validation windows of the smoke run.")] = 8,
+    full_eval_sample_limit: Annotated[int, typer.Option(min=0, help="0 takes all.")] = 0,
+    skip_full_eval: Annotated[bool, typer.Option("--skip-full-eval", help="End after the smoke run.")] = False,
+    skip_checkpoint: Annotated[bool, typer.Option("--skip-checkpoint", help="Do not run the gate.")] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes of the evaluations.")] = 1,
+    workspace: Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in ones.")] = Path(),
+    json_: Annotated[bool, typer.Option("--json", help="Print the last event as one JSON document.")] = False,
+) -> int:
+    """Watch a training to its end, gate its checkpoint, evaluate. PROMOTE exits 0, HOLD exits 1."""
+    from heldout.domains.embodied.checkpoint import Checkpoint
+    from heldout.domains.embodied.contracts import find_contract, load_registry
+    from heldout.domains.embodied.evaluation_run import Plan
+    from heldout.domains.embodied.watch import Watch, WatchOptions
+
+    contract = find_contract(load_registry(workspace), backbone)
+    weights = checkpoint or training
+    options = WatchOptions(
+        poll_seconds=poll_seconds,
+        timeout_hours=timeout_hours,
+        stale_minutes=stale_minutes,
+        smoke_limit=smoke_sample_limit,
+        skip_checkpoint=skip_checkpoint,
+        skip_full=skip_full_eval,
+        workers=workers,
+    )
+    plan = Plan(index, predictor, checkpoint, limit=full_eval_sample_limit)
+    gated = Checkpoint(weights, contract, training, base, manifest)
+    with resumable():
+        last = Watch(training, gated, plan, out, options, on_event=_show).run()
+    if json_:
+        print_json({"schema": "heldout.watch/1"} | last)
+    return 0 if last["verdict"] in (None, "PROMOTE") else 1
+
+
+def _show(event: dict[str, Any]) -> None:
+    facts = "  ".join(f"{name} {value}" for name, value in event.items() if name not in ("event", "time"))
+    print(f"{event['time']}  {event['event']:<28} {facts}", file=sys.stderr)

@@ -56,7 +56,7 @@ def outcomes(folder: Path, *rows: tuple[str, float, str]) -> Path:
 def test_problem_11_an_arm_keeps_its_place_until_its_outcomes_are_known() -> None:
     """Each new version would push an older arm out before anything that it said could be judged."""
     arms = [arm("new", "2026-05"), arm("old", "2026-01", "2026-06"), arm("mid", "2026-03")]
-    assert (["old", "mid", "new"], []) == tuple(map(ids, within(arms, None, {}, {})))
+    assert (["old", "mid", "new"], []) == tuple(map(ids, within(arms, 3, {}, {})))
     placed, waiting = within(arms, 2, {"new": "2026-05-02", "mid": "2026-04-01"}, {})
     assert (["mid", "new"], ["old"]) == (ids(placed), ids(waiting))
     assert "old-2026-06" == arms[1].version.id, "the newest version of an arm predicts for it"

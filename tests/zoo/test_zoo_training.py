@@ -14,6 +14,7 @@ from zoo_kit import variant, write_pets
 
 from heldout import Study
 from heldout.errors import InputError
+from heldout.evidence import read_json
 from heldout.registry import Registry, add, promote, verify
 from heldout.zoo import Roster, read_attempts, rotate, train, train_all_active
 from heldout.zoo.training import Trained
@@ -29,7 +30,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_problem_06_07_one_failure_never_aborts_the_rest(moody: Path, tmp_path: Path) -> None:
+def test_problem_05_06_07_12_one_failure_never_aborts_the_rest(moody: Path, tmp_path: Path) -> None:
     """The first crash of the night would cost every training behind it, and the report would not tell why."""
     study = write_pets(
         tmp_path,
@@ -73,11 +74,22 @@ def test_problem_06_07_one_failure_never_aborts_the_rest(moody: Path, tmp_path: 
         outcomes = {each.variant: each.outcome for each in read_attempts(tmp_path / "runs" / "pets").attempts}
         assert {name: state for name, state in expected.items() if state != "skipped"} == outcomes
 
+        # [12] What is a candidate now is what this training made, by run and version.
+        for each in (result for result in found.results if result.version):
+            version = registry.version(str(each.version))
+            assert Path(str(each.run)).name == version.content["run"]
+            (attempt,) = read_attempts(tmp_path / "runs" / "pets").of(each.variant)
+            assert (each.version, each.run) == (attempt.facts["version"], attempt.facts["run"])
+
         # [5] Done work is left alone, a second training on the same day is no other one's; [8] rotation sees attempts.
         before = tree(tmp_path / "runs" / "pets" / Path(str(found.results[0].run)).name)
         again = train(roster, registry, ["base"], runs=tmp_path / "runs", workers=1)
-        assert ("trained", found.results[0].version) == (again.results[0].state, again.results[0].version)
-        if again.results[0].unchanged:  # it is not where somebody edits the sources meanwhile
+        codes = {
+            read_json(Path(str(each.run)) / "run.json")["code_sha256"] for each in (found.results[0], again.results[0])
+        }
+        if len(codes) == 1:  # nobody edited the sources meanwhile
+            assert again.results[0].unchanged
+            assert ("trained", found.results[0].version) == (again.results[0].state, again.results[0].version)
             assert before == tree(Path(str(again.results[0].run)))
         with pytest.raises(InputError, match="paused"):
             train(roster, registry, ["resting"], runs=tmp_path / "runs")

@@ -43,7 +43,7 @@ def live_arms(registry: Registry, champion: Version) -> list[Arm]:
 
 
 def within(
-    arms: list[Arm], most: int | None, pending: Mapping[str, str], tried: Mapping[str, str]
+    arms: list[Arm], most: int, pending: Mapping[str, str], tried: Mapping[str, str]
 ) -> tuple[list[Arm], list[Arm]]:
     """Those that have a place, and those that wait for one.
 
@@ -52,7 +52,7 @@ def within(
 
     Args:
         arms: Live arms.
-        most: Places; None has one for everybody.
+        most: Places.
         pending: By arm with predictions that have not matured: when the first of them was made.
         tried: By arm: when it was last tried.
     """
@@ -61,7 +61,7 @@ def within(
         return (arm.id not in pending, pending.get(arm.id, ""), tried.get(arm.id, ""), _age(arm.versions[0]))
 
     order = sorted(arms, key=turn)
-    return (order, []) if most is None else (order[:most], order[most:])
+    return order[:most], order[most:]
 
 
 def served_slot(registry: Registry) -> str:

@@ -195,7 +195,9 @@ class _Post:
 
     def challengers(self, stored: Stored, arms: list[Arm], most: int | None) -> list[Result]:
         """Everybody else, one after the other; the champion's bytes are watched over."""
-        placed, waiting = within(arms, most, pending_arms(self._store), _tries(self._store))
+        placed, waiting = arms, list[Arm]()
+        if most is not None and most < len(arms):
+            placed, waiting = within(arms, most, pending_arms(self._store), _tries(self._store))
         results = []
         with _Guarded(self._store, stored) as guard:
             for arm in placed:

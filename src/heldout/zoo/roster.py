@@ -151,7 +151,9 @@ def diff(one: Entry, other: Entry) -> dict[str, tuple[Any, Any]]:
             raise entry.problem or StudyError("it cannot be resolved", where=entry.id)
         sides.append(_leaves({part: entry.resolved.config[part] for part in IDENTITY}))
     mine, theirs = sides
-    different = sorted(key for key in mine | theirs if mine.get(key) != theirs.get(key))
+    keys = sorted(mine | theirs)
+    blocks = {key.rpartition(".")[0] for key in keys}  # an empty block differs by what the other one holds
+    different = [key for key in keys if mine.get(key) != theirs.get(key) and key not in blocks]
     return {key: (mine.get(key), theirs.get(key)) for key in different}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -276,4 +276,7 @@ def _is_twin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _caches() -> list[Path]:
     """Where libraries keep what they compiled or decoded; nothing there is evidence."""
     named = [os.environ.get(name) for name in ("HELDOUT_CACHE", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")]
-    return [Path(name) for name in named if name and name != "off"] + [Path.home() / ".cache"]
+    found = [Path(name) for name in named if name and name != "off"]
+    with suppress(RuntimeError):  # an account without a home
+        found.append(Path.home() / ".cache")
+    return found

@@ -1,4 +1,4 @@
-"""``heldout verify`` for what travels: a kit or a bundle, packed or unpacked, beside runs and exports."""
+"""``heldout verify`` for what travels: a kit, a bundle or a public package, beside runs and exports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from heldout.package.bundle_import import check_contents, verify_contents
 from heldout.package.contents import Contents, compare, open_archive
 from heldout.package.kit import KIT_FILE
 from heldout.package.kit import SCHEMA as KIT_SCHEMA
+from heldout.package.public_roles import PACKAGE_FILE, PACKAGE_SCHEMA
 from heldout.run.resolve import IDENTITY
 from heldout.study import load_yaml
 from heldout.verify import Link, Verification, verify_path
@@ -40,7 +41,7 @@ class KitVerification(Verification):
 
 
 def verify_any(path: str | Path, **options: Any) -> Verification:
-    """Verify a run, a verdict, an export, a kit or a bundle.
+    """Verify a run, a verdict, an export, a kit, a bundle or a public package.
 
     Args:
         path: What to verify.
@@ -58,7 +59,7 @@ def verify_any(path: str | Path, **options: Any) -> Verification:
         return verify_path(path, **options)
     _refuse_options(asked, path)
     with tempfile.TemporaryDirectory(prefix="heldout-verify-") as scratch:
-        contents = open_archive(path, Path(scratch) / "archive", MANIFESTS)
+        contents = open_archive(path, Path(scratch) / "archive", {**MANIFESTS, PACKAGE_FILE: PACKAGE_SCHEMA})
         first = Link("archive", "archive → every file", "OK", f"{path.name}  sha256 {sha256_file(path)[:12]}")
         return _verified(contents, first, path)
 
@@ -89,6 +90,9 @@ def _verify_folder(path: Path) -> Verification:
 
 
 def _verified(contents: Contents, first: Link, path: Path) -> Verification:
+    if contents.document["schema"] == PACKAGE_SCHEMA:
+        found = verify_path(contents.folder / PACKAGE_FILE)
+        return replace(found, links=(first, *found.links))
     if contents.document["schema"] == BUNDLE_SCHEMA:
         check_contents(contents)
         found = verify_contents(contents)

@@ -1,0 +1,228 @@
+"""``heldout verify`` for a public package: what its files still show of a run, link by link, and what they cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from heldout.errors import InputError, TamperedError
+from heldout.evidence import sha256_file
+from heldout.gate import Facts, Policy, judge
+from heldout.gate.verdict import verdict_of
+from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
+from heldout.package.archive import Member
+from heldout.package.contents import compare
+from heldout.package.public_evidence import PublishedRun
+from heldout.package.public_roles import PACKAGE_FILE, PACKAGE_SCHEMA
+from heldout.run.costs import read_costs
+from heldout.run.manifest import files_digest
+from heldout.run.policy import policy_sha256
+from heldout.verify import inputs, published, results
+from heldout.verify.chain import BrokenError, Check, NotCheckedError
+from heldout.verify.exports import ExportEvidence
+
+_RUN = "run"
+_MODELS = "models and the fits' own predictions are not published"
+
+
+def check_package(evidence: ExportEvidence) -> str:
+    """Every file is the one that the package names, and no other is there."""
+    document = evidence.document
+    if document.get("schema") != PACKAGE_SCHEMA or evidence.path.name != PACKAGE_FILE:
+        raise BrokenError(f"the schema is {document.get('schema')!r}", evidence.path.name)
+    found = {}
+    for path in sorted(evidence.folder.rglob("*")):
+        name = path.relative_to(evidence.folder).as_posix()
+        if path.is_symlink():
+            raise BrokenError("a link stands in the package", name)
+        if path.is_file() and name != PACKAGE_FILE:
+            found[name] = Member(path.stat().st_size, sha256_file(path))
+    try:
+        compare(document.get("files"), found, PACKAGE_FILE)
+    except TamperedError as error:
+        raise BrokenError(error.what, error.where) from None
+    scrubbed = sum(bool(entry["scrubbed"]) for entry in document["files"].values())
+    return f"{len(found)} files as they were published, {scrubbed} of them without private names"
+
+
+def check_origin(evidence: ExportEvidence) -> str:
+    """Original digests are those of the run's own manifest, and of a file that was not changed the published one."""
+    run = _run(evidence)
+    stated = run.manifest["files"]
+    same = 0
+    for place, entry in _files(evidence).items():
+        original, name = entry["original"], place.removeprefix(f"{_RUN}/")
+        if original is None or name not in stated:
+            continue
+        if original != {key: stated[name][key] for key in ("bytes", "sha256")}:
+            raise BrokenError("the run's manifest names another file", place)
+        if not entry["scrubbed"] and entry["sha256"] != original["sha256"]:
+            raise BrokenError("it is said to be as the run wrote it, and is not", place)
+        same += not entry["scrubbed"]
+    left = len(stated) - sum(f"{_RUN}/{name}" in _files(evidence) for name in stated)
+    return f"{same} files as the run wrote them; {left} of the run's manifest are not published"
+
+
+def check_bound(evidence: ExportEvidence) -> str:
+    """The verdict names the run's manifest, and predictions and metrics, by digest."""
+    run = _run(evidence)
+    judged, stated = run.verdict["judged"], run.manifest["files"]
+    for label, name in (("predictions", "predictions.jsonl"), ("metrics", "metrics.json")):
+        if stated[name]["sha256"] != judged[f"{label}_sha256"]:
+            raise BrokenError(f"the verdict judged another {name}", f"judged.{label}_sha256")
+    if _scrubbed(evidence, "manifest.json"):
+        raise NotCheckedError("manifest.json names files by private names, which were taken out")
+    if files_digest(stated) != judged["files_sha256"]:
+        raise BrokenError("the verdict was given over other files than those of the manifest", "judged.files_sha256")
+    return f"the verdict names {len(stated) - 1} files by digest {judged['files_sha256'][:12]}"
+
+
+def check_records(run: PublishedRun) -> str:
+    """The record of every fit has the key of this variant, corpus, fold and code."""
+    count = 0
+    folds = {fold.id: fold for fold in run.split.folds}
+    for name in run.contenders:
+        for (seed, fold), unit in run.units(name).items():
+            if unit.document["key"] != run.unit_key(name, seed, folds[fold]):
+                raise BrokenError("the fit was made for another corpus, configuration, fold or code", unit.folder.name)
+            count += 1
+    if not count:
+        raise NotCheckedError("no records of fits are published")
+    return f"{count} records; {_MODELS}"
+
+
+def check_rules(run: PublishedRun) -> str:
+    """Every rule of the policy, judged again over the published metrics, says what the verdict says."""
+    outcomes = [outcome.to_json() for outcome in judge(run.metrics, run.gate, _facts(run))]
+    stated = run.verdict["rules"]
+    for mine, theirs in zip(outcomes, stated, strict=False):
+        for key in ("id", "bound", "outcome", "observed"):
+            if mine[key] != theirs.get(key):
+                what = f"{key} is {theirs.get(key)!r}; judged again it is {mine[key]!r}"
+                raise BrokenError(what, f"{run.verdict_file.name}: rule {mine['id']}")
+    if len(outcomes) != len(stated):
+        what = f"the verdict has {len(stated)} rules, the policy gives {len(outcomes)}"
+        raise BrokenError(what, f"{run.verdict_file.name}: rules")
+    return f"{len(outcomes)} rules judged again: the same outcomes"
+
+
+def check_verdict(run: PublishedRun) -> str:
+    """PROMOTE only if every rule is PASS; the reasons are the rules'."""
+    expected = verdict_of(judge(run.metrics, run.gate, _facts(run)))
+    document, where = run.verdict, run.verdict_file.name
+    if document["verdict"] != expected or where != f"{expected}.json":
+        raise BrokenError(f"the verdict is {document['verdict']}, the rules say {expected}", f"{where}: verdict")
+    if document["reasons"] != [rule["sentence"] for rule in document["rules"] if rule["outcome"] != "PASS"]:
+        raise BrokenError("the reasons are not those of the rules", f"{where}: reasons")
+    return f"{expected} follows from the rules"
+
+
+def check_withheld(evidence: ExportEvidence) -> str:
+    """What no file of the package can show."""
+    withheld: Mapping[str, Mapping[str, int]] = evidence.document["withheld"]
+    count, size = (sum(entry[key] for entry in withheld.values()) for key in ("files", "bytes"))
+    raise NotCheckedError(f"{count} files of {size} bytes are not published: {', '.join(withheld) or 'none'}")
+
+
+def check_source(evidence: ExportEvidence) -> str:
+    """The package is of the run that was given."""
+    run = evidence.known_run()
+    for place, entry in _files(evidence).items():
+        name, original = place.removeprefix(f"{_RUN}/"), entry["original"]
+        path = run.folder / name
+        if original is None or _scrubbed(evidence, "manifest.json"):
+            continue
+        if not path.is_file() or sha256_file(path) != original["sha256"]:
+            raise BrokenError("the run has another file of this name", place)
+    return "every file is one of this run"
+
+
+def _facts(run: PublishedRun) -> Facts:
+    verdict = run.verdict
+    policy = Policy(**dict(verdict["policy"]) | {"amendments": tuple(verdict["policy"]["amendments"])})
+    if policy.sha256 != policy_sha256(run.lock):
+        raise BrokenError("the verdict was given by another policy", f"{run.verdict_file.name}: policy")
+    return Facts(
+        seeds=run.seeds,
+        folds=[fold.id for fold in run.split.folds],
+        units=frozenset(run.units("")),
+        foreign=[],
+        groups=len(run.corpus.groups),
+        smoke=run.lock["smoke"],
+        blocking=[finding["what"] for finding in verdict["findings"] if finding["blocking"]],
+        attempt=verdict["trial"]["attempt"],
+        policy=policy,
+        required={name: found["verdict"] if found else None for name, found in verdict["required"].items()},
+        costs=read_costs(run.folder),
+    )
+
+
+def _run(evidence: ExportEvidence) -> PublishedRun:
+    folder = evidence.folder / _RUN
+    if evidence.document["of"]["kind"] != "run":
+        raise NotCheckedError("this is an evaluation of a backbone, which has no verdict of a study")
+    if not any((folder / name).is_file() for name in (PROMOTE_FILE, HOLD_FILE)):
+        raise NotCheckedError("the verdict is not published")
+    try:
+        PublishedRun.open(folder)  # refuses what is incomplete
+        there = next(folder / name for name in (PROMOTE_FILE, HOLD_FILE) if (folder / name).is_file())
+        return PublishedRun(folder, there)
+    except InputError as error:
+        raise BrokenError(error.what, error.where) from None
+
+
+def _files(evidence: ExportEvidence) -> Mapping[str, Mapping[str, Any]]:
+    files: Mapping[str, Mapping[str, Any]] = evidence.document["files"]
+    return files
+
+
+def _scrubbed(evidence: ExportEvidence, name: str) -> bool:
+    return bool(_files(evidence).get(f"{_RUN}/{name}", {}).get("scrubbed"))
+
+
+def _of_run(look: Callable[[Any], str], reads: tuple[str, ...], digest_of: str = "") -> Callable[[ExportEvidence], str]:
+    """A look at a run, as one at a package.
+
+    Args:
+        look: What looks at a run.
+        reads: Files without which it cannot.
+        digest_of: A file whose original digest it needs: once scrubbed, it cannot be compared.
+    """
+
+    def at_package(evidence: ExportEvidence) -> str:
+        run = _run(evidence)
+        lacking = [name for name in reads if not Path(run.folder / name).is_file()]
+        if lacking:
+            raise NotCheckedError(f"{lacking[0]} is not published")
+        if digest_of and _scrubbed(evidence, digest_of):
+            raise NotCheckedError(f"{digest_of} was published without private names: its digest is another")
+        return look(run)
+
+    return at_package
+
+
+_TABLE = ("study.lock.yaml", "corpus.json", "split.json", "predictions.jsonl", "predictions.csv", "metrics.json")
+CHAIN = (
+    Check("package-files", "package → every file", check_package),
+    Check("package-origin", "published → original", check_origin, ("package-files",)),
+    Check("package-bound", "verdict → manifest of the run", check_bound, ("package-origin",)),
+    Check("study", "lock → variant", _of_run(inputs.check_study, ("study.lock.yaml", "run.json"), "study.lock.yaml"),
+          ("package-files",)),
+    Check("run-name", "variant, corpus, code → run", _of_run(inputs.check_run_name, ("study.lock.yaml",)),
+          ("package-files",)),
+    Check("smoke", "parameters → smoke mark", _of_run(inputs.check_smoke, ("study.lock.yaml",)), ("package-files",)),
+    Check("corpus", "corpus.json → verdict", _of_run(inputs.check_corpus_document, ("corpus.json",)),
+          ("package-files",)),
+    Check("split", "groups → folds", _of_run(inputs.check_split, ("split.json", "corpus.json"), "split.json"),
+          ("package-files",)),
+    Check("units", "folds → records of fits", _of_run(check_records, _TABLE, "split.json"), ("package-files",)),
+    Check("predictions", "predictions: rows, folds, mean", _of_run(results.check_predictions, _TABLE),
+          ("package-files",)),
+    Check("metrics", "predictions → metrics", _of_run(results.check_metrics, _TABLE), ("predictions",)),
+    Check("rules", "metrics → rules", _of_run(check_rules, _TABLE), ("metrics",)),
+    Check("verdict", "rules → verdict", _of_run(check_verdict, _TABLE), ("rules",)),
+    Check("published", "metrics → domain files", _of_run(published.check_published, _TABLE), ("metrics",)),
+    Check("package-run", "package → the run given", check_source, ("package-files",)),
+    Check("withheld", "what stayed at home", check_withheld, ("package-files",)),
+)  # fmt: skip

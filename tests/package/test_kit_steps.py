@@ -227,7 +227,7 @@ def test_no_python_is_said_so(kit: Kit) -> None:
     bare = kit.folder / "bin"
     bare.mkdir()
     for name in ("dirname", "mkdir", "sh"):
-        os.symlink(str(shutil.which(name)), bare / name)
+        (bare / name).symlink_to(str(shutil.which(name)))
     done = kit.run("01-prereqs.sh", PATH=str(bare), KIT_PYTHON="", shell=str(shutil.which("sh")))
     assert (2, True) == (done.returncode, "no Python 3.11" in done.stderr)
 

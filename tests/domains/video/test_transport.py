@@ -79,7 +79,6 @@ def test_defect_8a4_extracted_files_are_where_the_next_step_looks(packed: Path, 
     }
     noted.write_text(json.dumps({"sources": sources}))
     study = tmp_path / "study.yaml"
-    study.write_text("corpus: {path: c/x.jsonl, produce: {sources: [], encoders: [libx264], cqs: [30]}}\n")
     study.write_text("corpus: {path: c/x.jsonl, produce: {sources: [{path: a.y4m}], encoders: [libx264], cqs: [30]}}\n")
     found = adapted(study, tmp_path, Adaptation(ref_dir=tmp_path / "there"))["corpus"]["produce"]["sources"]
     assert {("a.yuv", "yuv420p"), ("b.yuv", "yuv422p10le"), ("c.yuv", "yuv444p")} == {

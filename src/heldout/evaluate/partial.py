@@ -86,7 +86,15 @@ def read_partial(path: Path, expected: Identity | None = None) -> Partial:
     identity = _identity(lines[0], where=f"{path}:1")
     if expected is not None:
         require_same(expected, identity, where=str(path))
-    return Partial(identity, _rows(lines, identity.key[:_KEY], path))
+    return Partial(identity, _rows(lines[1:], identity.key[:_KEY], path, first=2))
+
+
+def read_since(path: Path, identity: Identity, start: int) -> dict[str, bytes]:
+    """Rows that were appended from a byte on, where a line begins."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        lines = stream.read().split(b"\n")[:-1]
+    return _rows(lines, identity.key[:_KEY], path, first=1)
 
 
 def row_bytes(row: Mapping[str, Any]) -> bytes:
@@ -108,11 +116,11 @@ def _identity(line: bytes, where: str) -> Identity:
     return Identity.parse(head.get("identity"), where=where)
 
 
-def _rows(lines: Sequence[bytes], key: str, path: Path) -> dict[str, bytes]:
+def _rows(lines: Sequence[bytes], key: str, path: Path, *, first: int) -> dict[str, bytes]:
     prefix = b'{"key":"%s","row":' % key.encode()
     start = len(prefix)
     found: dict[str, bytes] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(lines, start=first):
         if not line.startswith(prefix):
             raise _wrong(line, f"{path}:{number}")
         try:

@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from heldout.engine import Done, run_tasks
 from heldout.errors import HeldoutError, InputError, PrerequisiteError, RefusedError, StaleError, UnitError
 from heldout.evaluate.identity import Identity
-from heldout.evaluate.partial import PARTIAL_FILE, PartialWriter, read_partial
+from heldout.evaluate.partial import PARTIAL_FILE, PartialWriter, read_partial, read_since
 from heldout.evaluate.shards import in_order
 from heldout.evidence import JsonLines
 
@@ -159,11 +159,10 @@ class Session:
             missing = [sample for sample in self.samples if sample.id not in rows]
             if not missing:
                 return Finished(in_order(rows, expected, {}), 0, [])
-            failed = self._predict(missing, spec, workers)
-            rows = self._finished(expected)
-            done = len(expected) - len(missing)
+            made, failed = self._predict(missing, spec, workers)
+            rows |= made
             left = None if failed else in_order(rows, expected, {})
-            return Finished(left, len(rows) - done, failed)
+            return Finished(left, len(made), failed)
 
     def _finished(self, expected: Sequence[str]) -> dict[str, bytes]:
         path = self.folder / PARTIAL_FILE
@@ -178,15 +177,20 @@ class Session:
             )
         return rows
 
-    def _predict(self, missing: Sequence[Sample], spec: PredictorSpec, workers: int) -> list[tuple[str, str]]:
+    def _predict(
+        self, missing: Sequence[Sample], spec: PredictorSpec, workers: int
+    ) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
+        """Rows that are on disk now and were not before, and what failed."""
         options, batch = json.dumps(spec.options, sort_keys=True), spec.batch
         chunks = [missing[start : start + batch] for start in range(0, len(missing), batch)]
         done = len(self.samples) - len(missing)
         failed: list[tuple[str, str]] = []
+        path = self.folder / PARTIAL_FILE
         with (
-            closing(PartialWriter(self.folder / PARTIAL_FILE, self.identity)) as partial,
+            closing(PartialWriter(path, self.identity)) as partial,
             JsonLines(self.folder / PROGRESS_FILE) as progress,
         ):
+            before = path.stat().st_size
             start = {"num_eval_samples": len(self.samples), "completed_before_start": done, "resume": done > 0}
             progress.append(_event("eval_start", **self.facts, **start, workers=workers, key=self.identity.key))
             tasks = [_Task(spec.factory, options, chunk) for chunk in chunks]
@@ -194,7 +198,7 @@ class Session:
                 for answer in _answers(results):
                     done += self._take(answer, done, partial, progress, failed)
             progress.append(_event("eval_complete" if not failed else "eval_failed", completed_samples=done))
-        return failed
+        return read_since(path, self.identity, before), failed
 
     def _take(
         self,

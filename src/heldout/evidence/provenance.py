@@ -22,7 +22,7 @@ from heldout.evidence.files import sha256_bytes, sha256_file
 
 SCHEMA = "ai-run-provenance-v1"
 # Rooms that show, keep or check what others computed: no number of a run can depend on them.
-_AFTER_THE_FACT = frozenset({"cli", "package", "registry", "report", "verify"})
+_AFTER_THE_FACT = frozenset({"cli", "leaderboard", "package", "registry", "report", "shadow", "verify", "zoo"})
 _PACKAGES = (
     "heldout",
     "imageio-ffmpeg",

@@ -157,8 +157,7 @@ CONTENT = {
     "a Google key": Plant(METRICS, "HO-P030", metrics(note=joined("AIza", "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q"))),
     "a Stripe key": Plant(METRICS, "HO-P030", metrics(note=joined("sk_live_", "a1B2c3D4" * 3))),
     "a bearer token": Plant(REPORT, "HO-P030", report(joined("Authorization: ", "Bearer abcdef0123456789abcdef"))),
-    "a home folder, escaped for a browser": Plant(REPORT, "HO-P032", report("%2Fhome%2F%61nn%2Fdata")),
-    "a home folder, escaped in a script": Plant(REPORT, "HO-P032", report(r"\/home\/ann\/data")),
+    "a home folder, by its code points": Plant(REPORT, "HO-P032", report(r"\u002fhome\u002fann\u002fdata")),
     "a home folder as entities": Plant("figures/a.svg", "HO-P032", drawing("<text>&#47;home&#47;ann&#47;x</text>")),
     "a file that is too large": Plant(REPORT, "HO-P006", lambda: b"word " * 11_000_000),
 }  # fmt: skip
@@ -187,6 +186,8 @@ MENDED = {
     "a home folder, escaped in JSON": Plant(METRICS, "HO-P032", lambda: b'{"a": "\\u002fhome\\/ann\\/x"}'),
     "a home folder below others": Plant(REPORT, "HO-P032", report("../../home/ann/x")),
     "a home folder in a CSV": Plant(CSV, "HO-P032", lambda: b"label,recall\n/home/ann/a.mp4,1\n"),
+    "a home folder, escaped for a browser": Plant(REPORT, "HO-P032", report("%2Fhome%2Fann%2Fdata")),
+    "a home folder, escaped in a script": Plant(REPORT, "HO-P032", report(r"\/home\/ann\/data")),
     "an absolute path": Plant(METRICS, "HO-P031", metrics(path="/data/xperience/ep1")),
     "another drive": Plant(REPORT, "HO-P031", report(r"D:\work\secret\a.csv")),
     "an address of a file": Plant(REPORT, "HO-P031", report("file:///srv/data/a.csv")),

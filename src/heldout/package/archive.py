@@ -1,4 +1,4 @@
-"""Archives: written so that equal files give equal bytes, read as if an enemy had written them.
+"""Archives, read as if an enemy had written them.
 
 The reader does not trust ``tarfile`` to be strict in every version of Python: it takes the container apart block by
 block and lets through plain files and folders under relative names, each once, within limits that hold for what is
@@ -7,22 +7,19 @@ really unpacked and not for what a header says. Everything else is refused befor
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import os
 import re
 import shutil
 import tarfile
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
-from heldout.evidence import atomic_path
 
 _BLOCK, _CHUNK, _SIP = 512, 1 << 18, 1 << 11
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -58,33 +55,6 @@ class Member(NamedTuple):
 
     bytes: int
     sha256: str
-
-
-def write_archive(out: Path, files: Mapping[str, Path | bytes], *, top: str = "") -> str:
-    """Write files into a ``.tar.gz`` or ``.tar.zst``: sorted, without times, owners and modes of this machine.
-
-    Args:
-        out: The archive; its suffix names the packing. Replaced as one step.
-        files: Where each file or its bytes come from, by its name inside. ``.sh`` files can be run.
-        top: A folder that all names start with.
-
-    Returns:
-        Sha256 of the archive.
-
-    Raises:
-        PrerequisiteError: If ``.tar.zst`` is asked for and cannot be written here.
-        InputError: If the archive cannot be written, or a name cannot be packed.
-    """
-    with atomic_path(out) as partial:
-        with partial.open("wb") as raw:
-            hashing = _Hashing(raw)
-            with (
-                _packer(out, hashing) as packed,
-                tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-            ):
-                for name in sorted(files):
-                    _add(tar, f"{top}/{name}" if top else name, files[name])
-        return hashing.hexdigest()
 
 
 def read_members(path: Path, limits: Limits | None = None) -> dict[str, Member]:
@@ -373,50 +343,6 @@ def zstandard(where: str) -> Any:
             "a .tar.zst needs the library of Zstandard", where=where, hint="pip install 'heldout[transport]'"
         ) from None
     return found
-
-
-@contextmanager
-def _packer(out: Path, raw: _Hashing) -> Iterator[Any]:
-    if out.name.endswith(".tar.zst"):
-        machine = zstandard(str(out)).ZstdCompressor(level=9, write_checksum=True, write_content_size=False)
-        with machine.stream_writer(raw, closefd=False) as packed:
-            yield packed
-    elif out.name.endswith((".tar.gz", ".tgz")):
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=raw, mtime=0) as packed:
-            yield packed
-    else:
-        raise InputError("the name says not how to pack it", where=str(out), hint="end it with .tar.gz or .tar.zst")
-
-
-class _Hashing:
-    """A file that knows the digest of what was written to it."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw, self._sha = raw, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self._sha.update(data)
-        return self._raw.write(data)
-
-    def flush(self) -> None:
-        self._raw.flush()
-
-    def hexdigest(self) -> str:
-        return self._sha.hexdigest()
-
-
-def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
-    info = tarfile.TarInfo(safe_name(name, "the files to pack"))
-    info.mode = 0o755 if name.endswith(".sh") else 0o644
-    if isinstance(source, bytes):
-        import io
-
-        info.size = len(source)
-        tar.addfile(info, io.BytesIO(source))
-        return
-    with source.open("rb") as stream:
-        info.size = os.fstat(stream.fileno()).st_size
-        tar.addfile(info, stream)
 
 
 def remove_tree(folder: Path) -> None:

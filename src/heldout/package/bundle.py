@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from heldout.errors import InputError
 from heldout.evidence import dumps, read_json, sha256_bytes, sha256_file
-from heldout.package.archive import write_archive
+from heldout.package.archive_write import write_archive
 from heldout.package.machine import Machine, detect
 from heldout.package.private import private_words, refuse_private
 from heldout.run.ledger import LEDGER_FILE

@@ -18,7 +18,7 @@ from heldout.errors import InputError, StudyError
 from heldout.evidence import digest, dumps, sha256_bytes, sha256_file
 from heldout.evidence.provenance import code_digest
 from heldout.package import requirements
-from heldout.package.archive import write_archive
+from heldout.package.archive_write import write_archive
 from heldout.package.needs import extras_of
 from heldout.package.private import refuse_private
 from heldout.package.requirements import Frozen, Target

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from heldout import __version__
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import dumps, loads, sha256_bytes, sha256_file, write_bytes
-from heldout.package.archive import write_archive
+from heldout.package.archive_write import write_archive
 from heldout.package.public_audit import Contracts, find_publication
 from heldout.package.public_evidence import baseline_tables
 from heldout.package.public_findings import Finding, refuse
-from heldout.package.public_judge import Judge
+from heldout.package.public_judge import Judge, secrets
 from heldout.package.public_pictures import DamagedError, stripped
 from heldout.package.public_privacy import Names, Scrubber
 from heldout.package.public_roles import (
@@ -99,7 +99,7 @@ def package_public(
         document = staged.document(run, evidence)
         write_bytes(staged.folder / PACKAGE_FILE, dumps(document))
         files = {**staged.files, PACKAGE_FILE: staged.folder / PACKAGE_FILE}
-        refuse([*staged.findings, *Judge(publication, names).findings(files)])
+        refuse(sorted({*staged.findings, *Judge(publication, names).findings(files)}))
         _refuse_broken(staged.folder)
         return Package(out, _written(out, files, staged.folder), document)
 
@@ -180,6 +180,7 @@ class _Staged:
             if kind in PICTURE_TYPES:
                 return stripped(data)
             if kind in TEXT_TYPES and is_text(data):
+                self.findings += secrets(f"{RUN}/{name}", data, kind)
                 data = _without_paths(data) if name == _FIRST else data
                 return rewritten(data, kind, name, self._scrubber.value, self._scrubber.text)
         except (BrokenTypeError, DamagedError):

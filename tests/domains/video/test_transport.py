@@ -16,7 +16,7 @@ from heldout.domains.video.transport import CODECS, PackOptions, pack_corpus
 from heldout.domains.video.transport_extract import extract_corpus
 from heldout.errors import InputError, TamperedError, UnitError
 from heldout.evidence import read_json, sha256_file
-from heldout.package.archive import write_archive
+from heldout.package.archive_write import write_archive
 
 MakeClip = Callable[..., Path]
 MakeFFmpeg = Callable[[str], Path]

@@ -21,7 +21,8 @@ from heldout.domains.video.spec import SourceSpec
 from heldout.domains.video.workers import each
 from heldout.errors import InputError, PrerequisiteError, UnitError, near_miss
 from heldout.evidence import canonical, digest, dumps, read_json, sha256_bytes, sha256_file, write_json, write_text
-from heldout.package.archive import safe_name, write_archive
+from heldout.package.archive import safe_name
+from heldout.package.archive_write import write_archive
 
 SCHEMA = "heldout.transport/1"
 MANIFEST = "transport.json"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
-import numpy as np
 import pytest
 from leaderboard_kit import days, overlapping, rng
 
@@ -42,7 +42,7 @@ def test_a_supported_lead_is_served_and_the_reason_says_how_large_it_is() -> Non
     served = _serve(_history(3, {"base": 0.0, "better": 0.12, "same": 0.0, "worse": -0.1}))
     assert "base" == served[0]
     assert "better" == served[-1]
-    assert 1 == sum(one != other for one, other in zip(served, served[1:], strict=False))
+    assert 1 == sum(one != other for one, other in pairwise(served))
 
 
 def test_problem_14_fresh_best_chases_luck() -> None:

@@ -81,8 +81,9 @@ def replay(
     base = arms[0]
     panel = read_panel(base.options)
     pieces = vintages(panel, plan.first, plan.last, plan.months)
-    relived = _relive_all(arms, pieces, plan, folder, sha256_file(base.options.path), workers, listener)
     horizon = base.options.forward_days
+    _refuse_unmatured(panel, pieces[-1], horizon)
+    relived = _relive_all(arms, pieces, plan, folder, sha256_file(base.options.path), workers, listener)
     outputs = {arm.id: _stitched(panel, pieces, [relived[arm.id, piece.name] for piece in pieces]) for arm in arms}
     scores = {name: rank_ic(panel, matrix, horizon).scores for name, matrix in outputs.items()}
     design = _design(panel, arms, horizon, plan)
@@ -146,6 +147,15 @@ def _arms(study: str | Path, noise: int) -> list[ReplayArm]:
         ReplayArm(f"noise-{number}", "random numbers", found[0].options, random, (number,), null=True)
         for number in range(1, noise + 1)
     ]
+
+
+def _refuse_unmatured(panel: Panel, last: Vintage, horizon: int) -> None:
+    if last.start + horizon >= len(panel.dates):
+        raise InputError(
+            f"no outcome of {last.name} has matured: the panel ends on {panel.dates[-1]}",
+            where="--last",
+            hint="end the replay earlier",
+        )
 
 
 def _relive_all(
@@ -243,9 +253,9 @@ def _realised(pieces: Sequence[Vintage], panel: Panel, scores: Mapping[str, Date
         for number, (low, high) in enumerate(zip(edges, ends, strict=True)):
             if low == high:
                 raise InputError(
-                    f"no outcome of {arm} in {pieces[number].name} has matured",
-                    where="--last",
-                    hint="end the replay earlier",
+                    f"{arm} has no score in {pieces[number].name}",
+                    where=f"{panel.dates[pieces[number].start]}",
+                    hint="begin the replay later, or leave the variant out: it predicted nothing there",
                 )
             found[number, place] = each.values[low:high].mean()
     return found

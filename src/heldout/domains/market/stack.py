@@ -94,6 +94,16 @@ def fit_stack(
     Raises:
         CorpusError: If there are too few blocks for the inner folds.
     """
+    import sklearn.linear_model  # noqa: F401 - a library can be limited once it is loaded
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # once: it looks through every library that is loaded
+        return _fit_levels(features, target, groups, flat=flat, inner_folds=inner_folds, equal=equal)
+
+
+def _fit_levels(
+    features: pl.DataFrame, target: FloatArray, groups: NDArray[np.str_], *, flat: bool, inner_folds: int, equal: float
+) -> Stack:
     columns = families(features.columns, flat=flat)
     values = {name: _values(features, names) for name, names in columns.items()}
     first = {name: _ridge(each, target) for name, each in values.items()}
@@ -142,10 +152,8 @@ def _inner(groups: NDArray[np.str_], folds: int) -> list[tuple[NDArray[np.int64]
 
 def _ridge(values: FloatArray, target: FloatArray) -> Linear:
     from sklearn.linear_model import BayesianRidge
-    from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):
-        fitted = BayesianRidge().fit(values, target)
+    fitted = BayesianRidge().fit(values, target)
     return Linear(np.asarray(fitted.coef_, dtype=np.float64), float(fitted.intercept_))
 
 

@@ -36,7 +36,7 @@ def run(
 ) -> int:
     """Predict held-out windows, then score. A killed run goes on where it was. PROMOTE exits 0, HOLD exits 1."""
     from heldout.domains.embodied.contracts import find_contract, load_registry
-    from heldout.domains.embodied.evaluation_run import Plan
+    from heldout.domains.embodied.evaluation_plan import Plan
     from heldout.domains.embodied.evaluation_run import run as evaluate
     from heldout.evaluate.shards import Shard
 
@@ -63,7 +63,8 @@ def merge(
 ) -> int:
     """Put shards together and score them. Missing, doubled, foreign or mixed predictions are refused."""
     from heldout.domains.embodied.contracts import find_contract, load_registry
-    from heldout.domains.embodied.evaluation_run import merge_shards, read_plan
+    from heldout.domains.embodied.evaluation_plan import read_plan
+    from heldout.domains.embodied.evaluation_run import merge_shards
 
     contract = find_contract(load_registry(workspace, config_dir), read_plan(shards[0])[1])
     return _show(merge_shards(shards, contract, out), out, as_json=json_)

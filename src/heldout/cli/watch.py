@@ -34,7 +34,7 @@ def watch(
     """Watch a training to its end, gate its checkpoint, evaluate. PROMOTE exits 0, HOLD exits 1."""
     from heldout.domains.embodied.checkpoint import Checkpoint
     from heldout.domains.embodied.contracts import find_contract, load_registry
-    from heldout.domains.embodied.evaluation_run import Plan
+    from heldout.domains.embodied.evaluation_plan import Plan
     from heldout.domains.embodied.watch import Watch, WatchOptions
 
     contract = find_contract(load_registry(workspace), backbone)

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from heldout.cli.main import build
 from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_run import Plan, merge_shards, run
+from heldout.domains.embodied.evaluation_plan import Plan
+from heldout.domains.embodied.evaluation_run import merge_shards, run
 from heldout.domains.embodied.sealed import read_openings
 from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
 from heldout.evaluate.shards import Shard

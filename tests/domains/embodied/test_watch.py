@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from heldout.cli.main import build
 from heldout.domains.embodied.checkpoint import Checkpoint
 from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_run import Plan
+from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.sealed import read_openings
 from heldout.domains.embodied.watch import Watch, WatchOptions
 from heldout.domains.embodied.watch_progress import read_progress

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from heldout.domains.embodied.checkpoint import Checkpoint, Verdict
 from heldout.domains.embodied.checkpoint_reload import reload_problems
 from heldout.domains.embodied.checkpoint_tensors import Tensor, is_finite, is_zero, read_tensors
-from heldout.domains.embodied.evaluation_run import folder_digest
+from heldout.domains.embodied.evaluation_plan import folder_digest
 from heldout.errors import HeldoutError
 
 _NAME = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>A|B)(?:\.[^.]+)?\.weight$")

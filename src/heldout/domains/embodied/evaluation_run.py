@@ -7,7 +7,6 @@ be counted.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,102 +16,23 @@ from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.evaluation import Scored, family_of, score
 from heldout.domains.embodied.evaluation_files import write_files
 from heldout.domains.embodied.evaluation_frames import last_frames
-from heldout.domains.embodied.evaluation_predictors import BUILT_IN, train_labels
+from heldout.domains.embodied.evaluation_plan import PLAN_FILE, Plan, read_plan
+from heldout.domains.embodied.evaluation_predictors import train_labels
 from heldout.domains.embodied.evaluation_rules import policy_sha256
 from heldout.domains.embodied.evaluation_score import outputs, verdict_document
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.index import SEALED
-from heldout.errors import HeldoutError, InputError, PrerequisiteError, near_miss
-from heldout.evaluate.identity import Identity, sources_digest
-from heldout.evaluate.session import PredictorSpec, Sample, Session
+from heldout.errors import HeldoutError, InputError, PrerequisiteError
+from heldout.evaluate.identity import Identity
+from heldout.evaluate.session import Sample, Session
 from heldout.evaluate.shards import Shard, merge
 from heldout.evidence import digest, dumps, loads, read_json, sha256_bytes, sha256_file, write_json
 from heldout.gate.verdict_files import read_verdict, write_verdict
 from heldout.run.ledger import Ledger, Look
 
 SCHEMA = "heldout.evaluation/1"
-PLAN_SCHEMA = "heldout.evaluation-plan/1"
-EVALUATION_FILE, PLAN_FILE = "evaluation.json", "plan.json"
-_MODULES = ("heldout.domains.embodied.evaluation_source", "heldout.domains.embodied.store")
+EVALUATION_FILE = "evaluation.json"
 _ANSWERS = "predictions.jsonl"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be evaluated.
-
-    Attributes:
-        index: Folder of the window index.
-        predictor: A built-in name, or ``module:name``.
-        adapter: Folder of the weights, if there are any.
-        split: Which windows.
-        limit: Only the first so many, before shards are made of them; 0 takes all. A smoke evaluation.
-        decoding: How text is made, for predictors that ask; they get it as ``decoding``.
-    """
-
-    index: Path
-    predictor: str
-    adapter: Path | None = None
-    split: str = "test"
-    limit: int = 0
-    decoding: Mapping[str, Any] | None = None
-
-    @property
-    def spec(self) -> PredictorSpec:
-        """How a worker makes the predictor.
-
-        Raises:
-            InputError: If there is none of that name.
-        """
-        factory = BUILT_IN.get(self.predictor, self.predictor)
-        if ":" not in factory:
-            hint = near_miss(self.predictor, BUILT_IN, "built in") + "; or module:name"
-            raise InputError(f"there is no predictor {self.predictor!r}", where="--predictor", hint=hint)
-        options: dict[str, Any] = {"index": str(self.index), "adapter": str(self.adapter) if self.adapter else None}
-        return PredictorSpec(factory, options | ({"decoding": dict(self.decoding)} if self.decoding else {}))
-
-    def identity(self, source: IndexSource, samples: Sequence[Sample]) -> Identity:
-        """What the predictions are predictions of; a shard's place and the number of workers are no part of it."""
-        factory = self.spec.factory
-        return Identity(
-            adapter={"predictor": factory, "weights": folder_digest(self.adapter) if self.adapter else None},
-            dataset=source.sha256,
-            split={"split": self.split, "limit": self.limit},
-            prompt=source.prompt(samples[0]),
-            decoding=dict(self.decoding or {}),
-            code=sources_digest((factory.partition(":")[0], *_MODULES)),
-        )
-
-    def to_json(self, out: Path, contract: BackboneContract) -> dict[str, Any]:
-        """The document ``plan.json``; paths relative to its folder."""
-        adapter = os.path.relpath(self.adapter, out) if self.adapter else None
-        return {
-            "schema": PLAN_SCHEMA,
-            "backbone": contract.id,
-            "index": Path(os.path.relpath(self.index, out)).as_posix(),
-            "predictor": self.predictor,
-            "adapter": Path(adapter).as_posix() if adapter else None,
-            "split": self.split,
-            "limit": self.limit,
-            "decoding": dict(self.decoding or {}),
-        }
-
-
-def read_plan(folder: Path) -> tuple[Plan, str]:
-    """The plan of a folder, and the backbone's id.
-
-    Raises:
-        InputError: If there is none.
-    """
-    document = read_json(folder / PLAN_FILE)
-    if not isinstance(document, dict) or document.get("schema") != PLAN_SCHEMA:
-        raise InputError("the folder has no plan", where=str(folder / PLAN_FILE), hint="heldout eval run writes one")
-    adapter = folder / document["adapter"] if document["adapter"] else None
-    decoding = document["decoding"] or None
-    plan = Plan(
-        folder / document["index"], document["predictor"], adapter, document["split"], document["limit"], decoding
-    )
-    return plan, str(document["backbone"])
 
 
 @dataclass(frozen=True)
@@ -265,18 +185,6 @@ def merge_shards(folders: Sequence[Path], contract: BackboneContract, out: Path)
     rows = merge(folders, [sample.id for sample in evaluation.samples], evaluation.identity)
     write_json(out / PLAN_FILE, plan.to_json(out, contract))
     return evaluation.finish(rows, out) | {"shards": len(folders)}
-
-
-def folder_digest(folder: Path) -> str:
-    """Digest of the files of a folder, by name.
-
-    Raises:
-        InputError: If there is no file.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not paths:
-        raise InputError("the adapter has no files", where=str(folder), hint="check --adapter")
-    return digest({path.relative_to(folder).as_posix(): sha256_file(path) for path in paths})
 
 
 def _published(record: Mapping[str, Any], truth: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
-from heldout.domains.embodied.evaluation_run import Plan
+from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.evaluation_run import run as evaluate
 from heldout.domains.embodied.watch_progress import COMPLETE, FAILED, Progress, read_progress
 from heldout.domains.embodied.watch_validation import validate_evaluation, validate_training

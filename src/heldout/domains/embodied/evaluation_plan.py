@@ -1,0 +1,111 @@
+"""What is evaluated by what, and what makes two evaluations the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heldout.domains.embodied.contracts import BackboneContract
+from heldout.domains.embodied.evaluation_predictors import BUILT_IN
+from heldout.domains.embodied.evaluation_source import IndexSource
+from heldout.errors import InputError, near_miss
+from heldout.evaluate.identity import Identity, sources_digest
+from heldout.evaluate.session import PredictorSpec, Sample
+from heldout.evidence import digest, read_json, sha256_file
+
+PLAN_SCHEMA = "heldout.evaluation-plan/1"
+PLAN_FILE = "plan.json"
+_MODULES = ("heldout.domains.embodied.evaluation_source", "heldout.domains.embodied.store")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be evaluated.
+
+    Attributes:
+        index: Folder of the window index.
+        predictor: A built-in name, or ``module:name``.
+        adapter: Folder of the weights, if there are any.
+        split: Which windows.
+        limit: Only the first so many, before shards are made of them; 0 takes all. A smoke evaluation.
+        decoding: How text is made, for predictors that ask; they get it as ``decoding``.
+    """
+
+    index: Path
+    predictor: str
+    adapter: Path | None = None
+    split: str = "test"
+    limit: int = 0
+    decoding: Mapping[str, Any] | None = None
+
+    @property
+    def spec(self) -> PredictorSpec:
+        """How a worker makes the predictor.
+
+        Raises:
+            InputError: If there is none of that name.
+        """
+        factory = BUILT_IN.get(self.predictor, self.predictor)
+        if ":" not in factory:
+            hint = near_miss(self.predictor, BUILT_IN, "built in") + "; or module:name"
+            raise InputError(f"there is no predictor {self.predictor!r}", where="--predictor", hint=hint)
+        options: dict[str, Any] = {"index": str(self.index), "adapter": str(self.adapter) if self.adapter else None}
+        return PredictorSpec(factory, options | ({"decoding": dict(self.decoding)} if self.decoding else {}))
+
+    def identity(self, source: IndexSource, samples: Sequence[Sample]) -> Identity:
+        """What the predictions are predictions of; a shard's place and the number of workers are no part of it."""
+        factory = self.spec.factory
+        return Identity(
+            adapter={"predictor": factory, "weights": folder_digest(self.adapter) if self.adapter else None},
+            dataset=source.sha256,
+            split={"split": self.split, "limit": self.limit},
+            prompt=source.prompt(samples[0]),
+            decoding=dict(self.decoding or {}),
+            code=sources_digest((factory.partition(":")[0], *_MODULES)),
+        )
+
+    def to_json(self, out: Path, contract: BackboneContract) -> dict[str, Any]:
+        """The document ``plan.json``; paths relative to its folder."""
+        adapter = os.path.relpath(self.adapter, out) if self.adapter else None
+        return {
+            "schema": PLAN_SCHEMA,
+            "backbone": contract.id,
+            "index": Path(os.path.relpath(self.index, out)).as_posix(),
+            "predictor": self.predictor,
+            "adapter": Path(adapter).as_posix() if adapter else None,
+            "split": self.split,
+            "limit": self.limit,
+            "decoding": dict(self.decoding or {}),
+        }
+
+
+def read_plan(folder: Path) -> tuple[Plan, str]:
+    """The plan of a folder, and the backbone's id.
+
+    Raises:
+        InputError: If there is none.
+    """
+    document = read_json(folder / PLAN_FILE)
+    if not isinstance(document, dict) or document.get("schema") != PLAN_SCHEMA:
+        raise InputError("the folder has no plan", where=str(folder / PLAN_FILE), hint="heldout eval run writes one")
+    adapter = folder / document["adapter"] if document["adapter"] else None
+    decoding = document["decoding"] or None
+    plan = Plan(
+        folder / document["index"], document["predictor"], adapter, document["split"], document["limit"], decoding
+    )
+    return plan, str(document["backbone"])
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of the files of a folder, by name.
+
+    Raises:
+        InputError: If there is no file.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not paths:
+        raise InputError("the adapter has no files", where=str(folder), hint="check --adapter")
+    return digest({path.relative_to(folder).as_posix(): sha256_file(path) for path in paths})

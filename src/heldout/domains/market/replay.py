@@ -16,12 +16,13 @@ import numpy as np
 from heldout.domains.market.outputs import checks_against, expected_scale, notes_on
 from heldout.domains.market.panel import Matrix, Panel, read_panel
 from heldout.domains.market.relive import Relived, ReplayArm, Task, relive
-from heldout.domains.market.scoring import Policy, rank_ic, trade
+from heldout.domains.market.relived_told import Traded, arm_document, mean_realised, rule_document, selection_tells
+from heldout.domains.market.scoring import Policy, rank_ic
 from heldout.domains.market.vintages import Vintage, vintages
 from heldout.engine import run_tasks
 from heldout.errors import InputError, UnitError
 from heldout.evidence import finite_or_none, sha256_file
-from heldout.leaderboard import DatedScores, Design, Record, VetoPolicy, rank_scale, regret
+from heldout.leaderboard import DatedScores, Design, Record, VetoPolicy, rank_scale
 from heldout.leaderboard.rules import History, fresh_best, never_switch, supported_lead
 from heldout.run import Study, load_backbone
 from heldout.study import BASE, SplitSpec
@@ -88,8 +89,8 @@ def replay(
     scores = {name: rank_ic(panel, matrix, horizon).scores for name, matrix in outputs.items()}
     design = _design(panel, arms, horizon, plan)
     histories = _histories(panel, arms, pieces, relived, outputs, scores, design, plan.policy.top)
-    traded = _Traded(panel, pieces, plan.policy)
-    realised = _realised(pieces, panel, scores)
+    traded = Traded(panel, pieces, plan.policy)
+    realised = mean_realised(pieces, panel, scores)
     return {
         "schema": SCHEMA,
         "study": str(Study.load(study).file.spec.study),
@@ -98,7 +99,7 @@ def replay(
         "plan": asdict(plan),
         "design": design.to_json(),
         "readiness": design.sentences(252),
-        "arms": [_arm(arm, scores[arm.id], traded.figures([outputs[arm.id]] * len(pieces))) for arm in arms],
+        "arms": [arm_document(arm, scores[arm.id], traded.figures([outputs[arm.id]] * len(pieces))) for arm in arms],
         "vintages": [
             {
                 "name": piece.name,
@@ -116,8 +117,8 @@ def replay(
             }
             for number, piece in enumerate(pieces)
         ],
-        "rules": [_rule(history, arms, pieces, panel, realised, outputs, traded) for history in histories],
-        "selection_tells": _rank_correlation(relived, realised, arms, pieces),
+        "rules": [rule_document(history, arms, pieces, panel, realised, outputs, traded) for history in histories],
+        "selection_tells": selection_tells(relived, realised, arms, pieces),
         "notes": notes_on(panel, plan.policy),
     }
 
@@ -238,104 +239,3 @@ def _histories(
 def _until(scores: DatedScores, last: np.datetime64) -> DatedScores:
     known = scores.dates <= last
     return DatedScores(scores.dates[known], scores.values[known])
-
-
-def _realised(pieces: Sequence[Vintage], panel: Panel, scores: Mapping[str, DatedScores]) -> Matrix:
-    """Mean rank IC of each vintage and arm, ``[vintages, arms]``.
-
-    Raises:
-        InputError: If an arm has no score in some vintage.
-    """
-    found = np.full((len(pieces), len(scores)), np.nan)
-    for place, (arm, each) in enumerate(scores.items()):
-        edges = np.searchsorted(each.dates, [panel.dates[piece.start] for piece in pieces])
-        ends = np.searchsorted(each.dates, [panel.dates[piece.end - 1] for piece in pieces], side="right")
-        for number, (low, high) in enumerate(zip(edges, ends, strict=True)):
-            if low == high:
-                raise InputError(
-                    f"{arm} has no score in {pieces[number].name}",
-                    where=f"{panel.dates[pieces[number].start]}",
-                    hint="begin the replay later, or leave the variant out: it predicted nothing there",
-                )
-            found[number, place] = each.values[low:high].mean()
-    return found
-
-
-class _Traded:
-    """One frozen policy over whatever served."""
-
-    def __init__(self, panel: Panel, pieces: Sequence[Vintage], policy: Policy) -> None:
-        self._pieces, self._policy = pieces, policy
-        end = pieces[-1].end + policy.delay + policy.holding
-        self._panel = panel.until(min(end, len(panel.dates)))
-
-    def figures(self, served: Sequence[Matrix]) -> dict[str, float | None]:
-        """Net of costs, of the matrix that served in each vintage."""
-        found = np.full(self._panel.close.shape, np.nan)
-        for piece, matrix in zip(self._pieces, served, strict=True):
-            found[piece.start : piece.end] = matrix[piece.start : piece.end]
-        return trade(self._panel, found, self._policy, start=self._pieces[0].start).figures()
-
-
-def _arm(arm: ReplayArm, scores: DatedScores, figures: Mapping[str, float | None]) -> dict[str, Any]:
-    return {
-        "id": arm.id,
-        "description": arm.description,
-        "null": arm.null,
-        "mean": scores.mean,
-        "dates": len(scores.dates),
-        "figures": {name: finite_or_none(value) for name, value in figures.items()},
-    }
-
-
-def _rule(
-    history: History,
-    arms: Sequence[ReplayArm],
-    pieces: Sequence[Vintage],
-    panel: Panel,
-    realised: Matrix,
-    outputs: Mapping[str, Matrix],
-    traded: _Traded,
-) -> dict[str, Any]:
-    served = [each.arm for each in history.served]
-    found = regret(realised, [arm.id for arm in arms], served, [arm.id for arm in arms if arm.null])
-    figures = traded.figures([outputs[arm] for arm in served])
-    return {
-        "id": history.id,
-        "description": history.description,
-        "mean": found.served,
-        "never_switch": found.never_switch,
-        "best_fixed": {"arm": found.best_arm, "mean": found.best_fixed},
-        "regret": found.regret,
-        "switches": found.switches,
-        "null_periods": found.of_null,
-        "periods": len(served),
-        "figures": {name: finite_or_none(value) for name, value in figures.items()},
-        "served": [
-            {"vintage": piece.name, "arm": each.arm, "why": each.why}
-            for piece, each in zip(pieces, history.served, strict=True)
-        ],
-        "path": {
-            "through": [str(panel.dates[piece.end - 1]) for piece in pieces],
-            "regret": [float(value) for value in found.path],
-        },
-    }
-
-
-def _rank_correlation(
-    relived: Mapping[tuple[str, str], Relived],
-    realised: Matrix,
-    arms: Sequence[ReplayArm],
-    pieces: Sequence[Vintage],
-) -> dict[str, Any]:
-    """Spearman correlation, over arms and vintages, of the score of selection with what was realised after it."""
-    from scipy.stats import spearmanr
-
-    pairs = [
-        (score, realised[number, place])
-        for number, piece in enumerate(pieces)
-        for place, arm in enumerate(arms)
-        if not arm.null and (score := relived[arm.id, piece.name].selection) is not None
-    ]
-    value = float(spearmanr(*zip(*pairs, strict=True))[0]) if len(pairs) > 2 else None
-    return {"spearman": finite_or_none(value), "pairs": len(pairs)}

@@ -1,0 +1,1 @@
+"""``qwen3_omni_lora``: export of windows, the tiny base, LoRA training that resumes, constrained answers."""

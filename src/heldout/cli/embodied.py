@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from heldout.cli.embodied_qwen import app as qwen_app
 from heldout.cli.printing import print_json, resumable
 
 app = typer.Typer(help="Episodes of people and robots: simulate, select, split, check.", no_args_is_help=True)
+app.add_typer(qwen_app, name="qwen")
 _FAILED = 1
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -26,6 +26,7 @@ from heldout.evidence import canonical
 BUILT_IN = {
     "majority": "heldout.domains.embodied.evaluation_predictors:Majority",
     "nearest": "heldout.domains.embodied.evaluation_predictors:Nearest",
+    "qwen3_omni_lora": "heldout.domains.embodied.qwen.predictor:Omni",
 }
 _EPISODES = 64
 

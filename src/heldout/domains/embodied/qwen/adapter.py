@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heldout.domains.embodied.qwen.base import save_base
-from heldout.domains.embodied.qwen.options import TrainOptions
+from heldout.domains.embodied.qwen.options import BACKBONE, DATASET_CONTRACT, OBJECTIVE, TrainOptions
 from heldout.domains.embodied.qwen.settings import FILE as EXPORT_FILE
 from heldout.domains.embodied.qwen.state import Progress, gather
 from heldout.errors import RefusedError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 METADATA_FILE, PROBE_FILE = "training_metadata.json", "probe.safetensors"
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 SCHEMA = "heldout.training-metadata/1"
-BACKBONE = "qwen3_omni_lora"
 _PROBE_TOKENS = 64
 
 
@@ -83,7 +82,7 @@ def _save_adapter(folder: Path, model: Any, weights: dict[str, Any]) -> None:
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
-    state = get_peft_model_state_dict(model, state_dict=weights)
+    state = get_peft_model_state_dict(model, state_dict=weights, save_embedding_layers=False)
     with atomic_path(folder / WEIGHTS_FILE) as partial:
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, str(partial), {"format": "pt"})
     config = {
@@ -128,8 +127,8 @@ def _metadata(training: Training, progress: Progress) -> dict[str, Any]:
         "base_path": Path(os.path.relpath(_base_folder(options), folder)).as_posix(),
         "backbone": {
             "id": BACKBONE,
-            "dataset_contract": "xperience10m_episode_json_qa_v1",
-            "training_objective": "structured_episode_understanding_json_qa",
+            "dataset_contract": DATASET_CONTRACT,
+            "training_objective": OBJECTIVE,
         },
         "dataset_jsonl": Path(os.path.relpath(training.dataset.path, folder)).as_posix(),
         "dataset_sha256": training.dataset.sha256,

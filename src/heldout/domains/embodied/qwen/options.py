@@ -13,6 +13,9 @@ SaveMode = Literal["auto", "none"]
 OptimizerInit = Literal["before_prepare", "after_model_prepare"]
 Schedule = Literal["constant", "cosine"]
 DTYPES = ("auto", "bfloat16", "float32")
+BACKBONE = "qwen3_omni_lora"
+DATASET_CONTRACT = "xperience10m_episode_json_qa_v1"
+OBJECTIVE = "structured_episode_understanding_json_qa"
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # What may differ between a run and its continuation.
 _NOT_IDENTITY = ("dataset_jsonl", "output_dir", "results_dir", "model_id", "run_id", "progress_every", "device_map")
@@ -155,3 +158,25 @@ def _need(good: bool, name: str, hint: str) -> None:
     if not good:
         where = f"--{name.replace('_', '-')}"
         raise InputError(f"the option {name} is out of range", where=where, hint=hint)
+
+
+def from_arguments(values: dict[str, Any]) -> TrainOptions:
+    """Options from the command line's words; a contract that is named must be this backbone's.
+
+    Raises:
+        InputError: If an option is out of range or the contract is another one's.
+    """
+    found = {name: value for name, value in values.items() if name in TrainOptions.__dataclass_fields__}
+    found["run_id"] = values["run_id"] or Path(values["output_dir"]).resolve().name
+    found["lora_target_modules"] = tuple(
+        name.strip() for name in values["lora_target_modules"].split(",") if name.strip()
+    )
+    contract = values.get("backbone_config")
+    if contract is not None:
+        from heldout.domains.embodied.contracts import load_contract
+
+        name = load_contract(contract).config["dataset_contract"]
+        if name != DATASET_CONTRACT:
+            hint = f"a contract with dataset_contract {DATASET_CONTRACT}"
+            raise InputError(f"the contract asks for data of {name}", where=str(contract), hint=hint)
+    return TrainOptions(**found).check()

@@ -66,8 +66,20 @@ def parse_targets(names: Sequence[str], model: Any) -> Targets:
     return Targets(sorted(set(modules)), sorted(set(parameters)))
 
 
-def adapt(model: Any, targets: Targets, *, r: int, alpha: int, dropout: float, base: str) -> Any:
+def adapt(
+    model: Any, targets: Targets, *, r: int, alpha: int, dropout: float, base: str, same_dtype: bool = False
+) -> Any:
     """Wrap a thinker by PEFT, and see that what is adapted is what was asked for.
+
+    Args:
+        model: The thinker.
+        targets: What is adapted.
+        r: Rank.
+        alpha: Scale.
+        dropout: On what goes into the adapters.
+        base: Its name, for the adapter's configuration.
+        same_dtype: Keep adapters in the base's type, as a model needs whose parameters are flattened and sharded;
+            otherwise they are float32.
 
     Raises:
         InputError: If dropout is asked for on fused experts, or PEFT adapted more or less.
@@ -89,7 +101,7 @@ def adapt(model: Any, targets: Targets, *, r: int, alpha: int, dropout: float, b
         target_parameters=targets.parameters or None,
         exclude_modules=EXCLUDED,
     )
-    wrapped = get_peft_model(model, config)
+    wrapped = get_peft_model(model, config, autocast_adapter_dtype=not same_dtype)
     config.base_model_name_or_path = base
     check_adapted(wrapped, targets)
     return wrapped

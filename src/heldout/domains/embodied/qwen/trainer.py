@@ -12,7 +12,7 @@ from heldout.domains.embodied.qwen.adapter import finish, finished
 from heldout.domains.embodied.qwen.base import describe, find_base, load_base
 from heldout.domains.embodied.qwen.batch import Dataset, collate
 from heldout.domains.embodied.qwen.loss import answer_loss
-from heldout.domains.embodied.qwen.options import TrainOptions
+from heldout.domains.embodied.qwen.options import BACKBONE, DATASET_CONTRACT, OBJECTIVE, TrainOptions
 from heldout.domains.embodied.qwen.plan import Plan
 from heldout.domains.embodied.qwen.state import Progress, gather, newest, read_state, restore, save_state
 from heldout.domains.embodied.qwen.targets import Targets, adapt, parse_targets
@@ -147,6 +147,7 @@ def _prepare(
             alpha=options.lora_alpha,
             dropout=options.lora_dropout,
             base=base["model_id"],
+            same_dtype=str(accelerator.distributed_type).endswith("FSDP"),
         )
     if options.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -196,9 +197,9 @@ def _setup(training: Training) -> dict[str, Any]:
         "num_train_samples": len(training.train),
         "num_val_samples": len(training.val),
         "rank0_samples_per_epoch": training.plan.per_rank,
-        "backbone_id": "qwen3_omni_lora",
-        "dataset_contract": "xperience10m_episode_json_qa_v1",
-        "training_objective": "structured_episode_understanding_json_qa",
+        "backbone_id": BACKBONE,
+        "dataset_contract": DATASET_CONTRACT,
+        "training_objective": OBJECTIVE,
         "tuning_mode": options.tuning_mode,
         "loss_mode": LOSS_MODE,
         "loss_logit_tail_only": options.loss_logit_tail_only,

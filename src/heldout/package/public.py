@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from heldout import __version__
-from heldout.errors import InputError, RefusedError
+from heldout.errors import HeldoutError, InputError, RefusedError
 from heldout.evidence import dumps, loads, sha256_bytes, sha256_file, write_bytes
 from heldout.package.archive_write import write_archive
 from heldout.package.public_audit import Contracts, find_publication
@@ -152,8 +152,9 @@ class _Staged:
 
     def _add(self, name: str, path: Path) -> None:
         size = path.stat().st_size
-        if size > self._publication.max_bytes:
-            self.findings.append(Finding(name, "HO-P006", "", f"it has {size} bytes"))
+        if size > self._publication.max_file_bytes:
+            most = self._publication.max_file_bytes
+            self.findings.append(Finding(name, "HO-P006", "", f"it has {size} bytes, the bound is {most}"))
             return
         data = path.read_bytes()
         self._stage(name, data, {"bytes": size, "sha256": sha256_bytes(data)})
@@ -181,11 +182,22 @@ class _Staged:
                 return stripped(data)
             if kind in TEXT_TYPES and is_text(data):
                 self.findings += secrets(f"{RUN}/{name}", data, kind)
-                data = _without_paths(data) if name == _FIRST else data
+                data = self._corpus(data) if name == _FIRST else data
                 return rewritten(data, kind, name, self._scrubber.value, self._scrubber.text)
         except (BrokenTypeError, DamagedError):
             pass
         return data
+
+    def _corpus(self, data: bytes) -> bytes:
+        """The corpus manifest with names of files for paths, relative ones too; its groups' names are learnt."""
+        try:
+            document = loads(data, where=_FIRST)
+        except HeldoutError:
+            return data
+        groups = document.get("groups") if isinstance(document, dict) else None
+        self._scrubber.learn(str(group.get("id")) for group in groups or [] if isinstance(group, dict))
+        changed = _named_only(document)
+        return data if changed == document else dumps(changed)
 
     def _withhold(self, name: str, path: Path) -> None:
         top = self._scrubber.text(name.partition("/")[0])
@@ -200,13 +212,6 @@ def _evidence(run: Path) -> RunEvidence | None:
         return None
     verify_run(run).raise_if_broken()
     return RunEvidence.open(run)
-
-
-def _without_paths(data: bytes) -> bytes:
-    """The corpus manifest with names of files for paths, relative ones too."""
-    document = loads(data, where=_FIRST)
-    changed = _named_only(document)
-    return data if changed == document else dumps(changed)
 
 
 def _named_only(value: Any) -> Any:

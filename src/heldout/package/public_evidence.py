@@ -37,6 +37,8 @@ def baseline_tables(evidence: RunEvidence) -> dict[str, bytes]:
 class PublishedRun(RunEvidence):
     """The documents of a run as they were published."""
 
+    with_models = False
+
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Classes, as the metrics name them: only the models knew them otherwise."""

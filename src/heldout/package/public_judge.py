@@ -67,7 +67,8 @@ class Judge:
         kind = content_type(name)
         yield from self._role(name, role, kind)
         most = (role and role.max_bytes) or self.publication.max_file_bytes
-        if (size or len(data)) > most:
+        large = (size or len(data)) > most
+        if large:
             yield Finding(name, "HO-P006", "", f"it has {size or len(data)} bytes, the bound is {most}")
         yield from self._words(View("its name", "", name), name)
         found = sniff(data)
@@ -75,8 +76,8 @@ class Judge:
             yield from (Finding(name, "HO-P027", "", each) for each in problems(data))
         elif found is not None:
             yield from look_inside(data, name, found)
-        elif size is not None and size > len(data):
-            return
+        elif large:
+            return  # it is out anyway; to read all of it would take minutes
         elif kind in PICTURE_TYPES:
             yield Finding(name, "HO-P012", "", "this is text, no picture")
         else:
@@ -106,8 +107,7 @@ class Judge:
         if known is not None:
             what = "mail" if b"@" in known else "home"
             yield Finding(name, CODE[what], _line(shown, shown.find(known.decode())), SENTENCE[what])
-        for secret in find_secrets(shown):
-            yield Finding(name, "HO-P030", _line(shown, secret.place), f"a secret stands here: {secret.kind}")
+        yield from secrets(name, data, kind)
         yield from self._encoded(name, shown, page)
         if page:
             yield from self._page(name, text)
@@ -124,14 +124,9 @@ class Judge:
 
     def _words(self, view: View, name: str) -> Iterator[Finding]:
         """What one value tells."""
-        if view.key and is_secret_value(view.key, view.text):
-            yield Finding(name, "HO-P030", view.place, "a secret stands here: a value that is called one")
         for reading in (view.text, *other_readings(view.text)):
             for span in find_private(reading, self.names, view.key):
                 yield Finding(name, CODE[span.kind], view.place, SENTENCE[span.kind])
-        if view.key and len(view.text) >= 20 and "\\" in repr(view.text):
-            for secret in find_secrets(view.text):
-                yield Finding(name, "HO-P030", view.place, f"a secret stands here: {secret.kind}")
 
     def _shape(self, name: str, data: bytes, kind: str, role: Role | None) -> Iterator[Finding]:
         """What a role's documents are: strict, no bulk of numbers, rows with ids, no formulas."""
@@ -182,6 +177,25 @@ class Judge:
         for required in self.publication.required:
             if required not in there:
                 yield Finding(required, "HO-P013", "", f"the contract {self.publication.contract!r} requires this file")
+
+
+def secrets(name: str, data: bytes, kind: str) -> Iterator[Finding]:
+    """Secrets in a text. They are looked for before names are taken out: half of a secret is a leak that hides."""
+    text = data.decode("utf-8")
+    shown = without_data(text) if kind in ("html", "svg") else text
+    for secret in find_secrets(shown):
+        yield Finding(name, "HO-P030", _line(shown, secret.place), f"a secret stands here: {secret.kind}")
+    if kind not in ("json", "jsonl", "yaml"):
+        return
+    try:
+        for view in _unique(views(data, kind)):
+            if is_secret_value(view.key, view.text):
+                yield Finding(name, "HO-P030", view.place, "a secret stands here: a value that is called one")
+            elif "\\" in repr(view.text):  # a token may be escaped in the file
+                for secret in find_secrets(view.text):
+                    yield Finding(name, "HO-P030", view.place, f"a secret stands here: {secret.kind}")
+    except BrokenTypeError:
+        return  # named by whoever judges the type
 
 
 def _read(path: Path) -> bytes:

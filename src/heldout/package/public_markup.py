@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ _REACHING = re.compile(
     r"\b(?:fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|importScripts)\b\s*\(|\bimport\s*\("
     r"|new\s+(?:Image|Worker)\s*\("
 )
+_PICTURE = re.compile(r"(?i)data:image/(?:png|jpeg|svg\+xml);base64,[A-Za-z0-9+/=\s%]+")
 _ABROAD = re.compile(r"(?i)^\s*(?:[a-z][a-z0-9+.-]*:)?//|^\s*(?:javascript|vbscript|blob|filesystem|ftp):")
 
 
@@ -126,9 +128,11 @@ def read_page(text: str) -> Page:
 
 def without_data(text: str) -> str:
     """The page without its embedded pictures: they are looked at as pictures, and are no text."""
-    return re.sub(r"(?i)data:image/(?:png|jpeg|svg\+xml);base64,[A-Za-z0-9+/=\s%]+", "data:", text)
+    return _PICTURE.sub("data:", text)
 
 
-def problems(text: str) -> Iterator[tuple[int, str]]:
-    """Line and sentence of everything in a page that must not be there, its pictures aside."""
-    yield from read_page(text).problems
+def outside_data(text: str, change: Callable[[str], str]) -> str:
+    """The page with everything but its embedded pictures changed."""
+    places = [0, *(place for match in _PICTURE.finditer(text) for place in match.span()), len(text)]
+    parts = [text[start:end] for start, end in itertools.pairwise(places)]
+    return "".join(part if number % 2 else change(part) for number, part in enumerate(parts))

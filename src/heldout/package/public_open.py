@@ -8,6 +8,7 @@ names and bounds. Nothing but plain files under safe names is ever written, all 
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
@@ -255,7 +256,7 @@ def _unpacking(raw: IO[bytes], path: Path) -> Any:
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         return zstandard(path.name).ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw, closefd=False)
     if _tail(path, 257)[:5] == b"ustar":
-        return path.open("rb")
+        return contextlib.nullcontext(raw)
     raise InputError("this is no package", where=str(path), hint="name a folder, a .tar.gz or a .zip")
 
 

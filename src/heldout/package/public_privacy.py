@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from heldout.package.private import private_words
@@ -22,7 +22,7 @@ _BEFORE = r"(?<![\w.~/%&-])"
 _WEB = r"(?P<web>\b(?!file\b)[A-Za-z][A-Za-z0-9+.-]+://[^\s\"'<>]*)"
 _FILE = r"(?P<file>\bfile:/+[^\s\"'<>]*)"
 _UNC = rf"(?P<unc>(?<![\w\\])\\{{2,4}}(?:\?\\+)?[\w.$-]+(?:\\+{_NAME}+)+\\*)"
-_DRIVE = rf"(?P<drive>(?<![A-Za-z0-9])[A-Za-z]:(?:\\+|/)(?:{_NAME}+[\\/]+)*{_NAME}*)"
+_DRIVE = rf"(?P<drive>(?<![A-Za-z0-9])[A-Za-z]:(?:\\+|/){_NAME}+(?:[\\/]+{_NAME}+)*[\\/]*)"
 _HOMES = r"(?:(?<![\w.~%-])/+(?:(?:export|mnt/\w)/)?|(?<=\.\./))(?:home|Users)"
 _HOME = rf"(?P<home>{_HOMES}/{_NAME}+(?:/{_NAME}*)*|(?<![\w.~/%-])~[A-Za-z_][\w.-]*(?=/))"
 _ROOT = rf"(?P<root>{_BEFORE}/(?:root|tmp|etc|var|usr|opt|mnt|media|srv|dev|proc|home|Users|Volumes)\b(?:/{_NAME}*)*)"
@@ -39,13 +39,14 @@ _HOST_KEYS = frozenset(("hostname", "host_name", "host", "nodename", "node_name"
 _COMMON = frozenset(
     ("localhost", "none", "null", "unknown", "user", "assistant", "system", "tool", "root", "anonymous")
 )
-_HOLDS_A_HOME = re.compile(r"(?i)^(?:.*[\\/])?(?:home|users|root)[\\/]*[^\\/]*[\\/]*$")
+_HOLDS_A_HOME = re.compile(r"(?i)^(?:.*[\\/])?(?:home|users|root)(?:[\\/]+[^\\/]*)?[\\/]*$")
 # A file's own name stays where it ends as data files do: it says which clip a group is.
 _KEPT = re.compile(
     r"(?i)^[\w .+=,@()~-]*\.(?:avi|csv|flac|h5|hdf5|html|ivf|jpe?g|jsonl?|md|mkv|mov|mp4|npy|npz|onnx|parquet|png|py"
     r"|rrd|safetensors|skops|svg|txt|wav|webm|ya?ml|y4m|yuv)$"
 )  # fmt: skip
 _QUOTED = re.compile(r"[^\s/\"'<>:,]*%(?:2[fF]|5[cC]|40)[^\s/\"'<>:,]*")
+_ESCAPED = re.compile(r"(?:[A-Za-z]:)?(?:\\/[^\s\"'<>\\/]*){2,}")
 _QUOTE_SAFE = " ()+,=@"  # as in the names of folders of a run
 _MENTIONS = re.compile(r"[\\/@~]|%2[fF]|&#|(?i:host|name|user)")
 
@@ -147,12 +148,25 @@ class Scrubber:
         """Start with no word given out."""
         self._names = names
         self._words: dict[tuple[str, str], str] = {}
+        self._known: dict[str, str] = {}
         self.counts: dict[str, int] = {}
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Give whole names, such as those of groups, their word: inside longer texts they get the same."""
+        for text in texts:
+            scrubbed = self.text(text)
+            if scrubbed != text:
+                self._known[text] = scrubbed
 
     def text(self, text: str, key: str = "") -> str:
         """The text without anything private."""
+        for known, word in self._known.items():
+            if known in text:
+                text = text.replace(known, word)
         if "%" in text:  # a group's name as the name of a folder
             text = _QUOTED.sub(self._quoted, text)
+        if "\\/" in text:  # a path, escaped in a script
+            text = _ESCAPED.sub(self._unescaped, text)
         for _ in range(8):  # a replacement can bare a thing that its neighbour hid
             spans = _apart(find_private(text, self._names, key))
             if not spans:
@@ -173,6 +187,11 @@ class Scrubber:
         plain = urllib.parse.unquote(match[0])
         scrubbed = self.text(plain) if "%" not in plain else plain
         return match[0] if scrubbed == plain else urllib.parse.quote(scrubbed, safe=_QUOTE_SAFE)
+
+    def _unescaped(self, match: re.Match[str]) -> str:
+        plain = match[0].replace("\\/", "/")
+        scrubbed = self.text(plain)
+        return match[0] if scrubbed == plain else scrubbed
 
     def _word(self, found: str, kind: str) -> str:
         self.counts[kind] = self.counts.get(kind, 0) + 1

@@ -8,17 +8,13 @@ from typing import Any
 
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import sha256_file
-from heldout.gate import Facts, Policy, judge
-from heldout.gate.verdict import verdict_of
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.package.archive import Member
 from heldout.package.contents import compare
 from heldout.package.public_evidence import PublishedRun
 from heldout.package.public_roles import PACKAGE_FILE, PACKAGE_SCHEMA
-from heldout.run.costs import read_costs
 from heldout.run.manifest import files_digest
-from heldout.run.policy import policy_sha256
-from heldout.verify import inputs, published, results
+from heldout.verify import files, inputs, published, results
 from heldout.verify.chain import BrokenError, Check, NotCheckedError
 from heldout.verify.exports import ExportEvidence
 
@@ -92,32 +88,6 @@ def check_records(run: PublishedRun) -> str:
     return f"{count} records; {_MODELS}"
 
 
-def check_rules(run: PublishedRun) -> str:
-    """Every rule of the policy, judged again over the published metrics, says what the verdict says."""
-    outcomes = [outcome.to_json() for outcome in judge(run.metrics, run.gate, _facts(run))]
-    stated = run.verdict["rules"]
-    for mine, theirs in zip(outcomes, stated, strict=False):
-        for key in ("id", "bound", "outcome", "observed"):
-            if mine[key] != theirs.get(key):
-                what = f"{key} is {theirs.get(key)!r}; judged again it is {mine[key]!r}"
-                raise BrokenError(what, f"{run.verdict_file.name}: rule {mine['id']}")
-    if len(outcomes) != len(stated):
-        what = f"the verdict has {len(stated)} rules, the policy gives {len(outcomes)}"
-        raise BrokenError(what, f"{run.verdict_file.name}: rules")
-    return f"{len(outcomes)} rules judged again: the same outcomes"
-
-
-def check_verdict(run: PublishedRun) -> str:
-    """PROMOTE only if every rule is PASS; the reasons are the rules'."""
-    expected = verdict_of(judge(run.metrics, run.gate, _facts(run)))
-    document, where = run.verdict, run.verdict_file.name
-    if document["verdict"] != expected or where != f"{expected}.json":
-        raise BrokenError(f"the verdict is {document['verdict']}, the rules say {expected}", f"{where}: verdict")
-    if document["reasons"] != [rule["sentence"] for rule in document["rules"] if rule["outcome"] != "PASS"]:
-        raise BrokenError("the reasons are not those of the rules", f"{where}: reasons")
-    return f"{expected} follows from the rules"
-
-
 def check_withheld(evidence: ExportEvidence) -> str:
     """What no file of the package can show."""
     withheld: Mapping[str, Mapping[str, int]] = evidence.document["withheld"]
@@ -136,26 +106,6 @@ def check_source(evidence: ExportEvidence) -> str:
         if not path.is_file() or sha256_file(path) != original["sha256"]:
             raise BrokenError("the run has another file of this name", place)
     return "every file is one of this run"
-
-
-def _facts(run: PublishedRun) -> Facts:
-    verdict = run.verdict
-    policy = Policy(**dict(verdict["policy"]) | {"amendments": tuple(verdict["policy"]["amendments"])})
-    if policy.sha256 != policy_sha256(run.lock):
-        raise BrokenError("the verdict was given by another policy", f"{run.verdict_file.name}: policy")
-    return Facts(
-        seeds=run.seeds,
-        folds=[fold.id for fold in run.split.folds],
-        units=frozenset(run.units("")),
-        foreign=[],
-        groups=len(run.corpus.groups),
-        smoke=run.lock["smoke"],
-        blocking=[finding["what"] for finding in verdict["findings"] if finding["blocking"]],
-        attempt=verdict["trial"]["attempt"],
-        policy=policy,
-        required={name: found["verdict"] if found else None for name, found in verdict["required"].items()},
-        costs=read_costs(run.folder),
-    )
 
 
 def _run(evidence: ExportEvidence) -> PublishedRun:
@@ -205,6 +155,7 @@ def _of_run(look: Callable[[Any], str], reads: tuple[str, ...], digest_of: str =
 _TABLE = ("study.lock.yaml", "corpus.json", "split.json", "predictions.jsonl", "predictions.csv", "metrics.json")
 CHAIN = (
     Check("package-files", "package → every file", check_package),
+    Check("verdict-file", "one verdict", _of_run(files.check_verdict_file, ()), ("package-files",)),
     Check("package-origin", "published → original", check_origin, ("package-files",)),
     Check("package-bound", "verdict → manifest of the run", check_bound, ("package-origin",)),
     Check("study", "lock → variant", _of_run(inputs.check_study, ("study.lock.yaml", "run.json"), "study.lock.yaml"),
@@ -220,8 +171,8 @@ CHAIN = (
     Check("predictions", "predictions: rows, folds, mean", _of_run(results.check_predictions, _TABLE),
           ("package-files",)),
     Check("metrics", "predictions → metrics", _of_run(results.check_metrics, _TABLE), ("predictions",)),
-    Check("rules", "metrics → rules", _of_run(check_rules, _TABLE), ("metrics",)),
-    Check("verdict", "rules → verdict", _of_run(check_verdict, _TABLE), ("rules",)),
+    Check("rules", "metrics → rules", _of_run(results.check_rules, _TABLE), ("metrics",)),
+    Check("verdict", "rules → verdict", _of_run(results.check_verdict, _TABLE), ("rules",)),
     Check("published", "metrics → domain files", _of_run(published.check_published, _TABLE), ("metrics",)),
     Check("package-run", "package → the run given", check_source, ("package-files",)),
     Check("withheld", "what stayed at home", check_withheld, ("package-files",)),

@@ -11,6 +11,7 @@ import yaml
 
 from heldout.errors import HeldoutError
 from heldout.evidence import canonical, dumps, loads
+from heldout.package.public_markup import outside_data
 from heldout.run.resolve import lock_yaml
 
 _LONGEST_CELL = 1 << 24
@@ -109,7 +110,7 @@ def rewritten(data: bytes, kind: str, name: str, value: Callable[[Any], Any], te
         csv.writer(stream, lineterminator="\n").writerows(changed)
         return stream.getvalue().encode()
     before = data.decode("utf-8")
-    after = text(before)
+    after = outside_data(before, text) if kind in ("html", "svg") else text(before)
     return data if after == before else after.encode()
 
 

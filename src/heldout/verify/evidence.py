@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
@@ -46,8 +46,10 @@ class RunEvidence:
         folder: The run directory.
         verdict_file: The one verdict file in it.
         corpus_path: The corpus file, if there is one to compare with.
+        with_models: Whether the fits' models lie in the run; of what is published they do not.
     """
 
+    with_models: ClassVar[bool] = True
     folder: Path
     verdict_file: Path
     corpus_path: Path | None = None

@@ -191,7 +191,7 @@ def _costs(evidence: RunEvidence) -> dict[str, float]:
     found = read_costs(evidence.folder)
     if not found and wanted(evidence.gate):
         raise BrokenError("a rule asks for a cost and none was measured", COSTS_FILE)
-    if found:
+    if found and evidence.with_models:
         size = _model_bytes(evidence)
         if found["model_bytes"] != size:
             raise BrokenError(f"model_bytes is {found['model_bytes']:g}; the fits have {size}", COSTS_FILE)

@@ -55,7 +55,7 @@ class Plan:
         options: dict[str, Any] = {"index": str(self.index), "adapter": str(self.adapter) if self.adapter else None}
         return PredictorSpec(factory, options | ({"decoding": dict(self.decoding)} if self.decoding else {}))
 
-    def identity(self, source: IndexSource, samples: Sequence[Sample]) -> Identity:
+    def identity(self, source: IndexSource, samples: Sequence[Sample], modules: Sequence[str] = ()) -> Identity:
         """What the predictions are predictions of; a shard's place and the number of workers are no part of it."""
         factory = self.spec.factory
         return Identity(
@@ -64,7 +64,7 @@ class Plan:
             split={"split": self.split, "limit": self.limit},
             prompt=source.prompt(samples[0]),
             decoding=dict(self.decoding or {}),
-            code=sources_digest((factory.partition(":")[0], *_MODULES)),
+            code=sources_digest((factory.partition(":")[0], *_MODULES, *modules)),
         )
 
     def to_json(self, out: Path, contract: BackboneContract) -> dict[str, Any]:

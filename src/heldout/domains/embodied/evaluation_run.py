@@ -14,6 +14,7 @@ from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.evaluation import Scored, family_of, score
+from heldout.domains.embodied.evaluation_families import Family, make_family
 from heldout.domains.embodied.evaluation_files import write_files
 from heldout.domains.embodied.evaluation_frames import last_frames
 from heldout.domains.embodied.evaluation_plan import PLAN_FILE, Plan, read_plan
@@ -22,17 +23,16 @@ from heldout.domains.embodied.evaluation_rules import policy_sha256
 from heldout.domains.embodied.evaluation_score import outputs, verdict_document
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.index import SEALED
-from heldout.errors import HeldoutError, InputError, PrerequisiteError
+from heldout.errors import HeldoutError
 from heldout.evaluate.identity import Identity
 from heldout.evaluate.session import Sample, Session
 from heldout.evaluate.shards import Shard, merge
-from heldout.evidence import digest, dumps, loads, read_json, sha256_bytes, sha256_file, write_json
+from heldout.evidence import digest, dumps, read_json, sha256_bytes, sha256_file, write_json
 from heldout.gate.verdict_files import read_verdict, write_verdict
 from heldout.run.ledger import Ledger, Look
 
 SCHEMA = "heldout.evaluation/1"
 EVALUATION_FILE = "evaluation.json"
-_ANSWERS = "predictions.jsonl"
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,15 @@ class Evaluation:
         plan: What is evaluated.
         contract: Of the backbone.
         source: The index.
-        samples: All windows of the selection, in order.
+        family: What is predicted of a window.
+        samples: All of the selection, in order.
         identity: What predictions are predictions of.
     """
 
     plan: Plan
     contract: BackboneContract
     source: IndexSource
+    family: Family
     samples: Sequence[Sample]
     identity: Identity
 
@@ -59,17 +61,13 @@ class Evaluation:
 
         Raises:
             InputError: If the index has no such windows.
-            PrerequisiteError: If the backbone predicts no answers about windows.
+            PrerequisiteError: If nothing here scores what the backbone predicts.
         """
-        if family_of(contract) != _ANSWERS:
-            raise PrerequisiteError(
-                f"{contract.id} predicts no answers about windows",
-                where=f"{contract.path}: required_eval_files",
-                hint="its own exporter makes its rows; heldout eval score judges them",
-            )
+        predictions = family_of(contract)
         source = IndexSource(plan.index)
-        samples = source.samples(plan.split, plan.limit)
-        return cls(plan, contract, source, samples, plan.identity(source, samples))
+        family = make_family(predictions, source, plan.adapter)
+        samples = family.samples(plan.split, plan.limit)
+        return cls(plan, contract, source, family, samples, plan.identity(source, samples, family.sources))
 
     def finish(self, rows: Sequence[bytes], out: Path) -> dict[str, Any]:
         """Open the answers, score, write every file, judge. What is finished already is left as it is.
@@ -78,21 +76,23 @@ class Evaluation:
             ``metrics`` and ``verdict``, and ``files`` by digest.
         """
         bound = {"key": self.identity.key, "contract": digest(self.contract.config)}
-        bound |= {"rows": sha256_bytes(b"\n".join(rows))}
+        bound |= {"rows": sha256_bytes(b"\n".join(rows)), **self.family.bound(out)}
         done = _finished(out, bound)
         if done is not None:
             return done
         name = out.resolve().name
         with Ledger(self.source.folder) as ledger:
             purpose = f"evaluation {name}, identity {self.identity.key}"
-            answers = self.source.answers(self.plan.split, self.samples, purpose)
+            asked = self.family.windows(self.plan.split, self.samples)
+            answers = self.source.answers(self.plan.split, asked, purpose)
             try:
-                scored = self._score(rows, answers)
+                scored = self.family.complete(self._score(rows, answers), out)
             except HeldoutError:
                 self._look(ledger, name, None, "FAILED")
                 raise
-            files = write_files(out, outputs(scored, last_frames(self.source, self.samples)))
-            judged = {"predictions_sha256": files[_ANSWERS], "index_sha256": self.source.sha256}
+            scored, written = outputs(scored, last_frames(self.source, self.samples))
+            files = write_files(out, written | self.family.files(scored))
+            judged = {"predictions_sha256": files[scored.family], "index_sha256": self.source.sha256}
             verdict = verdict_document(scored, judged | {"identity": self.identity.key})
             if self.plan.split in SEALED:
                 verdict |= {"trial": self._look(ledger, name, scored, verdict["verdict"])}
@@ -102,11 +102,7 @@ class Evaluation:
         return _result(scored.metrics, verdict, files)
 
     def _score(self, rows: Sequence[bytes], answers: Mapping[str, Mapping[str, Any]]) -> Scored:
-        published = []
-        for sample, record, row in zip(self.samples, self.source.records(self.samples), rows, strict=True):
-            if sample.id not in answers:
-                raise InputError("the window has no answer", where=sample.id, hint="build the index again")
-            published.append(_published(record, answers[sample.id], loads(row, where=sample.id)))
+        published = self.family.rows(self.samples, answers, rows)
         facts = {
             "predictor": self.plan.predictor,
             "dataset": self.source.manifest.get("run_id"),
@@ -185,20 +181,6 @@ def merge_shards(folders: Sequence[Path], contract: BackboneContract, out: Path)
     rows = merge(folders, [sample.id for sample in evaluation.samples], evaluation.identity)
     write_json(out / PLAN_FILE, plan.to_json(out, contract))
     return evaluation.finish(rows, out) | {"shards": len(folders)}
-
-
-def _published(record: Mapping[str, Any], truth: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of ``predictions.jsonl``, without what follows from it."""
-    return {
-        "id": record["id"],
-        "target": record["target"],
-        "split": record["split"],
-        "episode_id": record["episode_id"],
-        "center_window": {key: record["window"][key] for key in ("start_frame", "end_frame", "num_frames")},
-        "true_label": truth["action"],
-        "raw_prediction": said["raw_prediction"],
-        "true_json": dict(truth),
-    }
 
 
 def _finished(out: Path, bound: Mapping[str, str]) -> dict[str, Any] | None:

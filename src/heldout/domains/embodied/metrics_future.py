@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,20 +34,20 @@ def score_futures(rows: Sequence[Row], spec: BootstrapSpec, train: Mapping[str, 
 
     Args:
         rows: Of ``future_predictions.jsonl``, in the published format. ``feature_reconstruction_error_standardised``
-            and the errors of ``copy_last`` and ``train_mean`` beside it are read where they stand.
+            and the errors of ``copy_last`` and ``train_mean`` beside it are read where they stand, and so are
+            ``copy_last_rank`` and ``train_mean_rank``, their ranks of the true future.
         spec: How intervals are drawn.
         train: By field, train windows of each label; empty where nobody said.
     """
     draws = Draws([str(row["episode_id"]) for row in rows], spec)
     candidates = len({str(row["future_record_id"]) for row in rows})
-    ranks = np.array([float(row["rank"]) for row in rows])
     same = _same_episode(rows)
     evidence: dict[str, Any] = {
-        "future_retrieval_mrr": _against(
-            draws, 1 / ranks, {"chance": float(np.mean(1 / np.arange(1, candidates + 1)))}
+        "future_retrieval_mrr": _retrieval(
+            draws, rows, lambda ranks: 1 / ranks, float(np.mean(1 / np.arange(1, candidates + 1)))
         ),
-        f"future_retrieval_recall_at_{K}": _against(
-            draws, (ranks <= K).astype(np.float64), {"chance": min(K, candidates) / candidates}
+        f"future_retrieval_recall_at_{K}": _retrieval(
+            draws, rows, lambda ranks: (ranks <= K).astype(np.float64), min(K, candidates) / candidates
         ),
         "temporal_consistency": _against(draws, same, {"chance": _chance_of_same(rows)}),
         "temporal_order": _order(rows, same, spec),
@@ -87,11 +87,15 @@ def future_rows(
     scale = np.where(changing, std, 1.0)
     guess, truth, copied = (((part - mean) / scale)[:, changing] for part in (predicted, future, present))
     dims = max(1, int(changing.sum()))
+    typical = np.sqrt((truth**2).sum(axis=1))
     rows = []
     for place, key in enumerate(keys):
         distance = np.sqrt(((truth - guess[place]) ** 2).sum(axis=1))
         best = int(distance.argmin())
-        rank = 1 + int((distance < distance[place]).sum()) + int((distance[:place] == distance[place]).sum())
+        rank = _rank(distance, place)
+        repeated = np.sqrt(((truth - copied[place]) ** 2).sum(axis=1))
+        own = [other for other in range(len(keys)) if keys[other]["future_record_id"] == key["context_record_id"]]
+        repeated[own] = np.inf  # the present may be a candidate too; repeating it must not be charged with that
         order = np.argsort(distance, kind="stable")[:shown]
         rows.append(
             {name: key[name] for name in ("id", "episode_id", "split", "context_record_id", "future_record_id")}
@@ -99,6 +103,8 @@ def future_rows(
                 "pred_future_record_id": keys[best]["future_record_id"],
                 "pred_episode_id": keys[best]["episode_id"],
                 "rank": rank,
+                "copy_last_rank": _rank(repeated, place),
+                "train_mean_rank": _rank(typical, place),
                 "top_k_hit": int(rank <= K),
                 "distance_to_true": float(distance[place]),
                 "distance_to_pred": float(distance[best]),
@@ -152,6 +158,19 @@ def _against(draws: Draws, values: FloatArray, constants: Mapping[str, float]) -
     """The mean of a value a row, beside what a lottery expects of every row."""
     others = {name: Contender(draws.sums(pairs(np.full_like(values, value)))) for name, value in constants.items()}
     return beside(draws, mean_of, draws.sums(pairs(values)), others)
+
+
+def _retrieval(
+    draws: Draws, rows: Sequence[Row], value: Callable[[FloatArray], FloatArray], chance: float
+) -> dict[str, Any]:
+    """A value of ranks, beside a lottery and beside those that repeat the present or the mean of train."""
+    ours = value(np.array([float(row["rank"]) for row in rows]))
+    others = {"chance": Contender(draws.sums(pairs(np.full_like(ours, chance))))}
+    for name in ("copy_last", "train_mean"):
+        if all(_number(row.get(f"{name}_rank")) for row in rows):
+            ranks = np.array([float(row[f"{name}_rank"]) for row in rows])
+            others[name] = Contender(draws.sums(pairs(value(ranks))))
+    return beside(draws, mean_of, draws.sums(pairs(ours)), others)
 
 
 def _episode_of(rows: Sequence[Row]) -> dict[str, str]:
@@ -262,6 +281,11 @@ def label_metric(
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _rank(distance: FloatArray, place: int) -> int:
+    """Place of a candidate by distance; of equals the earlier one comes first."""
+    return 1 + int((distance < distance[place]).sum()) + int((distance[:place] == distance[place]).sum())
 
 
 def _rms(difference: NDArray[np.float64], dims: int) -> float:

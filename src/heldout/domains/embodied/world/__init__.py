@@ -1,0 +1,1 @@
+"""World models: what the streams of an episode will show some seconds from now."""

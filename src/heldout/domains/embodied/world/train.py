@@ -1,0 +1,307 @@
+"""The trainer of the future-feature network: the squared error of standardised features, best epoch by validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.backbone import FloatArray
+from heldout.domains.embodied.training_files import (
+    PROBE_FILE,
+    WEIGHTS_FILE,
+    Tell,
+    deterministic_torch,
+    json_bytes,
+    load_tensors,
+    probe_bytes,
+    run_training,
+    safetensors_bytes,
+    tensors_of,
+)
+from heldout.domains.embodied.world.export import FEATURES_FILE, MANIFEST_FILE, PAIRS_FILE, SCHEMA
+from heldout.domains.embodied.world.features import LANGUAGE_CODE
+from heldout.domains.embodied.world.model import (
+    CONFIG_FILE,
+    CONFIG_SCHEMA,
+    LEARNT,
+    NORMALISER_FILE,
+    network_inputs,
+    run_network,
+)
+from heldout.domains.embodied.world.pairs import check_pairs
+from heldout.domains.embodied.world.scaling import Scaling, require_train_only
+from heldout.errors import CorpusError, InputError, RefusedError, TamperedError
+from heldout.evaluate.identity import sources_digest
+from heldout.evidence import digest, read_json, read_json_lines, sha256_file
+
+_PROBED = 4
+_SOURCES = tuple(f"heldout.domains.embodied.world.{name}" for name in ("train", "network", "model", "scaling"))
+_WORDS = ("language", "text", "caption", "label", "instruction", "question")
+Inputs = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How it is trained.
+
+    Attributes:
+        conditioning: ``none``, or ``actions``: those that are carried out until the end of the future are given.
+        epochs: At most.
+        patience: Epochs without a better validation loss, after which it ends.
+        batch: Pairs a step.
+        learning_rate: Of AdamW.
+        weight_decay: Of AdamW.
+        hidden: Width.
+        dropout: Share.
+        seed: Of weights, order and dropout.
+    """
+
+    conditioning: str = "none"
+    epochs: int = 120
+    patience: int = 25
+    batch: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    hidden: int = 256
+    dropout: float = 0.1
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class FutureData:
+    """An export that was checked.
+
+    Attributes:
+        folder: Of the export.
+        manifest: ``future_manifest.json``.
+        rows: Of ``future_windows.jsonl``.
+        arrays: Raw features by name, float64 ``[rows, width]``.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    arrays: Mapping[str, FloatArray]
+
+    @classmethod
+    def open(cls, folder: Path) -> FutureData:
+        """Read an export and refuse what must not be learnt from.
+
+        Raises:
+            TamperedError: If a file is not the one that the manifest names.
+            RefusedError: If a feature is language (HO-G135), or a future is not where the horizon says (HO-G136).
+        """
+        manifest = read_json(folder / MANIFEST_FILE)
+        if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+            raise InputError("no pairs are there", where=str(folder), hint="heldout embodied world export makes them")
+        _refuse_language(manifest["features"]["names"], folder)
+        rows = read_json_lines(folder / PAIRS_FILE)
+        findings = check_pairs(rows, float(manifest["settings"]["horizon_seconds"]), str(folder / PAIRS_FILE))
+        if findings:
+            one = findings[0]
+            raise RefusedError(one.what, where=one.where, hint=one.hint, code=one.code)
+        for name, sha256 in manifest["files"].items():
+            if sha256_file(folder / name) != sha256:
+                raise TamperedError(f"{name} is not what the manifest names", where=str(folder), hint="export again")
+        arrays = {name: values.astype(np.float64) for name, values in load_tensors(folder / FEATURES_FILE).items()}
+        bad = [name for name, values in arrays.items() if not np.isfinite(values).all() or len(values) != len(rows)]
+        if bad:
+            raise CorpusError(
+                f"{', '.join(bad)}: not finite, or not a row a pair", where=str(folder), hint="export again"
+            )
+        return cls(folder, manifest, rows, arrays)
+
+    def of(self, split: str) -> NDArray[np.int64]:
+        """Rows of a split."""
+        return np.array([n for n, row in enumerate(self.rows) if row["split"] == split], dtype=np.int64)
+
+    def episodes(self, rows: NDArray[np.int64]) -> list[str]:
+        """Episode of each row."""
+        return [str(self.rows[n]["episode_id"]) for n in rows]
+
+
+def train(data: Path, out: Path, options: TrainOptions) -> dict[str, Any]:
+    """Train on an export.
+
+    Args:
+        data: Folder of the export.
+        out: Folder of the training; ``checkpoint/`` is made in it.
+        options: How.
+
+    Returns:
+        ``training_metadata.json``.
+
+    Raises:
+        InputError: If an option is wrong.
+        RefusedError: If the data must not be learnt from, or the folder holds another training.
+    """
+    if options.conditioning not in ("none", "actions") or min(options.epochs, options.batch, options.hidden) < 1:
+        raise InputError(
+            "an option is out of range", where="--conditioning, --epochs", hint="none or actions; at least 1"
+        )
+    opened = FutureData.open(data)
+    if options.conditioning == "actions" and "actions" not in opened.arrays:
+        raise InputError("the episodes have no actions", where=str(data), hint="--conditioning none")
+    key = digest({"data": opened.manifest["files"], "options": asdict(options), "code": sources_digest(_SOURCES)})
+    return run_training(out, key, lambda tell: _fit(opened, options, tell))
+
+
+def fit_scalings(data: FutureData, conditioning: str) -> tuple[Scaling, Scaling | None]:
+    """Fit on train rows alone, and see that the ledger says so."""
+    rows = data.of("train")
+    if not len(rows):
+        raise CorpusError("there is no train pair", where=str(data.folder), hint="select more episodes")
+    episodes = data.episodes(rows)
+    both = np.concatenate([data.arrays["present"][rows], data.arrays["future"][rows]])
+    scaling = Scaling.fit(both, [*episodes, *episodes])
+    require_train_only(scaling.fitted_on, data.manifest["episodes"].get("train", []), NORMALISER_FILE)
+    if conditioning == "none":
+        return scaling, None
+    return scaling, Scaling.fit(data.arrays["actions"][rows], episodes, drop_still=False)
+
+
+def _fit(
+    data: FutureData, options: TrainOptions, tell: Tell
+) -> tuple[dict[str, bytes], dict[str, Any], dict[str, Any]]:
+    scaling, acted = fit_scalings(data, options.conditioning)
+    inputs, target = _standard(data, scaling, acted)
+    config = _config(data, options, scaling, acted)
+    train_rows, val_rows = data.of("train"), data.of("val")
+    tell("train_loop_start", num_train_samples=len(train_rows), num_val_samples=len(val_rows), epochs=options.epochs)
+    net, history = _optimise(config, options, inputs, target, train_rows, val_rows, tell)
+    probed = {name: values[train_rows[:_PROBED]] for name, values in inputs.items()}
+    files = {
+        CONFIG_FILE: json_bytes(config),
+        NORMALISER_FILE: json_bytes(scaling.to_json()),
+        WEIGHTS_FILE: safetensors_bytes(tensors_of(net)),
+        PROBE_FILE: probe_bytes(probed, {"future": run_network(net, probed)}),
+    }
+    told = {
+        "checkpoint_gate": "world_model_checkpoint_and_generation_config",
+        "fitted_on": list(scaling.fitted_on),
+        "horizon_seconds": data.manifest["settings"]["horizon_seconds"],
+    }
+    best = min(history, key=lambda one: (one["selected_by"], one["epoch"]))
+    metadata = {
+        "schema": "heldout.training/1",
+        "backbone": "cosmos_world_model",
+        "model_id": LEARNT,
+        "dataset_jsonl": PAIRS_FILE,
+        "dataset_sha256": data.manifest["files"][PAIRS_FILE],
+        "index_sha256": data.manifest["index_sha256"],
+        "num_processes": 1,
+        "num_train_samples": len(train_rows),
+        "num_val_samples": len(val_rows),
+        "options": asdict(options),
+        "history": history,
+        "best_epoch": best["epoch"],
+        "fitted_on": list(scaling.fitted_on),
+    }
+    return files, told, metadata
+
+
+def _standard(
+    data: FutureData, scaling: Scaling, acted: Scaling | None
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
+    present, past, future = (data.arrays[name] for name in ("present", "past", "future"))
+    actions = data.arrays.get("actions", np.zeros((len(present), 0)))
+    target = np.clip(scaling.apply(future), -10, 10).astype(np.float32)
+    return network_inputs(present, past, actions, scaling, acted), target
+
+
+def _config(data: FutureData, options: TrainOptions, scaling: Scaling, acted: Scaling | None) -> dict[str, Any]:
+    width = int(acted.kept.sum()) if acted else 0
+    return {
+        "schema": CONFIG_SCHEMA,
+        "model_type": LEARNT,
+        "horizon_seconds": data.manifest["settings"]["horizon_seconds"],
+        "settings": dict(data.manifest["settings"]),
+        "features": {key: data.manifest["features"][key] for key in ("streams", "cameras", "grid", "names")},
+        "conditioning": options.conditioning,
+        "action_normaliser": acted.to_json() if acted else None,
+        "generation": {"kind": "one step, no sampling", "num_inference_steps": 1},
+        "network": {
+            "features": int(scaling.kept.sum()),
+            "actions": width,
+            "hidden": options.hidden,
+            "dropout": options.dropout,
+        },
+        "seed": options.seed,
+    }
+
+
+def _optimise(
+    config: dict[str, Any],
+    options: TrainOptions,
+    inputs: Inputs,
+    target: NDArray[np.float32],
+    train_rows: NDArray[np.int64],
+    val_rows: NDArray[np.int64],
+    tell: Tell,
+) -> tuple[Any, list[dict[str, Any]]]:
+    torch = deterministic_torch(options.seed)
+    from heldout.domains.embodied.world.network import build
+
+    net = build(config)
+    parts = [torch.from_numpy(inputs[name]) for name in ("present", "drift", "actions")]
+    truth = torch.from_numpy(target)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    order = np.random.Generator(np.random.Philox(options.seed))
+    history: list[dict[str, Any]] = []
+    best: dict[str, Any] = {}
+    lowest, since, step = float("inf"), 0, 0
+    for epoch in range(1, options.epochs + 1):
+        net.train()
+        total = 0.0
+        shuffled = order.permutation(train_rows)
+        for first in range(0, len(shuffled), options.batch):
+            rows = torch.from_numpy(shuffled[first : first + options.batch])
+            loss = ((net(*(part[rows] for part in parts)) - truth[rows]) ** 2).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimiser.step()
+            total += float(loss.detach()) * len(rows)
+            step += 1
+        net.eval()
+        train_loss = total / len(train_rows)
+        val_loss = _loss(torch, net, parts, truth, val_rows) if len(val_rows) else None
+        judged = train_loss if val_loss is None else val_loss
+        if not np.isfinite(judged):
+            raise CorpusError("the loss is not finite", where=f"epoch {epoch}", hint="a smaller --learning-rate")
+        history.append(
+            {"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss, "global_step": step}
+            | {"selected_by": judged}
+        )
+        tell("epoch_end", **history[-1])
+        since += 1
+        if judged < lowest:
+            lowest, since = judged, 0
+            best = {name: value.clone() for name, value in net.state_dict().items()}
+        if since >= options.patience:
+            break
+    net.load_state_dict(best)
+    return net.eval(), history
+
+
+def _loss(torch: Any, net: Any, parts: Sequence[Any], truth: Any, rows: NDArray[np.int64]) -> float:
+    chosen = torch.from_numpy(rows)
+    with torch.no_grad():
+        return float(((net(*(part[chosen] for part in parts)) - truth[chosen]) ** 2).mean())
+
+
+def _refuse_language(names: Sequence[str], folder: Path) -> None:
+    """Whatever wrote the export: a feature whose name says language is not learnt from."""
+    found = [name for name in names if any(word in name.lower() for word in _WORDS)]
+    if found:
+        raise RefusedError(
+            f"{len(found)} features are language, such as {found[0]}",
+            where=str(folder / MANIFEST_FILE),
+            hint="features are measured streams and pictures; export again without it",
+            code=LANGUAGE_CODE,
+        )

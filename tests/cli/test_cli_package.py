@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from public_kit import CONTRACT, evaluation, safetensors, write
+from published_kit import noisy, predictions_of, write_dataset, write_lines
 
 pytest.importorskip("detect_secrets")
 Heldout = Callable[..., Any]
@@ -58,6 +59,25 @@ def test_a_refusal_says_file_place_reason_and_mend(heldout: Heldout, workspace: 
     assert ("HO-P020", "RUN_REPORT.md", "docs/package.md#ho-p020") == tuple(
         finding[key] for key in ("code", "file", "page")
     )
+
+
+def test_a_scored_evaluation_is_published_by_its_contract(heldout: Heldout, tmp_path: Path) -> None:
+    """What `heldout eval score` writes could not be given to anyone, or its verdict be shown with other numbers."""
+    dataset = write_dataset(tmp_path / "dataset.jsonl")
+    write_lines(tmp_path / "predictions.jsonl", predictions_of(dataset, noisy(1)))
+    labels = ("--train-labels", tmp_path / "dataset.jsonl", "--out", tmp_path / "scored")
+    heldout("eval", "score", "--backbone", "qwen3_omni_lora", tmp_path / "predictions.jsonl", *labels)
+    contract = ("--contract", "qwen3_omni_lora")
+    made = heldout("package", "public", tmp_path / "scored", "--out", tmp_path / "p", *contract)
+    assert 0 == made.code, made.err
+    assert 0 == heldout("package", "audit", tmp_path / "p").code
+    links = {each["id"]: each["state"] for each in json.loads(heldout("verify", tmp_path / "p", "--json").out)["links"]}
+    assert ("OK", "OK", "OK") == (links["package-files"], links["package-origin"], links["package-bound"])
+    document = json.loads((tmp_path / "p" / "public.json").read_text())
+    for entry in (document["files"]["run/metrics.json"]["original"], document["files"]["run/metrics.json"]):
+        entry["sha256"] = "0" * 64
+    (tmp_path / "p" / "public.json").write_text(json.dumps(document))
+    assert 3 == heldout("verify", tmp_path / "p").code
 
 
 def test_an_unknown_contract_is_bad_input(heldout: Heldout, workspace: Path) -> None:

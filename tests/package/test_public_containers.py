@@ -131,7 +131,10 @@ WHOLE: dict[str, tuple[str, Callable[[Path], None]]] = {
 }
 
 
-@pytest.mark.parametrize("case", WHOLE)
+LARGE = ("a bomb", "ten thousand files")
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c in LARGE else c for c in WHOLE])
 def test_a_damaged_or_swollen_tar_is_found(case: str, tmp_path: Path) -> None:
     """An audit would hang, fill the disk, or not see what lies behind the end."""
     code, make = WHOLE[case]

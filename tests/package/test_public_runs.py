@@ -123,7 +123,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return run
 
 
-@pytest.mark.parametrize("name", RUNS)
+SLOW = ("market", "video")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in RUNS])
 def test_a_real_run_is_published_clean_and_verifies_elsewhere(name: str, runs: Any, tmp_path: Path) -> None:
     """A run of a domain could not be published, or its verdict could not be checked by whoever reads it."""
     made = package_public(runs(name), tmp_path / "there" / "p.tar.gz")
@@ -137,6 +140,7 @@ def test_a_real_run_is_published_clean_and_verifies_elsewhere(name: str, runs: A
     assert names <= {"json", "jsonl", "csv", "md", "html", "yaml"}
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(runs: Any, tmp_path: Path) -> None:
     """Two people who publish one run could not tell that it is one."""
     code = (

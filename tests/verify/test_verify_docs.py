@@ -26,7 +26,7 @@ def test_the_table_names_every_link() -> None:
 
 def test_the_table_of_exports_names_every_link_of_the_video_domain() -> None:
     """A link of an export that breaks would not be found in the docs."""
-    (checks,) = (point.load() for point in entry_points(group="heldout.verifiers"))
+    (checks,) = (point.load() for point in entry_points(group="heldout.verifiers", name="heldout.video.ensemble"))
     named = re.findall(r"^\| ([^|]+?) \|", PAGE.split("## Exports")[1].split("## What is bound")[0], re.MULTILINE)
     assert ["export → manifest", *(check.title for check in checks)] == named[1:]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import InputError, TamperedError
-from heldout.evidence import sha256_file
+from heldout.evidence import read_json, sha256_file
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.package.archive import Member
 from heldout.package.contents import compare
@@ -44,24 +44,27 @@ def check_package(evidence: ExportEvidence) -> str:
 
 def check_origin(evidence: ExportEvidence) -> str:
     """Original digests are those of the run's own manifest, and of a file that was not changed the published one."""
-    run = _run(evidence)
-    stated = run.manifest["files"]
     same = 0
     for place, entry in _files(evidence).items():
-        original, name = entry["original"], place.removeprefix(f"{_RUN}/")
-        if original is None or name not in stated:
-            continue
-        if original != {key: stated[name][key] for key in ("bytes", "sha256")}:
+        as_it_was = entry["original"] is not None and not entry["scrubbed"]
+        if as_it_was and entry["sha256"] != entry["original"]["sha256"]:
+            raise BrokenError("it is said to be as it was written, and is not", place)
+        same += as_it_was
+    if evidence.document["of"]["kind"] != "run":
+        return f"{same} files as they were written"
+    stated = _run(evidence).manifest["files"]
+    for place, entry in _files(evidence).items():
+        name, original = place.removeprefix(f"{_RUN}/"), entry["original"]
+        if original is not None and name in stated and original != dict(stated[name]):
             raise BrokenError("the run's manifest names another file", place)
-        if not entry["scrubbed"] and entry["sha256"] != original["sha256"]:
-            raise BrokenError("it is said to be as the run wrote it, and is not", place)
-        same += not entry["scrubbed"]
     left = len(stated) - sum(f"{_RUN}/{name}" in _files(evidence) for name in stated)
     return f"{same} files as the run wrote them; {left} of the run's manifest are not published"
 
 
 def check_bound(evidence: ExportEvidence) -> str:
     """The verdict names the run's manifest, and predictions and metrics, by digest."""
+    if evidence.document["of"]["kind"] != "run":
+        return _bound_evaluation(evidence)
     run = _run(evidence)
     judged, stated = run.verdict["judged"], run.manifest["files"]
     for label, name in (("predictions", "predictions.jsonl"), ("metrics", "metrics.json")):
@@ -72,6 +75,28 @@ def check_bound(evidence: ExportEvidence) -> str:
     if files_digest(stated) != judged["files_sha256"]:
         raise BrokenError("the verdict was given over other files than those of the manifest", "judged.files_sha256")
     return f"the verdict names {len(stated) - 1} files by digest {judged['files_sha256'][:12]}"
+
+
+def _bound_evaluation(evidence: ExportEvidence) -> str:
+    """The verdict of an evaluation names the predictions and the metrics that it judged."""
+    path = next((evidence.folder / _RUN / name for name in (PROMOTE_FILE, HOLD_FILE)
+                 if f"{_RUN}/{name}" in _files(evidence)), None)  # fmt: skip
+    if path is None:
+        raise NotCheckedError("the verdict is not published")
+    verdict, originals = read_json(path), dict[str, set[str]]()
+    for entry in _files(evidence).values():
+        if entry["original"] is not None:
+            originals.setdefault(entry["role"], set()).add(entry["original"]["sha256"])
+    judged = verdict["judged"]
+    if judged["metrics_sha256"] not in originals.get("metrics", ()):
+        raise BrokenError("the verdict judged other metrics", f"{path.name}: judged.metrics_sha256")
+    if judged["predictions_sha256"] in originals.get("predictions", ()):
+        return f"{path.name} names the predictions and the metrics"
+    if verdict["evidence"] == "computed":
+        raise BrokenError("the verdict judged other predictions", f"{path.name}: judged.predictions_sha256")
+    return (
+        f"{path.name} names the metrics; its predictions were brought from elsewhere and are not published as they were"
+    )
 
 
 def check_records(run: PublishedRun) -> str:
@@ -111,7 +136,7 @@ def check_source(evidence: ExportEvidence) -> str:
 def _run(evidence: ExportEvidence) -> PublishedRun:
     folder = evidence.folder / _RUN
     if evidence.document["of"]["kind"] != "run":
-        raise NotCheckedError("this is an evaluation of a backbone, which has no verdict of a study")
+        raise NotCheckedError("an evaluation of a backbone, and no run of a study")
     if not any((folder / name).is_file() for name in (PROMOTE_FILE, HOLD_FILE)):
         raise NotCheckedError("the verdict is not published")
     try:
@@ -157,7 +182,7 @@ CHAIN = (
     Check("package-files", "package → every file", check_package),
     Check("verdict-file", "one verdict", _of_run(files.check_verdict_file, ()), ("package-files",)),
     Check("package-origin", "published → original", check_origin, ("package-files",)),
-    Check("package-bound", "verdict → manifest of the run", check_bound, ("package-origin",)),
+    Check("package-bound", "verdict → what it judged", check_bound, ("package-origin",)),
     Check("study", "lock → variant", _of_run(inputs.check_study, ("study.lock.yaml", "run.json"), "study.lock.yaml"),
           ("package-files",)),
     Check("run-name", "variant, corpus, code → run", _of_run(inputs.check_run_name, ("study.lock.yaml",)),

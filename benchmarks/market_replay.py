@@ -52,7 +52,7 @@ def tables(found: dict[str, Any]) -> str:
     for arm in found["arms"]:
         alpha = [percent(arm["figures"][name]) for name in ("net alpha, universe [%/yr]", "net alpha, index [%/yr]")]
         lines.append(f"| {arm['id']} | {arm['mean']:.4f} | {' | '.join(alpha)} |")
-    lines += ["", f"{len(found['vintages'])} vintages, {len(found['arms'])} arms, {found['seconds']} s on two cores."]
+    lines += ["", f"{len(found['vintages'])} vintages, {len(found['arms'])} arms."]
     return "\n".join([*lines, "", *found["notes"]])
 
 

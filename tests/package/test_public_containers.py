@@ -166,7 +166,9 @@ def described(archive: zipfile.ZipFile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "change"), [("HO-P002", linked), ("HO-P003", climbing), ("HO-P001", described)], ids=lambda v: str(v)
+    ("code", "change"),
+    [("HO-P002", linked), ("HO-P003", climbing), ("HO-P001", described)],
+    ids=["a link", "climbing", "a comment"],
 )
 def test_a_hostile_zip_is_found(code: str, change: Callable[[zipfile.ZipFile], None], tmp_path: Path) -> None:
     """The same, packed by another tool, would pass."""

@@ -50,7 +50,9 @@ def newest(folder: Path) -> Path | None:
     return max(found, default=None)
 
 
-def save_state(folder: Path, identity: str, progress: Progress, weights: Mapping[str, Any], optimizer: Any) -> Path:
+def save_state(
+    folder: Path, identity: str, progress: Progress, weights: Mapping[str, Any], optimizer: Mapping[str, Any]
+) -> Path:
     """Write a checkpoint and remove all but the last two.
 
     Args:
@@ -58,18 +60,15 @@ def save_state(folder: Path, identity: str, progress: Progress, weights: Mapping
         identity: Key of the training.
         progress: Where it is.
         weights: Trained tensors by name.
-        optimizer: Its flat state: tensors, and plain values by name.
+        optimizer: Its state, by names of parameters.
     """
     from safetensors.torch import save_file
 
     tensors = {f"{_MODEL}{name}": tensor.contiguous() for name, tensor in weights.items()}
-    plain: dict[str, Any] = {}
-    for name, value in optimizer.items():
-        if hasattr(value, "contiguous"):
-            tensors[f"{_OPTIMIZER}{name}"] = value.contiguous()
-        else:
-            plain[name] = list(value) if isinstance(value, tuple) else value
-    head = {"schema": SCHEMA, "identity": identity, "progress": asdict(progress), "optimizer": plain}
+    for name, moments in optimizer["state"].items():
+        tensors |= {f"{_OPTIMIZER}{name}|{key}": tensor.contiguous() for key, tensor in moments.items()}
+    groups = optimizer["param_groups"]
+    head = {"schema": SCHEMA, "identity": identity, "progress": asdict(progress), "groups": groups}
     path = folder / f"state-{progress.step:08d}.safetensors"
     with atomic_path(path) as partial:
         save_file(tensors, str(partial), metadata={"heldout": json.dumps(head, sort_keys=True)})
@@ -103,9 +102,15 @@ def read_state(path: Path, identity: str) -> tuple[Progress, dict[str, Any], dic
             code="HO-E420",
         )
     weights = {name.removeprefix(_MODEL): one for name, one in tensors.items() if name.startswith(_MODEL)}
-    optimizer = {name.removeprefix(_OPTIMIZER): one for name, one in tensors.items() if name.startswith(_OPTIMIZER)}
-    plain = {name: tuple(one) if isinstance(one, list) else one for name, one in head["optimizer"].items()}
-    return Progress(**head["progress"]), weights, optimizer | plain
+    moments: dict[str, dict[str, Any]] = {}
+    for name, one in tensors.items():
+        if name.startswith(_OPTIMIZER):
+            parameter, _, key = name.removeprefix(_OPTIMIZER).rpartition("|")
+            moments.setdefault(parameter, {})[key] = one
+    groups = [
+        {key: _plain(value) if key != "params" else value for key, value in group.items()} for group in head["groups"]
+    ]
+    return Progress(**head["progress"]), weights, {"state": moments, "param_groups": groups}
 
 
 def gather(model: Any, optimizer: Any | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -127,10 +132,9 @@ def restore(model: Any, optimizer: Any, weights: dict[str, Any], state: dict[str
 
 
 def _options(states: Any) -> Any:
-    return states.StateDictOptions(
-        full_state_dict=True,
-        cpu_offload=True,
-        ignore_frozen_params=True,
-        strict=False,
-        flatten_optimizer_state_dict=True,
-    )
+    return states.StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no tuples; the optimizer's pair of decay rates is one."""
+    return tuple(value) if isinstance(value, list) else value

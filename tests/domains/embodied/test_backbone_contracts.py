@@ -80,6 +80,10 @@ def edit_artifacts(**changes: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda config: config["artifact_contract"].update(changes)
 
 
+def own_schema(name: str, schema: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda config: config.update(file_schemas={name: schema})
+
+
 @pytest.mark.parametrize(
     ("edit", "issue"),
     [
@@ -91,7 +95,7 @@ def edit_artifacts(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (lambda c: c["split_policy"].update(leakage_guard=" "), "leakage_guard is empty"),
         (lambda c: c.update(primary_metrics=[]), "held_out_episode_count"),
         (lambda c: c["primary_metrics"].remove("held_out_episode_count"), "held_out_episode_count"),
-        (edit_artifacts(required_eval_files=["metrics.json", "a.jsonl"]), "RUN_REPORT.md"),
+        (edit_artifacts(required_eval_files=["metrics.json", "predictions.jsonl"]), "RUN_REPORT.md"),
         (edit_artifacts(required_eval_files=["metrics.json", "RUN_REPORT.md"]), "no *.jsonl"),
         (edit_artifacts(required_training_files=["progress.jsonl"]), "training_metadata.json"),
         (edit_artifacts(public_package_allowed=[]), "public_package_allowed is empty"),
@@ -99,6 +103,14 @@ def edit_artifacts(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (edit_artifacts(public_package_forbidden=[]), "mp4, hdf5, rrd"),
         (lambda c: c.update(leakage_rules=["be good"]), "leakage rule 'be good' is unknown"),
         (lambda c: c.update(leakage_rule=[]), "did you mean 'leakage_rules'"),
+        (lambda c: c["artifact_contract"]["required_eval_files"].append("mine.csv"), "file_schemas lacks mine.csv"),
+        (lambda c: c["artifact_contract"]["required_training_files"].append("mine.json"), "file_schemas lacks mine.js"),
+        (own_schema("metrics.json", {"type": "numbr"}), "metrics.json is no JSON Schema"),
+        (own_schema("metrics.json", {"$ref": "heldout:nothing"}), "does not come with heldout"),
+        (own_schema("metrics.json", {"$ref": "file:///etc/hostname"}), "does not come with heldout"),
+        (own_schema("metrics.json", {"$ref": "http://127.0.0.1/schema"}), "does not come with heldout"),
+        (own_schema("metrics.json", {"pattern": "("}), "is no JSON Schema"),
+        (own_schema("metric.json", {}), "requires no such file; did you mean metrics.json?"),
     ],
 )
 def test_weakness_17_every_broken_rule_is_an_issue(workspace: Path, edit: Any, issue: str) -> None:

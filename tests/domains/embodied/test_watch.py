@@ -150,7 +150,7 @@ def test_a_training_without_its_files_is_not_evaluated(watch: Callable[..., Watc
     (watched.training / "training_metadata.json").unlink()
     with pytest.raises(UnitError, match=r"training_metadata\.json is missing"):
         watched.run()
-    write(watched.training / "training_metadata.json", {"num_train_samples": 0})
+    write(watched.training / "training_metadata.json", {"run_id": "train", "num_train_samples": 0})
     with pytest.raises(UnitError, match="num_train_samples is 0"):
         watched.run()
 

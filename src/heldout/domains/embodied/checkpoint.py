@@ -12,6 +12,7 @@ from typing import Any
 
 from heldout.corpus.guards import Finding
 from heldout.domains.embodied.contracts import BackboneContract
+from heldout.domains.embodied.file_schemas import Breach, breaches_of_file
 from heldout.errors import HeldoutError, PrerequisiteError, near_miss
 from heldout.evidence import read_json
 
@@ -44,6 +45,12 @@ class Checkpoint:
                 if found:
                     return found[0]
         return None
+
+    def breaches(self) -> list[Breach]:
+        """Where a required file of the training does not keep its schema."""
+        config = self.contract.config
+        found = [(name, self.find(name)) for name in self.contract.artifacts["required_training_files"]]
+        return [one for name, path in found if path is not None for one in breaches_of_file(config, name, path)]
 
     def document(self, name: str) -> dict[str, Any] | None:
         """A JSON object of the checkpoint; None if it is not there or is no object."""
@@ -111,6 +118,8 @@ def check_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     wanted = checkpoint.contract.artifacts["required_training_files"]
     missing = [f"{required} is missing" for required in wanted if checkpoint.find(required) is None]
     verdict.check("required_files", "HO-G120", missing, "train again, or give --training the training's folder")
+    broken = [str(breach) for breach in checkpoint.breaches()]
+    verdict.check("schemas", "HO-G129", broken, "heldout backbone show has the schemas; write the file as they say")
     gates[name](checkpoint, verdict)
     return verdict.to_json(checkpoint)
 

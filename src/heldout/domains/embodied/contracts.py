@@ -2,7 +2,8 @@
 
 The registry is the contracts that come with heldout and, above them, those of a workspace's ``configs/backbones``: a
 file there with a built-in id stands in its place. Beside the published keys a contract may say, for machines, which
-leakage rules its data must keep (by name), which modalities it needs, and how it looks at a window.
+leakage rules its data must keep (by name), which modalities it needs, how it looks at a window, and what stands in
+every file that it requires (``file_schemas``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heldout.domains.embodied.file_schemas import schema_issues
 from heldout.domains.embodied.guards import MANIFEST_RULES
 from heldout.errors import InputError
 from heldout.evidence import read_json
@@ -42,7 +44,14 @@ ARTIFACT_KEYS = (
     "public_package_allowed",
     "public_package_forbidden",
 )
-OPTIONAL = ("default_model_id", "local_model_env", "leakage_rules", "required_modalities", "window_view")
+OPTIONAL = (
+    "default_model_id",
+    "local_model_env",
+    "leakage_rules",
+    "required_modalities",
+    "window_view",
+    "file_schemas",
+)
 FORBIDDEN_TERMS = ("mp4", "hdf5", "rrd", "weights", "checkpoints", "archives")
 LEAKAGE_RULES = frozenset(MANIFEST_RULES) | {"context_is_causal", "options_from_train", "normaliser_fitted_on_train"}
 _TEXTS = ("id", "display_name", "status", "model_family", "dataset_contract", "training_objective")
@@ -233,7 +242,7 @@ def _machine_issues(config: Mapping[str, Any]) -> list[str]:
         near = difflib.get_close_matches(key, [*REQUIRED, *OPTIONAL], 1, 0.8)
         if key not in (*REQUIRED, *OPTIONAL) and near:
             issues.append(f"key {key!r} is unknown; did you mean {near[0]!r}?")
-    return issues
+    return issues + schema_issues(config)
 
 
 def _check_types(config: Mapping[str, Any], path: Path) -> None:
@@ -254,7 +263,8 @@ def _check_types(config: Mapping[str, Any], path: Path) -> None:
         need(_texts(config["artifact_contract"][key]), f"artifact_contract.{key}", "a list of texts")
     for name, value in config["entrypoints"].items():
         need(value is None or isinstance(value, str), f"entrypoints.{name}", "a text or null")
-    need(isinstance(config.get("window_view", {}), dict), "window_view", "an object")
+    for key in ("window_view", "file_schemas"):
+        need(isinstance(config.get(key, {}), dict), key, "an object")
 
 
 def _texts(values: Sequence[Any]) -> bool:

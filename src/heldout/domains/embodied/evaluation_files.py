@@ -7,6 +7,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from heldout.domains.embodied.evaluation import Scored
 from heldout.domains.embodied.evaluation_report import markdown
+from heldout.domains.embodied.evaluation_rules import files_rule
+from heldout.domains.embodied.file_schemas import breaches
 from heldout.domains.embodied.metrics_answers import Answers, confusion, per_class_rows
 from heldout.domains.embodied.metrics_policy import ERRORS, trajectory_table
 from heldout.evidence import canonical, dumps, sha256_bytes, write_bytes
@@ -31,14 +34,28 @@ _PREDICTION_COLUMNS = (
     "true_label_seen_in_train",
 )
 _EXAMPLES = 20
+_REPORT = "RUN_REPORT.md"
 Row = Mapping[str, Any]
 
 
-def evaluation_files(scored: Scored) -> dict[str, bytes]:
-    """Every required file that is known here, by name.
+def judged_files(scored: Scored, beside: Mapping[str, bytes] | None = None) -> tuple[Scored, dict[str, bytes]]:
+    """Every required file by name, and the scoring with the rule that all are there and keep their schemas.
 
-    A required file that nobody here can make is left out; the report says so.
+    Args:
+        scored: Without that rule.
+        beside: Files that nobody here can make, such as what a server says of itself.
     """
+    files = dict(beside or {}) | evaluation_files(scored)
+    config, required = scored.contract.config, scored.contract.artifacts["required_eval_files"]
+    broken = [str(one) for name in required if name in files for one in breaches(config, name, files[name])]
+    judged = replace(scored, rules=[*scored.rules, files_rule(required, files, broken)])
+    if _REPORT in files:
+        files[_REPORT] = markdown(judged).encode()
+    return judged, files
+
+
+def evaluation_files(scored: Scored) -> dict[str, bytes]:
+    """Every required file that is known here, by name; one that nobody here can make is left out."""
     wanted = dict.fromkeys([*scored.contract.artifacts["required_eval_files"], "train_labels.json"])
     return {name: _MAKERS[name](scored) for name in wanted if name in _MAKERS}
 
@@ -181,5 +198,6 @@ _MAKERS: Mapping[str, Callable[[Scored], bytes]] = {
     "trajectory_metrics.csv": _trajectories,
     "action_confusion_matrix.csv": _action_confusion,
     "retargeting_audit.json": _retargeting,
-    "RUN_REPORT.md": lambda scored: markdown(scored).encode(),
+    _REPORT: lambda scored: markdown(scored).encode(),
 }
+MAKES = frozenset(_MAKERS)

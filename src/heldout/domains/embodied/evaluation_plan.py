@@ -12,13 +12,15 @@ from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.evaluation_predictors import BUILT_IN
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.errors import InputError, near_miss
-from heldout.evaluate.identity import Identity, sources_digest
+from heldout.evaluate.identity import Identity
 from heldout.evaluate.session import PredictorSpec, Sample
+from heldout.evaluate.sources import program_digest
 from heldout.evidence import digest, read_json, sha256_file
 
 PLAN_SCHEMA = "heldout.evaluation-plan/1"
 PLAN_FILE = "plan.json"
-_MODULES = ("heldout.domains.embodied.evaluation_source", "heldout.domains.embodied.store")
+_PART = "heldout.domains.embodied"
+_MODULES = (f"{_PART}.evaluation_source", f"{_PART}.store")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Plan:
             split={"split": self.split, "limit": self.limit},
             prompt=source.prompt(samples[0]),
             decoding=dict(self.decoding or {}),
-            code=sources_digest((factory.partition(":")[0], *_MODULES, *modules)),
+            code=program_digest((factory.partition(":")[0], *_MODULES, *modules), _PART),
         )
 
     def to_json(self, out: Path, contract: BackboneContract) -> dict[str, Any]:

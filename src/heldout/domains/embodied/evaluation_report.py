@@ -147,7 +147,8 @@ def _picture(row: Mapping[str, Any], frames: FrameReader | None) -> str:
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
-    imsave(buffer, image, format="png", metadata={"Software": ""})
+    nothing: dict[str, Any] = {"Software": None}  # a picture in a public page carries no notes
+    imsave(buffer, image, format="png", metadata=nothing)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="last picture of the window" src="data:image/png;base64,{data}">'
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from heldout.evidence import digest
@@ -13,6 +13,7 @@ JSON_VALIDITY = 0.98
 LEAST_EPISODES = 5
 _COUNTS = "held_out_episode_count"
 _FORM = "json_validity_rate"
+_SHOWN = 5
 
 
 def judge(metrics: Mapping[str, Any], primary: Sequence[str]) -> list[RuleOutcome]:
@@ -36,8 +37,22 @@ def judge(metrics: Mapping[str, Any], primary: Sequence[str]) -> list[RuleOutcom
 def policy_sha256(primary: Sequence[str]) -> str:
     """What the rules are, by digest."""
     return digest(
-        {"gate": "beats_trivial/1", "validity": JSON_VALIDITY, "episodes": LEAST_EPISODES, "of": list(primary)}
+        {"gate": "beats_trivial/2", "validity": JSON_VALIDITY, "episodes": LEAST_EPISODES, "of": list(primary)}
     )
+
+
+def files_rule(required: Sequence[str], made: Collection[str], broken: Sequence[str]) -> RuleOutcome:
+    """Every required file is there and keeps its schema.
+
+    Args:
+        required: Names of the files that the contract requires.
+        made: Names of those that are there.
+        broken: Where one does not keep its schema.
+    """
+    problems = [f"{name} is missing" for name in required if name not in made] + list(broken)
+    rest = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    words = "; ".join(problems[:_SHOWN]) + rest if problems else "every required file is there and keeps its schema"
+    return RuleOutcome("required_files", "FAIL" if problems else "PASS", len(problems), "at_most 0", words)
 
 
 def _rows(metrics: Mapping[str, Any]) -> RuleOutcome:

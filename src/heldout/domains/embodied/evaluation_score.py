@@ -8,7 +8,7 @@ from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.evaluation import Scored, read_rows, score
-from heldout.domains.embodied.evaluation_files import evaluation_files, write_files
+from heldout.domains.embodied.evaluation_files import MAKES, judged_files, write_files
 from heldout.domains.embodied.evaluation_labels import read_train_labels
 from heldout.domains.embodied.evaluation_report import FrameReader, page
 from heldout.domains.embodied.evaluation_rules import policy_sha256
@@ -38,9 +38,9 @@ def score_file(
     train = read_train_labels(train_labels)
     facts = {"predictions": predictions.name, "train_labels": train_labels.name}
     scored = score(contract, read_rows(predictions), train, where=str(predictions), facts=facts)
-    judged = {"predictions_sha256": sha256_file(predictions)}
-    files = write_files(out, outputs(scored)) if out else {}
-    verdict = verdict_document(scored, judged, evidence="reported")
+    scored, made_files = outputs(scored, beside=_beside(contract, predictions.parent))
+    files = write_files(out, made_files) if out else {}
+    verdict = verdict_document(scored, {"predictions_sha256": sha256_file(predictions)}, evidence="reported")
     if out:
         write_verdict(out, verdict)
     return {
@@ -52,9 +52,18 @@ def score_file(
     }
 
 
-def outputs(scored: Scored, frames: FrameReader | None = None) -> dict[str, bytes]:
-    """The required files and ``report.html``."""
-    return evaluation_files(scored) | {"report.html": page(scored, frames).encode()}
+def outputs(
+    scored: Scored, frames: FrameReader | None = None, beside: Mapping[str, bytes] | None = None
+) -> tuple[Scored, dict[str, bytes]]:
+    """The required files and ``report.html``, and the scoring with what is to be said of the files."""
+    judged, files = judged_files(scored, beside)
+    return judged, files | {"report.html": page(judged, frames).encode()}
+
+
+def _beside(contract: BackboneContract, folder: Path) -> dict[str, bytes]:
+    """Required files that nobody here makes, from the folder of the predictions."""
+    wanted = [name for name in contract.artifacts["required_eval_files"] if name not in MAKES]
+    return {name: (folder / name).read_bytes() for name in wanted if (folder / name).is_file()}
 
 
 def verdict_document(scored: Scored, judged: Mapping[str, Any], *, evidence: Any = "computed") -> dict[str, Any]:

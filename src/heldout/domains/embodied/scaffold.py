@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract, find_contract, parse_contract, validate
+from heldout.domains.embodied.file_schemas import reference, required_files
 from heldout.errors import InputError
 from heldout.evidence import write_json
 
@@ -112,4 +113,6 @@ def fill(new: NewBackbone, template: Mapping[str, Any]) -> dict[str, Any]:
         "required_training_files": ["training_metadata.json", "progress.jsonl", "checkpoint_manifest.json"],
         "public_package_allowed": ["metrics", "predictions", "run reports", "manifests", "validation summaries"],
     }
+    own = {"metrics.json": {"required": list(config["primary_metrics"])}}
+    config["file_schemas"] = {name: reference(name) | own.get(name, {}) for name in required_files(config)}
     return config

@@ -7,6 +7,7 @@ from typing import Any
 
 from heldout.domains.embodied.checkpoint import Checkpoint
 from heldout.domains.embodied.contracts import BackboneContract
+from heldout.domains.embodied.file_schemas import breaches_of_file
 from heldout.domains.embodied.watch_progress import COMPLETE
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, read_json_lines
@@ -15,12 +16,13 @@ SCHEMA = "heldout.validation/1"
 
 
 def validate_training(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Required files, counts above zero, and a last event that says complete."""
+    """Required files that keep their schemas, counts above zero, and a last event that says complete."""
     issues = [
         f"{name} is missing"
         for name in checkpoint.contract.artifacts["required_training_files"]
         if checkpoint.find(name) is None
     ]
+    issues += [str(one) for one in checkpoint.breaches()]
     metadata = checkpoint.document("training_metadata.json") or {}
     counts = {name: metadata[name] for name in ("num_train_samples", "num_val_samples") if name in metadata}
     issues += [f"{name} is {count!r}" for name, count in counts.items() if not (type(count) is int and count > 0)]
@@ -36,9 +38,11 @@ def validate_training(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def validate_evaluation(folder: Path, contract: BackboneContract) -> dict[str, Any]:
-    """Required files, test windows, held-out episodes, every primary metric with a value, predictions with rows."""
+    """Required files that keep their schemas, test windows, held-out episodes, primary metrics with values, rows."""
     required = contract.artifacts["required_eval_files"]
     issues = [f"{name} is missing" for name in required if not (folder / name).is_file()]
+    there = [name for name in required if (folder / name).is_file()]
+    issues += [str(one) for name in there for one in breaches_of_file(contract.config, name, folder / name)]
     try:
         metrics = read_json(folder / "metrics.json")
         rows = next((read_json_lines(folder / name) for name in required if name.endswith(".jsonl")), [])

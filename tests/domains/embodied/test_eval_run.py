@@ -15,7 +15,7 @@ from heldout.domains.embodied.contracts import load_registry
 from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.evaluation_run import merge_shards, run
 from heldout.domains.embodied.sealed import read_openings
-from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
+from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evaluate.shards import Shard
 from heldout.evidence import read_json
 from heldout.run.ledger import read_ledger
@@ -131,7 +131,7 @@ def test_what_is_wrong_is_refused(index: Path, tmp_path: Path) -> None:
         evaluate(index, tmp_path / "a", "nearst")
     with pytest.raises(InputError, match="has no windows"):
         evaluate(index, tmp_path / "a", split="dev")
-    with pytest.raises(PrerequisiteError, match="answers about windows"):
+    with pytest.raises(InputError, match="no checkpoint is given"):
         run(Plan(index, "nearest"), load_registry(index)["cosmos_world_model"], tmp_path / "a")
     path = index / "window_index.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"split":"train"', b'"split":"test" ', 1))

@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -23,6 +24,9 @@ from heldout.errors import PrerequisiteError
 
 CAMERAS = ("corner", "corner2", "corner3", "topview", "behindGripper", "gripperPOV")
 _HOLD = 10  # steps that the episode goes on after the first success
+Senses = Mapping[str, NDArray[Any]]
+# Readings of the sensors and the latest picture of each camera, to an action in -1 .. 1, float ``[4]``.
+Controller = Callable[[Senses, Senses], NDArray[Any]]
 _GL_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
 
 
@@ -92,8 +96,14 @@ def choose_renderer(*, video: bool) -> str:
     return chosen
 
 
-def record(task: SimTask, seed: int, options: SimOptions) -> Recording:
+def record(task: SimTask, seed: int, options: SimOptions, controller: Controller | None = None) -> Recording:
     """Run one episode.
+
+    Args:
+        task: What is to be done.
+        seed: Of where things stand, and of the expert's noise.
+        options: Cameras and lengths.
+        controller: Who acts; without one the scripted expert, with its noise.
 
     Raises:
         PrerequisiteError: If MuJoCo, MetaWorld or a renderer is missing.
@@ -101,7 +111,7 @@ def record(task: SimTask, seed: int, options: SimOptions) -> Recording:
     choose_renderer(video=bool(options.cameras))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MetaWorld's policies say that they will be clipped
-        return _Simulation(task, seed, options).run()
+        return _Simulation(task, seed, options).run(controller)
 
 
 class _Simulation:
@@ -121,7 +131,7 @@ class _Simulation:
         self._hand = self._model.body("hand").id
         self._side = _sides(self._model)
 
-    def run(self) -> Recording:
+    def run(self, controller: Controller | None) -> Recording:
         observation, _ = self._env.reset()
         clock_hz = 1.0 / float(self._env.dt)
         rows: list[dict[str, Any]] = []
@@ -131,8 +141,8 @@ class _Simulation:
                 if step % self._options.every == 0:
                     cameras.take(self._data)
                 row = self._sense(observation)
-                action = np.clip(self._policy.get_action(observation), -1, 1)
-                action = np.clip(action + self._noise.normal(0, self._options.noise, 4), -1, 1).astype(np.float32)
+                action = self._expert(observation) if controller is None else controller(row, cameras.latest())
+                action = np.clip(action, -1, 1).astype(np.float32)
                 observation, reward, _, _, info = self._env.step(action)
                 rows.append(row | {"action": action, "reward": [reward]})
                 success.append(bool(info["success"]))
@@ -143,6 +153,10 @@ class _Simulation:
         keep = {"objects"}
         arrays = {name: a if name in keep else a.astype(np.float32) for name, a in arrays.items()}
         return Recording(clock_hz, arrays, np.array(success), cameras.stacked(), versions)
+
+    def _expert(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
+        action: NDArray[np.float64] = np.clip(self._policy.get_action(observation), -1, 1)
+        return action + self._noise.normal(0, self._options.noise, 4)
 
     def _sense(self, observation: NDArray[np.float64]) -> dict[str, Any]:
         """The sensors' readings of this state."""
@@ -201,6 +215,9 @@ class _Cameras:
             assert self._renderer is not None
             self._renderer.update_scene(data, camera=name)
             self._taken[name].append(self._renderer.render().copy())
+
+    def latest(self) -> dict[str, NDArray[np.uint8]]:
+        return {name: pictures[-1] for name, pictures in self._taken.items() if pictures}
 
     def stacked(self) -> dict[str, NDArray[np.uint8]]:
         return {name: np.stack(pictures) for name, pictures in self._taken.items()}

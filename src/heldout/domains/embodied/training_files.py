@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from heldout.errors import PrerequisiteError, RefusedError, StaleError
+from heldout.errors import InputError, PrerequisiteError, RefusedError, StaleError
 from heldout.evidence import JsonLines, dumps, flush_folder, read_json, sha256_bytes, sha256_file, write_bytes
 from heldout.evidence import write_json as write_document
 
@@ -130,6 +130,17 @@ def deterministic_torch(seed: int) -> Any:
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
     return torch
+
+
+def checkpoint_folder(adapter: Path | None) -> Path:
+    """The folder of a checkpoint; that of its training will do.
+
+    Raises:
+        InputError: If none is given.
+    """
+    if adapter is None:
+        raise InputError("no checkpoint is given", where="--adapter", hint="the folder that the training left")
+    return adapter / CHECKPOINT if (adapter / CHECKPOINT).is_dir() else adapter
 
 
 def tensors_of(module: Any) -> dict[str, NDArray[Any]]:

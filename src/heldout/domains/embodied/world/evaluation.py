@@ -17,11 +17,13 @@ from heldout.domains.embodied.evaluation import Scored
 from heldout.domains.embodied.evaluation_families import Plain, Truth, answer_of
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.metrics_future import future_rows
+from heldout.domains.embodied.observed import opened
+from heldout.domains.embodied.scaling import require_train_only
+from heldout.domains.embodied.training_files import checkpoint_folder
 from heldout.domains.embodied.world.export import episode_folder, require_causal
-from heldout.domains.embodied.world.features import opened, window_features
+from heldout.domains.embodied.world.features import window_features
 from heldout.domains.embodied.world.model import NORMALISER_FILE, load_model
 from heldout.domains.embodied.world.pairs import Pair, horizon_frames, pair, require_pairs
-from heldout.domains.embodied.world.scaling import require_train_only
 from heldout.errors import InputError
 from heldout.evaluate.session import Sample
 from heldout.evidence import loads
@@ -43,7 +45,7 @@ class FuturePredictor:
             RefusedError: If it was standardised on anything but train episodes of this index.
         """
         self._source = IndexSource(Path(index))
-        self._model = load_model(checkpoint(Path(adapter) if adapter else None))
+        self._model = load_model(checkpoint_folder(Path(adapter) if adapter else None))
         train = {sample.group for sample in self._source.samples("train")}
         require_train_only(self._model.scaling.fitted_on, train, NORMALISER_FILE)
 
@@ -62,14 +64,16 @@ class FuturePredictor:
 class FutureFamily(Plain):
     """Futures of windows."""
 
-    sources = tuple(
-        f"heldout.domains.embodied.world.{name}" for name in ("export", "features", "model", "network", "pairs")
+    sources = (
+        "heldout.domains.embodied.observed",
+        "heldout.domains.embodied.scaling",
+        *(f"heldout.domains.embodied.world.{name}" for name in ("export", "features", "model", "network", "pairs")),
     )
 
     def __init__(self, source: IndexSource, adapter: Path | None) -> None:
         """Read what the checkpoint predicts."""
         super().__init__(source, adapter)
-        self._model = load_model(checkpoint(adapter))
+        self._model = load_model(checkpoint_folder(adapter))
         self._pairs: dict[str, Pair] = {}
 
     def samples(self, split: str, limit: int) -> list[Sample]:
@@ -98,7 +102,10 @@ class FutureFamily(Plain):
     def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, Any]]:
         """Rows of ``future_predictions.jsonl``."""
         pairs = [self._pairs[sample.id] for sample in samples]
-        predicted = np.array([loads(row, where=one.id)["future"] for one, row in zip(pairs, said, strict=True)])
+        read = [loads(row, where=one.id).get("future") for one, row in zip(pairs, said, strict=True)]
+        if None in read:
+            raise InputError("the predictor predicts no futures", where="--predictor", hint="cosmos_world_model")
+        predicted = np.array(read, dtype=np.float64)
         present, future = (
             np.stack([self._features(part) for part in parts])
             for parts in ([one.context for one in pairs], [one.future for one in pairs])
@@ -122,17 +129,6 @@ class FutureFamily(Plain):
     def _features(self, record: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         episode, window = opened(episode_folder(self.source, record)), record["window"]
         return window_features(episode, self._model.spec, window["start_frame"], window["end_frame"])
-
-
-def checkpoint(adapter: Path | None) -> Path:
-    """The folder of a checkpoint; that of its training will do.
-
-    Raises:
-        InputError: If none is given.
-    """
-    if adapter is None:
-        raise InputError("no checkpoint is given", where="--adapter", hint="the folder that the training left")
-    return adapter / "checkpoint" if (adapter / "checkpoint").is_dir() else adapter
 
 
 def _key(one: Pair, future: Mapping[str, Any]) -> dict[str, Any]:

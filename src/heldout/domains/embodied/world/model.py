@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
+from heldout.domains.embodied.scaling import Scaling
 from heldout.domains.embodied.store import Episode
 from heldout.domains.embodied.training_files import (
     MANIFEST_FILE,
@@ -22,7 +23,6 @@ from heldout.domains.embodied.training_files import (
 )
 from heldout.domains.embodied.world.export import FutureSettings, look
 from heldout.domains.embodied.world.features import FeatureSpec
-from heldout.domains.embodied.world.scaling import Scaling
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
+from heldout.domains.embodied.observed import LANGUAGE_CODE
+from heldout.domains.embodied.scaling import Scaling, require_train_only
 from heldout.domains.embodied.training_files import (
     PROBE_FILE,
     WEIGHTS_FILE,
@@ -24,7 +26,6 @@ from heldout.domains.embodied.training_files import (
     tensors_of,
 )
 from heldout.domains.embodied.world.export import FEATURES_FILE, MANIFEST_FILE, PAIRS_FILE, SCHEMA
-from heldout.domains.embodied.world.features import LANGUAGE_CODE
 from heldout.domains.embodied.world.model import (
     CONFIG_FILE,
     CONFIG_SCHEMA,
@@ -34,13 +35,12 @@ from heldout.domains.embodied.world.model import (
     run_network,
 )
 from heldout.domains.embodied.world.pairs import check_pairs
-from heldout.domains.embodied.world.scaling import Scaling, require_train_only
 from heldout.errors import CorpusError, InputError, RefusedError, TamperedError
 from heldout.evaluate.identity import sources_digest
 from heldout.evidence import digest, read_json, read_json_lines, sha256_file
 
 _PROBED = 4
-_SOURCES = tuple(f"heldout.domains.embodied.world.{name}" for name in ("train", "network", "model", "scaling"))
+_SOURCES = tuple(f"heldout.domains.embodied.world.{name}" for name in ("train", "network", "model", "features"))
 _WORDS = ("language", "text", "caption", "label", "instruction", "question")
 Inputs = Mapping[str, NDArray[np.float32]]
 

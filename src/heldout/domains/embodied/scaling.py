@@ -1,4 +1,4 @@
-"""Standardising on train episodes, with a ledger of them. Both the world model and its check of the ledger use it."""
+"""Standardising on train episodes, with a ledger of them: for world models and for policies."""
 
 from __future__ import annotations
 

@@ -1,0 +1,179 @@
+"""A policy in the evaluation engine: what it predicts of held-out windows, and how it fares in the simulator.
+
+A window's metrics say whether the policy would have done what the expert did; only the simulator says whether that is
+enough. Where the episodes are simulated the verdict asks for both: the runs of ``heldout embodied policy rollout`` in
+``<out>/closed_loop``, of the same checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from heldout.domains.embodied.evaluation import Scored
+from heldout.domains.embodied.evaluation_families import Plain, Truth, answer_of
+from heldout.domains.embodied.evaluation_plan import folder_digest
+from heldout.domains.embodied.evaluation_rules import judge
+from heldout.domains.embodied.evaluation_source import IndexSource
+from heldout.domains.embodied.metrics_answers import nothing
+from heldout.domains.embodied.observed import opened
+from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, METRIC, read_closed_loop
+from heldout.domains.embodied.policy.examples import coasting, hand_path, last_place
+from heldout.domains.embodied.policy.model import load_policy
+from heldout.domains.embodied.policy.retarget import AUDIT_FILE, audit_predictions
+from heldout.domains.embodied.policy.space import STATS_FILE
+from heldout.domains.embodied.scaling import require_train_only
+from heldout.domains.embodied.store import Episode
+from heldout.domains.embodied.training_files import checkpoint_folder, json_bytes
+from heldout.errors import InputError, RefusedError
+from heldout.evaluate.session import Sample
+from heldout.evidence import loads, read_json, sha256_file
+
+CLOSED_LOOP = "closed_loop"
+_DIGITS = 7
+_FIELDS = ("action", "subtask", "objects", "contact", "transition", "next_action")
+_SIMULATED = "heldout.metaworld/"
+
+
+class PolicyPredictor:
+    """Actions, path and labels at the end of each window."""
+
+    batch = 16
+
+    def __init__(self, index: str, adapter: str | None = None) -> None:
+        """Load the policy.
+
+        Raises:
+            InputError: If there is no checkpoint.
+            RefusedError: If its normaliser was fitted on anything but train episodes of this index.
+        """
+        self._source = IndexSource(Path(index))
+        self._policy = load_policy(checkpoint_folder(Path(adapter) if adapter else None))
+        train = {sample.group for sample in self._source.samples("train")}
+        require_train_only(self._policy.normaliser.fitted_on, train, STATS_FILE)
+
+    def predict(self, samples: Sequence[Sample]) -> list[Mapping[str, Any]]:
+        """Rows with ``pred``, ``pred_actions``, ``pred_trajectory`` and the share that was cut at the bounds."""
+        found: list[Mapping[str, Any]] = []
+        for record in self._source.records(samples):
+            _require_causal(record)
+            episode, frame = opened(_folder(self._source, record)), int(record["window"]["end_frame"])
+            self._policy.spec.check(episode)
+            decision = self._policy.decide(self._policy.spec.of_episode(episode, frame))
+            path = decision.path + coasting(episode, self._policy.chunks, frame)
+            found.append(
+                {
+                    "pred": decision.said,
+                    "pred_actions": [[_short(value) for value in action] for action in decision.actions.tolist()],
+                    "pred_trajectory": [[[_short(value) for value in place]] for place in path.tolist()],
+                    "share_cut_at_bounds": decision.beyond,
+                }
+            )
+        return found
+
+
+class PolicyFamily(Plain):
+    """Actions of windows."""
+
+    sources = (
+        "heldout.domains.embodied.observed",
+        "heldout.domains.embodied.scaling",
+        *(f"heldout.domains.embodied.policy.{name}" for name in ("examples", "model", "network", "observe", "space")),
+    )
+
+    def __init__(self, source: IndexSource, adapter: Path | None) -> None:
+        """Read what the checkpoint plans."""
+        super().__init__(source, adapter)
+        self._folder = checkpoint_folder(adapter)
+        self._policy = load_policy(self._folder)
+
+    def samples(self, split: str, limit: int) -> list[Sample]:
+        """Every window."""
+        return self.source.samples(split, limit)
+
+    def windows(self, split: str, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """Those that are predicted."""
+        return samples
+
+    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Rows of ``policy_predictions.jsonl``; a path that would leave its episode has no truth."""
+        found = []
+        for record, row in zip(self.source.records(samples), said, strict=True):
+            predicted = loads(row, where=str(record["id"]))
+            if "pred" not in predicted:
+                raise InputError("the predictor predicts no actions", where="--predictor", hint="policy_vla_branch")
+            answer = answer_of(truth, str(record["id"]))
+            episode = opened(_folder(self.source, record))
+            found.append(
+                {
+                    "id": record["id"],
+                    "episode_id": record["episode_id"],
+                    "split": record["split"],
+                    "target": "policy",
+                    "center_window": {key: record["window"][key] for key in ("start_frame", "end_frame", "num_frames")},
+                    "true": {name: answer[name] for name in _FIELDS},
+                    "retargeting": None,
+                }
+                | {key: value for key, value in predicted.items() if key != "id"}
+                | self._truth(episode, int(record["window"]["end_frame"]))
+            )
+        return found
+
+    def complete(self, scored: Scored, out: Path) -> Scored:
+        """Add the closed loop as evidence and as a rule, where the episodes are simulated."""
+        if not self._simulated():
+            return scored
+        document = read_closed_loop(out / CLOSED_LOOP)
+        if document is None:
+            why = "it was not run; heldout embodied policy rollout --out <this folder>/closed_loop"
+            evidence: dict[str, Any] = nothing(why)
+        elif document["checkpoint_sha256"] != folder_digest(self._folder):
+            evidence = nothing("the runs there are of another checkpoint")
+        else:
+            evidence = dict(document["evidence"])
+        metrics = dict(scored.metrics) | {METRIC: evidence["value"]}
+        metrics["evidence"] = dict(metrics["evidence"]) | {METRIC: evidence}
+        rules = judge(metrics, [*scored.contract.config["primary_metrics"], METRIC])
+        return replace(scored, metrics=metrics, rules=rules)
+
+    def bound(self, out: Path) -> Mapping[str, str]:
+        """The closed loop, if it was run."""
+        path = out / CLOSED_LOOP / DOCUMENT_FILE
+        return {METRIC: sha256_file(path)} if path.is_file() else {}
+
+    def files(self, scored: Scored) -> dict[str, bytes]:
+        """``retargeting_audit.json`` with what was measured."""
+        path = self._folder / AUDIT_FILE
+        trained = read_json(path) if path.is_file() else None
+        return {AUDIT_FILE: json_bytes(audit_predictions(scored.rows, self._policy.space, trained))}
+
+    def _truth(self, episode: Episode, frame: int) -> dict[str, Any]:
+        place, velocity = last_place(episode, self._policy.chunks, frame)
+        path = hand_path(episode, self._policy.chunks, frame)
+        found: dict[str, Any] = {"last_points": [place.tolist()], "last_velocity": [velocity.tolist()]}
+        return found if path is None else found | {"true_trajectory": [[one] for one in path.tolist()]}
+
+    def _simulated(self) -> bool:
+        record = next(self.source.records(self.source.samples("train", 1)))
+        provenance = opened(_folder(self.source, record)).header.provenance
+        return str(provenance.get("generator", "")).startswith(_SIMULATED)
+
+
+def _folder(source: IndexSource, record: Mapping[str, Any]) -> Path:
+    return Path(source.folder / str(record["provenance"]["episode_path"])).resolve()
+
+
+def _require_causal(record: Mapping[str, Any]) -> None:
+    if record["modalities"]["media"]["context_window"]["end_frame"] > record["window"]["end_frame"]:
+        raise RefusedError(
+            "the context goes on after the window, and shows what is asked for",
+            where=str(record["id"]),
+            hint="heldout index build --context causal",
+            code="HO-G111",
+        )
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

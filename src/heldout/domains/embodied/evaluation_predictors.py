@@ -26,8 +26,8 @@ from heldout.evidence import canonical
 BUILT_IN = {
     "majority": "heldout.domains.embodied.evaluation_predictors:Majority",
     "nearest": "heldout.domains.embodied.evaluation_predictors:Nearest",
-    "cosmos_world_model": "heldout.domains.embodied.world.evaluation:FuturePredictor",
-    "policy_vla_branch": "heldout.domains.embodied.policy.evaluation:PolicyPredictor",
+    "cosmos_world_model": "heldout.domains.embodied.world.predictor:FuturePredictor",
+    "policy_vla_branch": "heldout.domains.embodied.policy.predictor:PolicyPredictor",
     "qwen3_omni_lora": "heldout.domains.embodied.qwen.predictor:Omni",
 }
 _EPISODES = 64

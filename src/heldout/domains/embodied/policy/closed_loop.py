@@ -17,12 +17,14 @@ import numpy as np
 from heldout.domains.embodied.evaluation_plan import folder_digest
 from heldout.domains.embodied.metrics_future import mean_of, pairs
 from heldout.domains.embodied.policy.model import load_policy
+from heldout.domains.embodied.policy.rollout import EXPERT, POLICY, UNTRAINED
 from heldout.domains.embodied.tasks import TASKS
 from heldout.domains.embodied.training_files import METADATA_FILE, checkpoint_folder
 from heldout.errors import InputError, RefusedError
 from heldout.evaluate.cluster import Contender, Draws, beside
-from heldout.evaluate.identity import Identity, sources_digest
+from heldout.evaluate.identity import Identity
 from heldout.evaluate.session import PredictorSpec, Sample, Session
+from heldout.evaluate.sources import program_digest
 from heldout.evidence import canonical, digest, loads, read_json, write_bytes, write_json
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.verdict import verdict_of
@@ -30,13 +32,8 @@ from heldout.study import BootstrapSpec
 
 SCHEMA = "heldout.closed-loop/1"
 DOCUMENT_FILE, ROWS_FILE, METRIC = "closed_loop.json", "rollouts.jsonl", "closed_loop_success_rate"
-POLICY, UNTRAINED, EXPERT = "policy", "untrained", "expert"
-_MODULES = (
-    "heldout.domains.embodied.physics",
-    "heldout.domains.embodied.observed",
-    "heldout.domains.embodied.scaling",
-    *(f"heldout.domains.embodied.policy.{name}" for name in ("rollout", "model", "network", "observe", "space")),
-)
+_PART = "heldout.domains.embodied"
+_ROLLOUTS = f"{_PART}.policy.rollout"
 
 
 @dataclass(frozen=True)
@@ -92,10 +89,10 @@ def closed_loop(checkpoint: Path, out: Path, options: RolloutOptions, *, workers
         split=plan,
         prompt=None,
         decoding=None,
-        code=sources_digest(_MODULES),
+        code=program_digest((_ROLLOUTS,), _PART),
     )
     spec = PredictorSpec(
-        "heldout.domains.embodied.policy.rollout:Rollouts",
+        f"{_ROLLOUTS}:Rollouts",
         {"checkpoint": str(folder), "max_steps": options.max_steps, "render": options.render, "every": options.every},
     )
     session = Session(out, identity, samples, {"run_id": out.resolve().name, "eval_split": "unseen seeds"})

@@ -20,68 +20,25 @@ from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.metrics_answers import nothing
 from heldout.domains.embodied.observed import opened
 from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, METRIC, read_closed_loop
-from heldout.domains.embodied.policy.examples import coasting, hand_path, last_place
+from heldout.domains.embodied.policy.examples import hand_path, last_place
 from heldout.domains.embodied.policy.model import load_policy
+from heldout.domains.embodied.policy.predictor import episode_folder
 from heldout.domains.embodied.policy.retarget import AUDIT_FILE, audit_predictions
-from heldout.domains.embodied.policy.space import STATS_FILE
-from heldout.domains.embodied.scaling import require_train_only
 from heldout.domains.embodied.store import Episode
 from heldout.domains.embodied.training_files import checkpoint_folder, json_bytes
-from heldout.errors import InputError, RefusedError
+from heldout.errors import InputError
 from heldout.evaluate.session import Sample
 from heldout.evidence import loads, read_json, sha256_file
 
 CLOSED_LOOP = "closed_loop"
-_DIGITS = 7
 _FIELDS = ("action", "subtask", "objects", "contact", "transition", "next_action")
 _SIMULATED = "heldout.metaworld/"
-
-
-class PolicyPredictor:
-    """Actions, path and labels at the end of each window."""
-
-    batch = 16
-
-    def __init__(self, index: str, adapter: str | None = None) -> None:
-        """Load the policy.
-
-        Raises:
-            InputError: If there is no checkpoint.
-            RefusedError: If its normaliser was fitted on anything but train episodes of this index.
-        """
-        self._source = IndexSource(Path(index))
-        self._policy = load_policy(checkpoint_folder(Path(adapter) if adapter else None))
-        train = {sample.group for sample in self._source.samples("train")}
-        require_train_only(self._policy.normaliser.fitted_on, train, STATS_FILE)
-
-    def predict(self, samples: Sequence[Sample]) -> list[Mapping[str, Any]]:
-        """Rows with ``pred``, ``pred_actions``, ``pred_trajectory`` and the share that was cut at the bounds."""
-        found: list[Mapping[str, Any]] = []
-        for record in self._source.records(samples):
-            _require_causal(record)
-            episode, frame = opened(_folder(self._source, record)), int(record["window"]["end_frame"])
-            self._policy.spec.check(episode)
-            decision = self._policy.decide(self._policy.spec.of_episode(episode, frame))
-            path = decision.path + coasting(episode, self._policy.chunks, frame)
-            found.append(
-                {
-                    "pred": decision.said,
-                    "pred_actions": [[_short(value) for value in action] for action in decision.actions.tolist()],
-                    "pred_trajectory": [[[_short(value) for value in place]] for place in path.tolist()],
-                    "share_cut_at_bounds": decision.beyond,
-                }
-            )
-        return found
 
 
 class PolicyFamily(Plain):
     """Actions of windows."""
 
-    sources = (
-        "heldout.domains.embodied.observed",
-        "heldout.domains.embodied.scaling",
-        *(f"heldout.domains.embodied.policy.{name}" for name in ("examples", "model", "network", "observe", "space")),
-    )
+    sources = ("heldout.domains.embodied.policy.predictor",)
 
     def __init__(self, source: IndexSource, adapter: Path | None) -> None:
         """Read what the checkpoint plans."""
@@ -105,7 +62,7 @@ class PolicyFamily(Plain):
             if "pred" not in predicted:
                 raise InputError("the predictor predicts no actions", where="--predictor", hint="policy_vla_branch")
             answer = answer_of(truth, str(record["id"]))
-            episode = opened(_folder(self.source, record))
+            episode = opened(episode_folder(self.source, record))
             found.append(
                 {
                     "id": record["id"],
@@ -157,23 +114,5 @@ class PolicyFamily(Plain):
 
     def _simulated(self) -> bool:
         record = next(self.source.records(self.source.samples("train", 1)))
-        provenance = opened(_folder(self.source, record)).header.provenance
+        provenance = opened(episode_folder(self.source, record)).header.provenance
         return str(provenance.get("generator", "")).startswith(_SIMULATED)
-
-
-def _folder(source: IndexSource, record: Mapping[str, Any]) -> Path:
-    return Path(source.folder / str(record["provenance"]["episode_path"])).resolve()
-
-
-def _require_causal(record: Mapping[str, Any]) -> None:
-    if record["modalities"]["media"]["context_window"]["end_frame"] > record["window"]["end_frame"]:
-        raise RefusedError(
-            "the context goes on after the window, and shows what is asked for",
-            where=str(record["id"]),
-            hint="heldout index build --context causal",
-            code="HO-G111",
-        )
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")

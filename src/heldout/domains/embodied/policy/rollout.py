@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.domains.embodied.physics import Controller, Recording, Senses, SimOptions, record
-from heldout.domains.embodied.policy.closed_loop import EXPERT, UNTRAINED
 from heldout.domains.embodied.policy.model import Policy, load_policy
 from heldout.domains.embodied.tasks import TASKS, SimTask
 from heldout.evaluate.session import Sample
 
+POLICY, UNTRAINED, EXPERT = "policy", "untrained", "expert"
 _TASKS = {task.name: task for task in TASKS}
 
 
@@ -26,10 +26,8 @@ class Rollouts:
     def __init__(self, checkpoint: str, max_steps: int, render: int, every: int) -> None:
         """Load the checkpoint."""
         self._folder = Path(checkpoint)
-        self._policies = {
-            name: load_policy(self._folder, untrained=name == UNTRAINED) for name in ("policy", UNTRAINED)
-        }
-        cameras = tuple(one.removeprefix("camera/") for one in self._policies["policy"].spec.cameras)
+        self._policies = {name: load_policy(self._folder, untrained=name == UNTRAINED) for name in (POLICY, UNTRAINED)}
+        cameras = tuple(one.removeprefix("camera/") for one in self._policies[POLICY].spec.cameras)
         self._options = SimOptions(cameras, render, every, max_steps, 0.0, audio=False)
 
     def predict(self, samples: Sequence[Sample]) -> list[Mapping[str, Any]]:

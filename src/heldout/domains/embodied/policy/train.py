@@ -38,13 +38,11 @@ from heldout.domains.embodied.training_files import (
     tensors_of,
 )
 from heldout.errors import CorpusError, InputError
-from heldout.evaluate.identity import sources_digest
+from heldout.evaluate.sources import program_digest
 from heldout.evidence import digest
 
 _PROBED = 3
-_SOURCES = tuple(
-    f"heldout.domains.embodied.policy.{name}" for name in ("train", "network", "model", "examples", "observe")
-)
+_PART = "heldout.domains.embodied"
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,8 @@ def train(index: Path, out: Path, options: PolicyOptions) -> dict[str, Any]:
     if options.side < 16 or options.low >= options.high:
         raise InputError("an option is out of range", where="--side, --low, --high", hint="a side of 16 or more")
     source = IndexSource(index)
-    key = digest({"index": source.sha256, "options": asdict(options), "code": sources_digest(_SOURCES)})
+    code = program_digest((f"{_PART}.policy.train",), _PART)
+    key = digest({"index": source.sha256, "options": asdict(options), "code": code})
     return run_training(out, key, lambda tell: _fit(source, options, tell))
 
 

@@ -1,4 +1,4 @@
-"""A world model in the evaluation engine: its predictor, and what is made of predicted futures.
+"""A world model in the evaluation engine: what is predicted, and what is made of predicted futures.
 
 A sample is a window that has a future in the index. The predictor sees the window; the true future's features are
 measured when all predictions are on disk. Distances are on standardised features, and every future of the split is a
@@ -18,57 +18,22 @@ from heldout.domains.embodied.evaluation_families import Plain, Truth, answer_of
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.metrics_future import future_rows
 from heldout.domains.embodied.observed import opened
-from heldout.domains.embodied.scaling import require_train_only
 from heldout.domains.embodied.training_files import checkpoint_folder
 from heldout.domains.embodied.world.export import episode_folder, require_causal
 from heldout.domains.embodied.world.features import window_features
-from heldout.domains.embodied.world.model import NORMALISER_FILE, load_model
-from heldout.domains.embodied.world.pairs import Pair, horizon_frames, pair, require_pairs
+from heldout.domains.embodied.world.model import load_model
+from heldout.domains.embodied.world.pairs import Pair, pair, require_pairs
 from heldout.errors import InputError
 from heldout.evaluate.session import Sample
 from heldout.evidence import loads
 
-_DIGITS = 7
 _SHOWN = 5
-
-
-class FuturePredictor:
-    """Raw features of the future of each window, by the model of a checkpoint."""
-
-    batch = 16
-
-    def __init__(self, index: str, adapter: str | None = None) -> None:
-        """Load the model.
-
-        Raises:
-            InputError: If there is no checkpoint.
-            RefusedError: If it was standardised on anything but train episodes of this index.
-        """
-        self._source = IndexSource(Path(index))
-        self._model = load_model(checkpoint_folder(Path(adapter) if adapter else None))
-        train = {sample.group for sample in self._source.samples("train")}
-        require_train_only(self._model.scaling.fitted_on, train, NORMALISER_FILE)
-
-    def predict(self, samples: Sequence[Sample]) -> list[Mapping[str, Any]]:
-        """``future``: features in the order of the model's names, to seven digits."""
-        found: list[Mapping[str, Any]] = []
-        for record in self._source.records(samples):
-            episode, window = opened(episode_folder(self._source, record)), record["window"]
-            self._model.spec.check(episode)
-            shift = horizon_frames(self._model.settings.horizon_seconds, float(record["provenance"]["clock_hz"]))
-            values = self._model.future(episode, window["start_frame"], window["end_frame"], shift)
-            found.append({"future": [float(f"{value:.{_DIGITS}g}") for value in values.tolist()]})
-        return found
 
 
 class FutureFamily(Plain):
     """Futures of windows."""
 
-    sources = (
-        "heldout.domains.embodied.observed",
-        "heldout.domains.embodied.scaling",
-        *(f"heldout.domains.embodied.world.{name}" for name in ("export", "features", "model", "network", "pairs")),
-    )
+    sources = ("heldout.domains.embodied.world.model", "heldout.domains.embodied.world.pairs")
 
     def __init__(self, source: IndexSource, adapter: Path | None) -> None:
         """Read what the checkpoint predicts."""

@@ -36,11 +36,11 @@ from heldout.domains.embodied.world.model import (
 )
 from heldout.domains.embodied.world.pairs import check_pairs
 from heldout.errors import CorpusError, InputError, RefusedError, TamperedError
-from heldout.evaluate.identity import sources_digest
+from heldout.evaluate.sources import program_digest
 from heldout.evidence import digest, read_json, read_json_lines, sha256_file
 
 _PROBED = 4
-_SOURCES = tuple(f"heldout.domains.embodied.world.{name}" for name in ("train", "network", "model", "features"))
+_PART = "heldout.domains.embodied"
 _WORDS = ("language", "text", "caption", "label", "instruction", "question")
 Inputs = Mapping[str, NDArray[np.float32]]
 
@@ -147,7 +147,8 @@ def train(data: Path, out: Path, options: TrainOptions) -> dict[str, Any]:
     opened = FutureData.open(data)
     if options.conditioning == "actions" and "actions" not in opened.arrays:
         raise InputError("the episodes have no actions", where=str(data), hint="--conditioning none")
-    key = digest({"data": opened.manifest["files"], "options": asdict(options), "code": sources_digest(_SOURCES)})
+    code = program_digest((f"{_PART}.world.train",), _PART)
+    key = digest({"data": opened.manifest["files"], "options": asdict(options), "code": code})
     return run_training(out, key, lambda tell: _fit(opened, options, tell))
 
 

@@ -34,5 +34,5 @@ def test_the_page_names_every_skip_code_and_finding() -> None:
     text = PAGE.read_text()
     assert [] == [code for code in get_args(SkipCode) if f"`{code}`" not in text]
     folder = ROOT / "src/heldout/domains/embodied"
-    codes = {code for path in folder.glob("*.py") for code in re.findall(r"HO-G\d+", path.read_text())}
+    codes = {code for path in folder.rglob("*.py") for code in re.findall(r"HO-G\d+", path.read_text())}
     assert codes == set(re.findall(r"HO-G\d+", text))

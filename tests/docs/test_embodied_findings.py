@@ -35,5 +35,5 @@ def test_every_code_has_a_page_or_a_row() -> None:
     index = (PAGES / "README.md").read_text(encoding="utf-8")
     assert CODES == re.findall(r"^\| \[(HO-G\d+)\]\(HO-G\d+\.md\)", index, re.MULTILINE)
     rows = re.findall(r"^\| (HO-G\d+) \|", (PAGES / "checkpoints.md").read_text(encoding="utf-8"), re.MULTILINE)
-    found = {code for path in SOURCES.glob("*.py") for code in re.findall(r"HO-G1\d+", path.read_text())}
+    found = {code for path in SOURCES.rglob("*.py") for code in re.findall(r"HO-G1\d+", path.read_text())}
     assert sorted(found) == sorted({*CODES, *rows})

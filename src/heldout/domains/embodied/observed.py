@@ -6,6 +6,7 @@ Nothing here is fitted. What an episode gives is read once a process.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heldout.corpus.guards import Finding
 from heldout.domains.embodied.header import Stream
 from heldout.domains.embodied.layouts import open_episode
 from heldout.domains.embodied.media import iterate_frames
@@ -39,6 +41,16 @@ def refusal(name: str, stream: Stream) -> str | None:
     if stream.kind not in ("array", "video") or stream.rate_hz is None:
         return f"it is {stream.kind} without a rate that features are made of"
     return f"it is {stream.modality}, not state" if stream.modality in _NO_STATE else None
+
+
+def check_names(names: Iterable[str], where: str) -> list[Finding]:
+    """HO-G135: features whose names say language, whatever wrote them."""
+    found = [name for name in names if set(re.split(r"[^a-z]+", name.lower())) & _LANGUAGE]
+    if not found:
+        return []
+    what = f"{len(found)} features are language, such as {found[0]}"
+    hint = "features are measured streams and pictures; export again without it"
+    return [Finding(LANGUAGE_CODE, blocking=True, what=what, where=where, hint=hint)]
 
 
 @lru_cache(maxsize=_OPEN)

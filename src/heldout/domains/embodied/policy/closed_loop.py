@@ -7,13 +7,14 @@ beside each other on the same tasks and seeds, with an interval over runs; the e
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from heldout.corpus.guards import Finding
 from heldout.domains.embodied.evaluation_plan import folder_digest
 from heldout.domains.embodied.metrics_future import mean_of, pairs
 from heldout.domains.embodied.policy.model import load_policy
@@ -31,6 +32,7 @@ from heldout.gate.verdict import verdict_of
 from heldout.study import BootstrapSpec
 
 SCHEMA = "heldout.closed-loop/1"
+SEEN_CODE = "HO-G137"
 DOCUMENT_FILE, ROWS_FILE, METRIC = "closed_loop.json", "rollouts.jsonl", "closed_loop_success_rate"
 _PART = "heldout.domains.embodied"
 _ROLLOUTS = f"{_PART}.policy.rollout"
@@ -189,15 +191,17 @@ def _check(names: Sequence[str], options: RolloutOptions, shown: Sequence[Mappin
     if unknown or not names or options.seeds < 1 or options.first_seed < 0:
         what = f"no such task: {unknown[0]}" if unknown else "there is nothing to run"
         raise InputError(what, where="--task, --seeds", hint="heldout embodied tasks lists them")
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    for one in check_seeds(names, range(options.first_seed, options.first_seed + options.seeds), shown):
+        raise RefusedError(one.what, where=one.where, hint=one.hint, code=one.code)
+
+
+def check_seeds(names: Collection[str], seeds: Collection[int], shown: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """HO-G137: runs of a task from a seed that was trained on."""
     seen = sorted(f"{one['task']} seed {one['seed']}" for one in shown if one["task"] in names and one["seed"] in seeds)
-    if seen:
-        raise RefusedError(
-            f"{len(seen)} of the runs were trained on, such as {seen[0]}",
-            where="--first-seed",
-            hint="seeds that the training never saw",
-            code="HO-G137",
-        )
+    if not seen:
+        return []
+    what = f"{len(seen)} of the runs were trained on, such as {seen[0]}"
+    return [Finding(SEEN_CODE, blocking=True, what=what, where="--first-seed", hint="seeds that training never saw")]
 
 
 def _trained_on(folder: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.observed import LANGUAGE_CODE
+from heldout.domains.embodied.observed import check_names
 from heldout.domains.embodied.scaling import Scaling, require_train_only
 from heldout.domains.embodied.training_files import (
     PROBE_FILE,
@@ -41,7 +41,6 @@ from heldout.evidence import digest, read_json, read_json_lines, sha256_file
 
 _PROBED = 4
 _PART = "heldout.domains.embodied"
-_WORDS = ("language", "text", "caption", "label", "instruction", "question")
 Inputs = Mapping[str, NDArray[np.float32]]
 
 
@@ -99,9 +98,9 @@ class FutureData:
         manifest = read_json(folder / MANIFEST_FILE)
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
             raise InputError("no pairs are there", where=str(folder), hint="heldout embodied world export makes them")
-        _refuse_language(manifest["features"]["names"], folder)
         rows = read_json_lines(folder / PAIRS_FILE)
-        findings = check_pairs(rows, float(manifest["settings"]["horizon_seconds"]), str(folder / PAIRS_FILE))
+        findings = check_names(manifest["features"]["names"], str(folder / MANIFEST_FILE))
+        findings += check_pairs(rows, float(manifest["settings"]["horizon_seconds"]), str(folder / PAIRS_FILE))
         if findings:
             one = findings[0]
             raise RefusedError(one.what, where=one.where, hint=one.hint, code=one.code)
@@ -294,15 +293,3 @@ def _loss(torch: Any, net: Any, parts: Sequence[Any], truth: Any, rows: NDArray[
     chosen = torch.from_numpy(rows)
     with torch.no_grad():
         return float(((net(*(part[chosen] for part in parts)) - truth[chosen]) ** 2).mean())
-
-
-def _refuse_language(names: Sequence[str], folder: Path) -> None:
-    """Whatever wrote the export: a feature whose name says language is not learnt from."""
-    found = [name for name in names if any(word in name.lower() for word in _WORDS)]
-    if found:
-        raise RefusedError(
-            f"{len(found)} features are language, such as {found[0]}",
-            where=str(folder / MANIFEST_FILE),
-            hint="features are measured streams and pictures; export again without it",
-            code=LANGUAGE_CODE,
-        )

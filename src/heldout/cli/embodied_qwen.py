@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,6 +130,8 @@ def train(
     options = from_arguments(dict(locals()))
     with resumable():
         document = fit(options)
+    if int(os.environ.get("RANK", "0")):
+        return  # of several processes, the first one speaks
     if json_:
         print_json(document)
         return

@@ -100,7 +100,7 @@ def test_two_processes_take_the_steps_of_one(made: Path, tmp_path: Path) -> None
     train(options(made, tmp_path / "one", batch_size=4, **small))
     arguments = words(made, tmp_path / "two")
     arguments[arguments.index("--max-train-steps") + 1] = "4"
-    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     alone = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, *launch, *arguments], check=True, timeout=240, env=alone)
     one, two = (load_file(tmp_path / name / "adapter_lora/adapter_model.safetensors") for name in ("one", "two"))

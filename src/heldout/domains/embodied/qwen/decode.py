@@ -87,8 +87,7 @@ class Grammar:
         if not self._made:
             from llguidance.hf import from_tokenizer
 
-            stop = self.tokenizer.convert_tokens_to_ids(END)
-            self._made["tokenizer"] = from_tokenizer(self.tokenizer, eos_token=stop)
+            self._made["tokenizer"] = from_tokenizer(self.tokenizer, eos_token=self.stop)
         name = "narrow" if narrow else "wide"
         if name not in self._made:
             schema = answer_schema(self.options, self.objects)
@@ -101,9 +100,17 @@ class Grammar:
         return matcher
 
     def accepts(self, ids: Sequence[int]) -> bool:
-        """Whether the schema allows these tokens, to the end."""
-        matcher = self.matcher()
-        return bool(matcher.try_consume_tokens(list(ids)) == len(ids) and matcher.is_accepting())
+        """Whether the schema allows these tokens, and they end the turn where an answer may end."""
+        if not ids or ids[-1] != self.stop:
+            return False
+        matcher, said = self.matcher(), list(ids[:-1])
+        return bool(matcher.try_consume_tokens(said) == len(said) and matcher.is_accepting())
+
+    @property
+    def stop(self) -> int:
+        """The token that ends a turn."""
+        found: int = self.tokenizer.convert_tokens_to_ids(END)
+        return found
 
     def is_strict(self, text: str) -> bool:
         """Whether the text is exactly the answer that was asked for."""
@@ -148,7 +155,6 @@ def _generate(
     """New tokens, with the end of the turn if it was reached."""
     import torch
 
-    stop = grammar.tokenizer.convert_tokens_to_ids(END)
     held = [_Mask(matcher)] if matcher is not None else []
     with torch.no_grad():
         found = model.generate(
@@ -156,7 +162,7 @@ def _generate(
             max_new_tokens=decoding.max_new_tokens,
             do_sample=False,
             num_beams=1,
-            eos_token_id=stop,
+            eos_token_id=grammar.stop,
             pad_token_id=grammar.tokenizer.pad_token_id,
             logits_processor=held,
         )

@@ -44,5 +44,35 @@ def market(
         typer.echo(f"page     {document['page']}")
 
 
+@app.command()
+def embodied(
+    out: Annotated[Path, typer.Option("--out", help="A folder of its own.")] = Path("demo-embodied"),
+    study: Annotated[Path | None, typer.Option("--study", help="A changed copy of the shipped study.")] = None,
+    small: Annotated[bool, typer.Option("--small", help="The numbers of its block `small`: minutes.")] = False,
+    tasks: Annotated[int | None, typer.Option(min=1, help="The first N tasks.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Episodes of each task.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of the first stage, LoRA and the policy, at most.")] = None,
+    variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this one; repeat.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a processor, up to four.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Three backbones on simulated episodes, from physics to packages. All PROMOTE exits 0, else 1. Resumes."""
+    with resumable():
+        from heldout.domains.embodied.demo import demo_embodied
+        from heldout.domains.embodied.demo_rows import lines
+        from heldout.domains.embodied.demo_study import load_demo_study, shortcuts
+
+        chosen = load_demo_study(study, small=small, sets=shortcuts(tasks, seeds, steps))
+        say = _silent if as_json else typer.echo
+        document = demo_embodied(out, chosen, variants=variant or [], workers=workers, say=say)
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo("")
+        for line in lines(document):
+            typer.echo(line)
+    return 0 if document["promote"] else 1
+
+
 def _silent(line: str) -> None:
     pass

@@ -183,3 +183,12 @@ def test_the_code_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyP
     before = sources_digest(["some_predictor"])
     module.write_text("A = 2\n")
     assert before != sources_digest(["some_predictor"])
+
+
+def test_a_quick_model_has_few_events_and_none_is_lost(tmp_path: Path) -> None:
+    """Half the time of an evaluation would go into telling how far it is; or its count would be wrong."""
+    session = Session(tmp_path, IDENTITY, samples(3000), {})
+    session.run(PredictorSpec("evaluation_kit:Echo", {})).require()
+    events = [event for event in read_json_lines(tmp_path / "progress.jsonl") if event["event"] == "sample_done"]
+    assert 3000 == events[-1]["completed_samples"] == sum(event["batch"] for event in events)
+    assert len(events) < 1000

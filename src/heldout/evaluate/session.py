@@ -11,7 +11,6 @@ never an answer.
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import importlib
 import json
@@ -28,10 +27,9 @@ from heldout.engine import Done, run_tasks
 from heldout.errors import HeldoutError, InputError, PrerequisiteError, RefusedError, StaleError, UnitError
 from heldout.evaluate.identity import Identity
 from heldout.evaluate.partial import PARTIAL_FILE, PartialWriter, read_partial, read_since
+from heldout.evaluate.progress import Progress
 from heldout.evaluate.shards import in_order
-from heldout.evidence import JsonLines
 
-PROGRESS_FILE = "progress.jsonl"
 _LOCK = ".evaluation.lock"
 _LOCK_SECONDS = 10.0
 
@@ -188,49 +186,31 @@ class Session:
         path = self.folder / PARTIAL_FILE
         with (
             closing(PartialWriter(path, self.identity)) as partial,
-            JsonLines(self.folder / PROGRESS_FILE) as progress,
+            Progress(self.folder, len(self.samples), done) as progress,
         ):
             before = path.stat().st_size
             start = {"num_eval_samples": len(self.samples), "completed_before_start": done, "resume": done > 0}
-            progress.append(_event("eval_start", **self.facts, **start, workers=workers, key=self.identity.key))
+            progress.say("eval_start", **self.facts, **start, workers=workers, key=self.identity.key)
             tasks = [_Task(spec.factory, options, chunk) for chunk in chunks]
             with closing(run_tasks(_answer, tasks, workers=workers)) as results:
                 for answer in _answers(results):
-                    done += self._take(answer, done, partial, progress, failed)
-            progress.append(_event("eval_complete" if not failed else "eval_failed", completed_samples=done))
+                    failed += _take(answer, partial, progress)
+            progress.say("eval_complete" if not failed else "eval_failed", completed_samples=progress.done)
         return read_since(path, self.identity, before), failed
 
-    def _take(
-        self,
-        answer: _Answer,
-        done: int,
-        partial: PartialWriter,
-        progress: JsonLines,
-        failed: list[tuple[str, str]],
-    ) -> int:
-        """Write down what a worker answered; return the number of rows."""
-        taken = 0
-        for sample, row in zip(answer.samples, answer.rows, strict=True):
-            problem = row if isinstance(row, str) else _written(partial, {**row, "id": sample.id})
-            if problem is None:
-                taken += 1
-            else:
-                failed.append((sample.id, problem))
-                progress.append(_event("sample_error", sample_id=sample.id, episode_id=sample.group, error=problem))
-        if taken:
-            last = answer.samples[-1]
-            progress.append(
-                _event(
-                    "sample_done",
-                    num_eval_samples=len(self.samples),
-                    completed_samples=done + taken,
-                    batch=taken,
-                    sample_id=last.id,
-                    episode_id=last.group,
-                    seconds=round(answer.seconds, 6),
-                )
-            )
-        return taken
+
+def _take(answer: _Answer, partial: PartialWriter, progress: Progress) -> list[tuple[str, str]]:
+    """Write down what a worker answered; return what is no row, with the reason."""
+    failed = []
+    for sample, row in zip(answer.samples, answer.rows, strict=True):
+        problem = row if isinstance(row, str) else _written(partial, {**row, "id": sample.id})
+        if problem is not None:
+            failed.append((sample.id, problem))
+            progress.say("sample_error", sample_id=sample.id, episode_id=sample.group, error=problem)
+    if len(failed) < len(answer.samples):
+        last = answer.samples[-1]
+        progress.predicted(len(answer.samples) - len(failed), last.id, last.group, answer.seconds)
+    return failed
 
 
 class _Task(NamedTuple):
@@ -286,10 +266,6 @@ def _reason(error: Exception) -> str:
 def _predictor(factory: str, options: str) -> Predictor:
     """The predictor of this process: made once."""
     return PredictorSpec(factory, json.loads(options)).load()
-
-
-def _event(name: str, **facts: Any) -> dict[str, Any]:
-    return {"event": name, "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")} | facts
 
 
 class _alone:  # noqa: N801 - reads as a statement

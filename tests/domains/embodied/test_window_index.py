@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from heldout.cli.index import app
 from heldout.domains.embodied.contracts import load_contract, load_registry
+from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.index import build_index
 from heldout.domains.embodied.index_guards import check_index, read_index, states_window
 from heldout.domains.embodied.manifest import build_manifest, read_manifest
@@ -255,3 +256,19 @@ def test_the_command_says_what_it_made(manifest: Path, tmp_path: Path) -> None:
     assert 1 == bad.exit_code
     assert "HO-G111" == json.loads(bad.stdout)["findings"][0]["code"]
     assert 1 == CliRunner().invoke(app, ["check", str(tmp_path / "i"), "--manifest", str(manifest)]).exit_code
+
+
+def test_heads_give_the_samples_that_the_records_give(manifest: Path, tmp_path: Path) -> None:
+    """An evaluation would begin with other windows because somebody's index came without the file of heads."""
+    build_index(manifest, tmp_path / "i", OPTIONS, {})
+    for split, limit in (("train", 0), ("test", 0), ("train", 3)):
+        quick = IndexSource(tmp_path / "i").samples(split, limit)
+        document = json.loads((tmp_path / "i/window_index_manifest.json").read_text())
+        slow = IndexSource(tmp_path / "i")
+        slow.manifest = {key: value for key, value in document.items() if key != "heads"}
+        assert quick == slow.samples(split, limit)
+        assert [sample.id for sample in quick] == [record["id"] for record in slow.records(quick)]
+    heads = tmp_path / "i/window_heads.json"
+    heads.write_text(heads.read_text().replace('"test"', '"train"'))
+    with pytest.raises(TamperedError, match="heads"):
+        IndexSource(tmp_path / "i").samples("train")

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from heldout.domains.embodied.index import INDEX_FILE, MANIFEST_FILE, SEALED
+from heldout.domains.embodied.index_heads import Head, read_heads
 from heldout.domains.embodied.sealed import open_targets
 from heldout.errors import InputError, TamperedError
 from heldout.evaluate.session import Sample
 from heldout.evidence import digest, loads, read_json, sha256_file
 
 
-class _Head(msgspec.Struct):
+class _Line(msgspec.Struct):
     id: str
     episode_id: str
     split: str
 
 
-_HEADS: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
+_LINES: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
 
 
 class IndexSource:
@@ -57,23 +59,28 @@ class IndexSource:
         Raises:
             InputError: If there are none.
         """
-        found = []
-        with self._path.open("rb") as stream:
-            offset = 0
-            for number, line in enumerate(stream, start=1):
-                try:
-                    head = _HEADS.decode(line)
-                except msgspec.MsgspecError as error:
-                    where = f"{self._path}:{number}"
-                    raise InputError(f"no record: {error}", where=where, hint="build the index again") from None
-                if head.split == split:
-                    found.append(Sample(head.id, head.episode_id, (offset, len(line))))
-                    if len(found) == limit:
-                        break
-                offset += len(line)
+        heads = (head for head in self._heads() if head.split == split)
+        found = [Sample(head.id, head.episode_id, (head.offset, head.length)) for head in islice(heads, limit or None)]
         if not found:
             raise InputError(f"split {split!r} has no windows", where=str(self._path), hint="train, val or test")
         return found
+
+    def _heads(self) -> Iterator[Head]:
+        """Of all windows; an index without heads, from elsewhere or from before, is read."""
+        named = self.manifest.get("heads")
+        if named:
+            yield from read_heads(self.folder, named["sha256"])
+            return
+        offset = 0
+        with self._path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    one = _LINES.decode(line)
+                except msgspec.MsgspecError as error:
+                    where = f"{self._path}:{number}"
+                    raise InputError(f"no record: {error}", where=where, hint="build the index again") from None
+                yield Head(one.id, one.episode_id, one.split, offset, len(line))
+                offset += len(line)
 
     def records(self, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
         """The record of each sample, in order."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.index_guards import check_index
+from heldout.domains.embodied.index_heads import Heads
 from heldout.domains.embodied.index_records import EpisodeCut, index_record, relative, train_options
 from heldout.domains.embodied.layouts import open_episode
 from heldout.domains.embodied.manifest import MANIFEST_FILE as EPISODES_FILE
@@ -115,14 +116,16 @@ class Tally:
     samples: Counter[str]
     episodes: dict[str, set[str]]
     modalities: Counter[str]
+    heads: Heads
 
     def document(self, out: Path, contracts: Mapping[str, BackboneContract]) -> dict[str, Any]:
-        """The published counts, and digests of the files."""
+        """The published counts, and digests of the files; writes the heads."""
         targets = out / TARGETS_FILE
         return {
             "schema": SCHEMA,
             "output_jsonl": INDEX_FILE,
             "output_sha256": sha256_file(out / INDEX_FILE),
+            "heads": self.heads.write(out),
             "num_records": self.records,
             "num_episodes": len(set().union(*self.episodes.values())),
             "sample_split_counts": dict(self.samples),
@@ -140,7 +143,7 @@ class Tally:
 
 def write_index(out: Path, records: Iterable[dict[str, Any]]) -> Tally:
     """Write records one by one; answers of sealed splits go to a file of their own."""
-    tally = Tally(0, 0, Counter(), defaultdict(set), Counter())
+    tally = Tally(0, 0, Counter(), defaultdict(set), Counter(), Heads())
     with (
         atomic_path(out / INDEX_FILE) as index,
         atomic_path(out / TARGETS_FILE) as targets,
@@ -153,8 +156,7 @@ def write_index(out: Path, records: Iterable[dict[str, Any]]) -> Tally:
                 answers.write(canonical({"id": record["id"], "supervision": record["supervision"]}) + b"\n")
                 written = _seal(record)
                 tally.sealed += 1
-            lines.write(canonical(written) + b"\n")
-            _count(tally, written)
+            _count(tally, written, lines.write(canonical(written) + b"\n"))
     return tally
 
 
@@ -174,8 +176,9 @@ def _seal(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"supervision": {}, "sealed": True, "adapter_views": views}
 
 
-def _count(tally: Tally, record: Mapping[str, Any]) -> None:
+def _count(tally: Tally, record: dict[str, Any], length: int) -> None:
     media = record["modalities"]["media"]
+    tally.heads.add(record, length)
     tally.records += 1
     tally.samples[record["split"]] += 1
     tally.episodes[record["split"]].add(record["episode_id"])

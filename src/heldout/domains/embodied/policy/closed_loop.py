@@ -21,12 +21,12 @@ from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.rollout import EXPERT, POLICY, UNTRAINED
 from heldout.domains.embodied.tasks import TASKS
 from heldout.domains.embodied.training_files import METADATA_FILE, checkpoint_folder
-from heldout.errors import InputError, RefusedError
+from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evaluate.cluster import Contender, Draws, beside
 from heldout.evaluate.identity import Identity
 from heldout.evaluate.session import PredictorSpec, Sample, Session
 from heldout.evaluate.sources import program_digest
-from heldout.evidence import canonical, digest, loads, read_json, write_bytes, write_json
+from heldout.evidence import canonical, digest, loads, read_json, read_json_lines, write_bytes, write_json
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.verdict import verdict_of
 from heldout.study import BootstrapSpec
@@ -156,10 +156,11 @@ def by_task(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def read_closed_loop(folder: Path) -> dict[str, Any] | None:
-    """The document of a folder; None if nothing was run there.
+    """The document of a folder, its rates computed again from its runs; None if nothing was run there.
 
     Raises:
         InputError: If it is something else.
+        TamperedError: If it says something else than its runs.
     """
     path = folder / DOCUMENT_FILE
     if not path.is_file():
@@ -167,6 +168,9 @@ def read_closed_loop(folder: Path) -> dict[str, Any] | None:
     document = read_json(path)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError("these are no closed-loop runs", where=str(path), hint="heldout embodied policy rollout")
+    rows = read_json_lines(folder / ROWS_FILE)
+    if digest(rows) != document["rows_sha256"] or success_evidence(rows) != document["evidence"]:
+        raise TamperedError("the rates are not those of the runs", where=str(path), hint="run the rollouts again")
     return document
 
 

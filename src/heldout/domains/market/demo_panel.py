@@ -48,7 +48,7 @@ def skfolio_panel() -> pl.DataFrame:
     return panel.rename({"Date": "date"}).sort("date", "asset")
 
 
-def generated_panel(*, dates: int = 4200, assets: int = 20, drift: float = 0.0009, seed: int = 2) -> pl.DataFrame:
+def generated_panel(*, dates: int = 5200, assets: int = 20, drift: float = 0.0009, seed: int = 2) -> pl.DataFrame:
     """A market in which each name's own return has a mean that wanders slowly, so that winners go on winning a while.
 
     Args:

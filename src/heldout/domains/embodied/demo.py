@@ -14,7 +14,7 @@ from typing import Any
 
 from heldout.domains.embodied.checkpoint import Checkpoint
 from heldout.domains.embodied.contracts import BackboneContract, find_contract, load_registry
-from heldout.domains.embodied.demo_families import BEFORE_EVALUATION, TRAINERS, Job, Trained
+from heldout.domains.embodied.demo_families import BEFORE_EVALUATION, TRAINERS, Job, Trained, check_options
 from heldout.domains.embodied.demo_rows import row_of
 from heldout.domains.embodied.demo_steps import Say, Steps
 from heldout.domains.embodied.demo_study import DemoStudy, options
@@ -81,6 +81,8 @@ def demo_embodied(
     places, steps = Places(out), Steps(out / "steps", say)
     workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     chosen = study.variants(variants)
+    for variant, family in chosen:
+        check_options(variant, family)
     contracts = load_registry(out)
     sim = options(SimOptions, study.spec.corpus.simulate, "corpus.simulate")
     key = _corpus(places, study, sim, contracts, steps, workers)
@@ -112,7 +114,10 @@ def _corpus(
     from heldout.domains.embodied.windows import WindowOptions
 
     spec = study.spec
-    rules = options(SelectionRules, spec.select, "select")
+    episodes = spec.corpus.tasks * spec.corpus.seeds
+    rules = options(
+        SelectionRules, {"target": episodes * 8 // 9} | spec.select, "select"
+    )  # a ninth is there to replace
     windows = options(WindowOptions, spec.windows, "windows")
     made = simulate(choose_tasks(spec.corpus.tasks, []), spec.corpus.seeds, places.store, sim, workers=workers)
     if made.failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,22 @@ from typing import Any, NamedTuple
 from heldout.domains.embodied.demo_steps import Steps
 from heldout.domains.embodied.demo_study import DemoVariant, FamilySpec, options
 from heldout.domains.embodied.physics import SimOptions
+from heldout.errors import StudyError, near_miss
 from heldout.evidence import digest
+
+_PART = "heldout.domains.embodied"
+# Whose options stand in which block.
+_BLOCKS = {
+    "qwen3_omni_lora": {
+        "export": "qwen.settings:ExportSettings",
+        "base": "qwen.base:TinySize",
+        "first_stage": "qwen.options:TrainOptions",
+        "train": "qwen.options:TrainOptions",
+    },
+    "cosmos_world_model": {"export": "world.export:FutureSettings", "train": "world.train:TrainOptions"},
+    "policy_vla_branch": {"train": "policy.train:PolicyOptions", "rollout": "policy.closed_loop:RolloutOptions"},
+}
+_OWN = {"qwen.options:TrainOptions": {"dataset_jsonl": "", "run_id": "", "output_dir": ""}}
 
 
 class Trained(NamedTuple):
@@ -69,6 +85,22 @@ class Job:
         return folder, self.steps.once(f"export/{name}", told, folder, lambda: make(folder))
 
 
+def check_options(variant: DemoVariant, family: FamilySpec) -> None:
+    """Look at every block before anything is simulated.
+
+    Raises:
+        StudyError: If a block means nothing to the family, or an option in it is unknown or does not fit.
+    """
+    blocks = _BLOCKS[variant.family]
+    for name, values in family.model_dump(exclude={"headline"}, exclude_defaults=True).items():
+        where = f"{variant.family}.{name}"
+        if name not in blocks:
+            hint = near_miss(name, blocks, "blocks of it")
+            raise StudyError(f"the block `{where}` means nothing", where=where, hint=hint)
+        module, _, kind = blocks[name].partition(":")
+        options(getattr(importlib.import_module(f"{_PART}.{module}"), kind), _OWN.get(blocks[name], {}) | values, where)
+
+
 def train_qwen(job: Job) -> Trained:
     """Export, a tiny base with the words of train, its first stage, LoRA on top of it."""
     from heldout.domains.embodied.qwen.base import TinySize, describe, make_tiny
@@ -78,6 +110,7 @@ def train_qwen(job: Job) -> Trained:
     from heldout.domains.embodied.qwen.settings import ExportSettings
     from heldout.domains.embodied.qwen.trainer import train
 
+    _without_bars()
     settings = options(ExportSettings, job.family.export, job.block("export"))
     size = options(TinySize, job.family.base, job.block("base"))
 
@@ -150,6 +183,13 @@ BEFORE_EVALUATION: dict[str, Callable[[Job, Trained, Path], None]] = {"policy_vl
 def _counted(what: str, document: dict[str, Any], key: str) -> str:
     splits = ", ".join(f"{split} {number}" for split, number in sorted(document["split_counts"].items()))
     return f"{document[key]} {what}: {splits}"
+
+
+def _without_bars() -> None:
+    """A line a step is enough: no bars of a library over it."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def _losses(one: dict[str, Any]) -> str:

@@ -19,7 +19,6 @@ from heldout.errors import PrerequisiteError
 PRODUCT = "heldout"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _TAG = "py3-none-any"
-_CACHED = frozenset({"__pycache__"})
 _WHEEL = f"Wheel-Version: 1.0\nGenerator: {PRODUCT}\nRoot-Is-Purelib: true\nTag: {_TAG}\n"
 
 
@@ -44,7 +43,7 @@ def build_wheel() -> Wheel:
     files = {
         path.relative_to(package.parent).as_posix(): path.read_bytes()
         for path in package.rglob("*")
-        if path.is_file() and not _CACHED.intersection(path.parts) and not path.name.startswith(".")
+        if path.is_file() and not any(_left_behind(part) for part in path.relative_to(package).parts)
     }
     for name in ("METADATA", "entry_points.txt"):
         files[f"{info}/{name}"] = (distribution.read_text(name) or "").encode()
@@ -54,13 +53,19 @@ def build_wheel() -> Wheel:
     return Wheel(f"{PRODUCT}-{version}-{_TAG}.whl", _zipped(files))
 
 
+def _left_behind(part: str) -> bool:
+    """Whether a folder or file of this name is what tools leave in a checkout."""
+    return part == "__pycache__" or part.startswith(".")
+
+
 def _zipped(files: dict[str, bytes]) -> bytes:
+    """Stored, not packed: the kit around it packs all files together, which halves them."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         # The metadata last, as the format recommends.
         for name in sorted(files, key=lambda name: (".dist-info/" in name, name)):
             entry = zipfile.ZipInfo(name, date_time=_EPOCH)
-            entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o644 << 16, 3
+            entry.external_attr, entry.create_system = 0o644 << 16, 3
             archive.writestr(entry, files[name])
     return buffer.getvalue()
 

@@ -19,7 +19,7 @@ from heldout.domains.embodied.evaluation_rules import judge
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.metrics_answers import nothing
 from heldout.domains.embodied.observed import opened
-from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, METRIC, read_closed_loop
+from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, METRIC, ROWS_FILE, read_closed_loop
 from heldout.domains.embodied.policy.examples import hand_path, last_place
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.predictor import episode_folder
@@ -96,9 +96,9 @@ class PolicyFamily(Plain):
         return replace(scored, metrics=metrics, rules=rules)
 
     def bound(self, out: Path) -> Mapping[str, str]:
-        """The closed loop, if it was run."""
-        path = out / CLOSED_LOOP / DOCUMENT_FILE
-        return {METRIC: sha256_file(path)} if path.is_file() else {}
+        """The closed loop and its runs, if there are any."""
+        paths = [out / CLOSED_LOOP / name for name in (DOCUMENT_FILE, ROWS_FILE)]
+        return {f"{CLOSED_LOOP}/{path.name}": sha256_file(path) for path in paths if path.is_file()}
 
     def files(self, scored: Scored) -> dict[str, bytes]:
         """``retargeting_audit.json`` with what was measured."""

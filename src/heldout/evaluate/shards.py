@@ -83,8 +83,9 @@ def in_order(rows: Mapping[str, bytes], expected: Sequence[str], places: Mapping
         RefusedError: If there is a row of no sample.
         InputError: If a sample has no row.
     """
-    foreign = sorted(set(rows) - set(expected))
-    if foreign:
+    missing = [name for name in expected if name not in rows]
+    if len(rows) > len(expected) - len(missing):
+        foreign = sorted(set(rows) - set(expected))
         where = ", ".join(sorted({str(places.get(name, "")) for name in foreign})[:_SHOWN])
         raise RefusedError(
             f"{len(foreign)} predictions are of samples that were not asked: {_some(foreign)}",
@@ -92,7 +93,6 @@ def in_order(rows: Mapping[str, bytes], expected: Sequence[str], places: Mapping
             hint="predict the same selection everywhere, with the same --sample-limit",
             code="HO-E422",
         )
-    missing = [name for name in expected if name not in rows]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(expected)} samples have no prediction: {_some(missing)}",

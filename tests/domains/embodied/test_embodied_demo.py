@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
@@ -18,7 +19,7 @@ from heldout.domains.embodied.demo_rows import lines, row_of
 from heldout.domains.embodied.demo_steps import Steps
 from heldout.domains.embodied.demo_study import DEFAULT, DemoStudy, load_demo_study, options, shortcuts
 from heldout.domains.embodied.physics import SimOptions
-from heldout.errors import HeldoutError, InputError, StudyError
+from heldout.errors import HeldoutError, InputError, StaleError, StudyError
 from heldout.evidence import read_json, read_json_lines
 
 EXAMPLE = Path(__file__).parents[3] / "examples/embodied/study.yaml"
@@ -136,8 +137,13 @@ def test_a_step_is_done_once_and_a_half_one_again(tmp_path: Path) -> None:
         made.append("made")
         return "one thing"
 
-    product.mkdir()
-    (product / "torn").write_text("half")
+    def killed() -> str:
+        product.mkdir()
+        (product / "torn").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        steps.once("a/step", {"n": 1}, product, killed)
     key = steps.once("a/step", {"n": 1}, product, make)
     assert key == steps.once("a/step", {"n": 1}, product, make)
     assert ["made"] == made
@@ -148,6 +154,24 @@ def test_a_step_is_done_once_and_a_half_one_again(tmp_path: Path) -> None:
     shutil.rmtree(product)
     steps.once("a/step", {"n": 1}, product, make)
     assert ["made", "made"] == made
+
+
+def test_what_no_step_made_is_never_removed(tmp_path: Path) -> None:
+    """``--out`` in a folder with an index of one's own would delete that index."""
+    steps = Steps(tmp_path / "steps", lambda _: None)
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index/mine").write_text("of a week")
+    with pytest.raises(InputError, match="no step of a demonstration"):
+        steps.once("index", {}, tmp_path / "index", lambda: "made")
+    assert (tmp_path / "index/mine").exists()
+
+
+def test_two_demonstrations_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
+    """Two processes would write one data set at once."""
+    with FileLock(tmp_path / ".demo.lock"):
+        answer = heldout("demo", "embodied", "--out", tmp_path, "--variant", "future-network")
+    assert isinstance(answer.exception, StaleError)
+    assert [".demo.lock"] == [path.name for path in tmp_path.iterdir()]
 
 
 def test_what_ended_a_variant_stands_in_its_row() -> None:

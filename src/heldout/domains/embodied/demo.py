@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from heldout.domains.embodied.checkpoint import Checkpoint
 from heldout.domains.embodied.contracts import BackboneContract, find_contract, load_registry
 from heldout.domains.embodied.demo_families import BEFORE_EVALUATION, TRAINERS, Job, Trained, check_options
 from heldout.domains.embodied.demo_rows import row_of
 from heldout.domains.embodied.demo_steps import Say, Steps
-from heldout.domains.embodied.demo_study import DemoStudy, options
+from heldout.domains.embodied.demo_study import DemoStudy, DemoVariant, FamilySpec, options
 from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.physics import SimOptions
 from heldout.domains.embodied.watch import FULL, Watch, WatchOptions
-from heldout.errors import CorpusError, HeldoutError, PrerequisiteError, UnitError
+from heldout.errors import CorpusError, HeldoutError, PrerequisiteError, StaleError, UnitError
 from heldout.evidence import sha256_file, write_json
 from heldout.package.public import package_public
 
@@ -76,13 +78,25 @@ def demo_embodied(
     Raises:
         PrerequisiteError: If the simulator is missing.
         InputError: If another study was run in the folder.
+        StaleError: If another process runs one there.
         StudyError: If an option of the study is unknown or wrong.
     """
-    places, steps = Places(out), Steps(out / "steps", say)
-    workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     chosen = study.variants(variants)
     for variant, family in chosen:
         check_options(variant, family)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".demo.lock", timeout=0):
+            return _run(Places(out), study, chosen, workers or min(_MOST_WORKERS, os.cpu_count() or 1), say)
+    except Timeout:
+        hint = "wait for it, or give another --out"
+        raise StaleError("another demonstration runs there", where=str(out), hint=hint) from None
+
+
+def _run(
+    places: Places, study: DemoStudy, chosen: Sequence[tuple[DemoVariant, FamilySpec]], workers: int, say: Say
+) -> dict[str, Any]:
+    out, steps = places.root, Steps(places.root / "steps", say)
     contracts = load_registry(out)
     sim = options(SimOptions, study.spec.corpus.simulate, "corpus.simulate")
     key = _corpus(places, study, sim, contracts, steps, workers)

@@ -43,25 +43,35 @@ class Steps:
             Digest of what it was made from, for the steps that follow.
 
         Raises:
-            InputError: If the product was made from something else.
+            InputError: If the product was made from something else, or by somebody else.
         """
         key = digest([name, made_from])
         note = self.folder / f"{name.replace('/', '_')}.json"
-        told: Mapping[str, Any] = read_json(note) if note.is_file() else {}
-        if told and product.exists():
-            if told["key"] != key:
-                raise InputError("another study was run there", where=str(product), hint="give an --out of its own")
+        told: Mapping[str, Any] | None = read_json(note) if note.is_file() else None
+        if product.exists() and (told is None or told["key"] != key):
+            what = "another study was run there" if told else "there is something that no step of a demonstration made"
+            raise InputError(what, where=str(product), hint="give an --out of its own")
+        if told and told["line"] is not None and product.exists():
             self.tell(name, f"{told['line']}  (there already)")
             return key
-        if product.is_dir():
-            shutil.rmtree(product)
+        document = {"schema": SCHEMA, "step": name, "key": key, "line": None, "seconds": None}
+        write_json(note, document)
+        _remove(product)
         started = time.monotonic()
         line = make()
         seconds = round(time.monotonic() - started, 1)
-        write_json(note, {"schema": SCHEMA, "step": name, "key": key, "line": line, "seconds": seconds})
+        write_json(note, document | {"line": line, "seconds": seconds})
         self.tell(name, f"{line}  ({seconds:g} s)")
         return key
 
     def tell(self, name: str, line: str) -> None:
         """Say one line of a step."""
         self.say(f"{name:<34} {line}")
+
+
+def _remove(product: Path) -> None:
+    """What an interrupted step left."""
+    if product.is_dir():
+        shutil.rmtree(product)
+    else:
+        product.unlink(missing_ok=True)

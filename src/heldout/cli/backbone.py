@@ -22,12 +22,16 @@ def list_(
     workspace: WorkspaceOption = Path(),
     config_dir: ConfigDirOption = None,
     check: Annotated[bool, typer.Option("--validate", help="Check every rule too; exit 1 if one is broken.")] = False,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="Print this contract, as show does.")] = None,
     json_: JsonOption = False,
 ) -> None:
     """List the registered backbones."""
-    from heldout.domains.embodied.contracts import load_registry, validate
+    from heldout.domains.embodied.contracts import find_contract, load_registry, validate
 
     registry = load_registry(workspace, config_dir)
+    if backbone is not None:
+        print_json(dict(find_contract(registry, backbone).config))
+        return
     issues = [issue for one in registry.values() for issue in validate(one, workspace)] if check else []
     if json_:
         document = {

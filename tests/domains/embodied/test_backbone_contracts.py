@@ -61,6 +61,8 @@ def test_the_five_contracts_in_the_published_shape_load_unchanged(workspace: Pat
     assert json.loads(path.read_text()) == json.loads(
         run("show", "cosmos_world_model", "--workspace", str(workspace)).stdout
     )
+    one = run("list", "--backbone", "cosmos_world_model", "--workspace", str(workspace))
+    assert json.loads(path.read_text()) == json.loads(one.stdout)
     text = run("list", "--workspace", str(workspace)).stdout
     assert "policy_vla_branch: planned_adapter - observation_to_action_or_motion_policy" in text
 

@@ -92,6 +92,7 @@ def change_index(index: Path, change: Callable[[dict[str, Any]], None]) -> None:
         change(record)
     path.write_text("".join(json.dumps(record, sort_keys=True, separators=(",", ":")) + "\n" for record in records))
     manifest = json.loads((index / MANIFEST_FILE).read_text())
+    manifest.pop("heads", None)  # places of the old lines
     write_json(index / MANIFEST_FILE, manifest | {"output_sha256": sha256_file(path)})
 
 

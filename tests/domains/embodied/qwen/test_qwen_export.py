@@ -85,6 +85,7 @@ def test_a_context_that_looks_ahead_is_found_by_name(tmp_path: Path) -> None:
     assert "HO-G111" == caught.value.code
 
 
+@pytest.mark.slow
 def test_sound_that_an_answer_is_computed_from_is_withheld(tmp_path: Path) -> None:
     """The model would read the contact off the sound that was made from it."""
     document = export(make_seen_index(tmp_path, tone_tells=True), tmp_path / "data", SMALL)
@@ -92,6 +93,7 @@ def test_sound_that_an_answer_is_computed_from_is_withheld(tmp_path: Path) -> No
     assert all(record["media"]["audio_path"] is None for record in Dataset(tmp_path / "data").records)
 
 
+@pytest.mark.slow
 def test_silence_everywhere_is_no_sound(tmp_path: Path) -> None:
     """An empty modality would be trained on, as it was in the published runs, and nothing would say so."""
     index = make_seen_index(tmp_path)
@@ -104,6 +106,7 @@ def test_silence_everywhere_is_no_sound(tmp_path: Path) -> None:
     assert 0 == export(index, tmp_path / "mute", ExportSettings(**{**SMALL.__dict__, "audio": False}))["audio"]["heard"]
 
 
+@pytest.mark.slow
 def test_nothing_that_is_fitted_knows_of_the_test_episodes(tmp_path: Path) -> None:
     """A normaliser, an option or a word of test would make the test easier than the world."""
     index = make_seen_index(tmp_path)
@@ -122,6 +125,7 @@ def test_nothing_that_is_fitted_knows_of_the_test_episodes(tmp_path: Path) -> No
     assert "HO-G106" == finding.code
 
 
+@pytest.mark.slow
 def test_the_same_index_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
     """Two people who export one index would train on different data."""
     export(made / "index", tmp_path / "data", SMALL)

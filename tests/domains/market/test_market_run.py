@@ -184,3 +184,17 @@ def test_the_demo_panel_is_what_the_documents_say(tmp_path: Path) -> None:
 
 def _gate() -> dict[str, Any]:
     return {"rules": [{"id": "rank-ic", "metric": "srocc", "over": "within_cell", "at_least": 0.0}]}
+
+
+def test_another_horizon_is_another_corpus_with_rules_of_its_own(tmp_path: Path) -> None:
+    """A variant with longer labels would be held for a changed split, which its labels had to change."""
+    base, longer, residual = (prepared(tmp_path, WALK, variant) for variant in ("base", "longer", "residual"))
+    assert base.corpus.manifest.sha256 != longer.corpus.manifest.sha256
+    assert base.corpus.manifest.sha256 == residual.corpus.manifest.sha256
+    assert 1 == len({each.corpus.manifest.facts["file_sha256"] for each in (base, longer, residual)})
+    opened = study(tmp_path, WALK)
+    for variant in ("base", "longer"):
+        run = opened.run(variant, runs=tmp_path / "runs", workers=1)
+        (rule,) = (rule for rule in run.document["rules"] if rule["id"] == "pre-registered")
+        assert "PASS" == rule["outcome"], rule["sentence"]
+        assert verify_run(run.folder, corpus=tmp_path / "panel.parquet").broken is None

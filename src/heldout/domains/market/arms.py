@@ -14,6 +14,7 @@ from heldout.errors import InputError, RefusedError
 from heldout.evaluate import read_predictions
 from heldout.evidence import Link
 from heldout.run.ledger import LEDGER_FILE, read_ledger, variant_key
+from heldout.run.required import file_sha256
 from heldout.verify.chain import walk
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.verify import CHAIN
@@ -98,7 +99,7 @@ def split_ids(columns: pl.DataFrame) -> pl.DataFrame:
 
 def _arm(evidence: RunEvidence, name: str, version: str, looks: int) -> Arm:
     block: Mapping[str, Any] = evidence.lock["corpus"]
-    return Arm(name, version, int(block["forward_days"]), outputs_of(evidence), looks, evidence.corpus.sha256)
+    return Arm(name, version, int(block["forward_days"]), outputs_of(evidence), looks, file_sha256(evidence.corpus))
 
 
 def _refuse(evidence: RunEvidence) -> None:

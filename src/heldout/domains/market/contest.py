@@ -14,10 +14,11 @@ from heldout.domains.market.board import Terms, board_of_runs, market_board, run
 from heldout.domains.market.panel import Panel, read_panel
 from heldout.domains.market.scoring import prediction_matrix, rank_ic
 from heldout.errors import InputError
-from heldout.evidence import sha256_file
+from heldout.evidence import read_json, sha256_file
 from heldout.leaderboard import DatedScores, Regret, regret
 from heldout.leaderboard.dated import Dates
 from heldout.registry import Registry, Version
+from heldout.run.required import file_sha256
 from heldout.shadow import ShadowStore, live_arms
 from heldout.shadow.arms import arm_id
 
@@ -124,7 +125,7 @@ def _arms(registry: Registry, predicted: pl.DataFrame, by_id: Mapping[str, Versi
             int(newest.content["config"]["corpus"]["forward_days"]),
             split_ids(rows.select("sample_id", "prediction")),
             tried.looks.get(str(newest.content["judged"]["variant_sha256"]), 1),
-            str(newest.content["judged"]["corpus_sha256"]),
+            file_sha256(read_json(registry.serving.folder_at(newest.place) / "corpus.json")),
         )
     return found, tried
 

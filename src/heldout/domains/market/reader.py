@@ -12,8 +12,11 @@ from heldout.domains.market.options import PanelOptions
 from heldout.domains.market.panel import Panel, read_panel
 from heldout.domains.market.rows import Rows, build_rows
 from heldout.errors import CorpusError
-from heldout.evidence import sha256_file
+from heldout.evidence import digest, sha256_file
 from heldout.study.reads import Reads, tracked
+
+# What is predicted: of one file, each such outcome makes a corpus of its own.
+_OUTCOME = ("forward_days", "block", "label", "demean")
 
 
 class MarketPanelReader(Reader):
@@ -77,6 +80,7 @@ class MarketPanelReader(Reader):
         time, matures = moments.gather(date), moments.gather(date + horizon)
         features, target = rows.features[chosen], rows.label[chosen]
         cells = pl.Series("cell", names[date])
+        file_sha256 = sha256_file(path)
         ids = pl.DataFrame({"date": cells, "asset": np.array(panel.assets)[rows.asset[chosen]]})
         return Corpus(
             ids=ids.select(sample_id=pl.format("{}/{}", "date", "asset"))["sample_id"],
@@ -88,20 +92,27 @@ class MarketPanelReader(Reader):
             manifest=CorpusManifest(
                 reader=self.name,
                 path=path.name,
-                sha256=sha256_file(path),
+                sha256=_identity(file_sha256, self.options),
                 rows=len(chosen),
                 task="regression",
                 target=_target_name(options),
                 features=tuple(features.columns),
                 groups=group_records(groups, features, target, path.name, group_spans(groups, time, matures)),
                 skipped=_skipped(starts, groups),
-                facts=_facts(panel, rows, options),
+                facts=_facts(panel, rows, options) | {"file_sha256": file_sha256},
             ),
         )
 
 
 def _check(reads: Reads) -> None:
     reads.check("corpus", exempt=PanelOptions.location)
+
+
+def _identity(file_sha256: str, options: PanelOptions) -> str:
+    """The file's own digest for the usual outcome; another horizon has other labels and groups: another corpus."""
+    asked = {name: getattr(options, name) for name in _OUTCOME}
+    usual = {name: PanelOptions.model_fields[name].default for name in _OUTCOME}
+    return file_sha256 if asked == usual else digest({"file_sha256": file_sha256, **asked})
 
 
 def _target_name(options: PanelOptions) -> str:

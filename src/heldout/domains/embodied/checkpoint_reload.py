@@ -75,13 +75,21 @@ def _logits(checkpoint: Checkpoint, input_ids: NDArray[Any]) -> NDArray[Any]:
 
     peft, transformers = (_imported(name) for name in ("peft", "transformers"))
 
-    base = transformers.AutoModelForCausalLM.from_pretrained(
+    base = _class_of(transformers, checkpoint).from_pretrained(
         checkpoint.base, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
     )
     model = peft.PeftModel.from_pretrained(base, str(checkpoint.folder), is_trainable=False).eval()
     with torch.no_grad():
         found: NDArray[Any] = model(input_ids=torch.from_numpy(np.array(input_ids))).logits.float().numpy()
     return found
+
+
+def _class_of(transformers: Any, checkpoint: Checkpoint) -> Any:
+    """The class that the base says it is: a thinker with eyes and ears is no causal language model to transformers."""
+    config = transformers.AutoConfig.from_pretrained(checkpoint.base, local_files_only=True, trust_remote_code=False)
+    named = [getattr(transformers, name, None) for name in config.architectures or ()]
+    known = [each for each in named if isinstance(each, type) and issubclass(each, transformers.PreTrainedModel)]
+    return known[0] if known else transformers.AutoModelForCausalLM
 
 
 def _imported(name: str) -> Any:

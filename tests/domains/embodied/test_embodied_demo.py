@@ -205,10 +205,7 @@ def test_the_whole_road_and_again(tmp_path: Path) -> None:
     first = heldout(*words)
     document = json.loads(first.stdout)
     assert [variant.id for variant, _ in load_demo_study().variants()] == [row["variant"] for row in document["rows"]]
-    ended = [row for row in document["rows"] if any("HO-G128" in reason for reason in row["reasons"])]
     for row in document["rows"]:
-        if row in ended:
-            continue
         assert row["verdict"] in ("PROMOTE", "HOLD"), row["reasons"]
         assert (row["verdict"] == "PROMOTE") == (not row["reasons"])
         assert row["held_out_episodes"] >= 5
@@ -226,8 +223,6 @@ def test_the_whole_road_and_again(tmp_path: Path) -> None:
     assert document == json.loads(again.stdout)
     assert first.return_value == again.return_value
     assert before == snapshot(out)
-    if ended:
-        pytest.xfail("the gate of adapters loads causal language models alone, and a thinker is none")
 
 
 def snapshot(out: Path) -> Sequence[Any]:

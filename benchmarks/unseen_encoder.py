@@ -40,7 +40,8 @@ def table(document: dict[str, Any]) -> str:
     """The measured part of the page."""
     source, encoder, published = (document[key] for key in ("by_source", "by_encoder", "published_by_encoder"))
     lines = ["| held out | model | PLCC | RMSE | bias |", "|---|---|---:|---:|---:|"]
-    lines.append(_row(f"a source (mean of {len(source['folds'])})", "standardised, 5 seeds", source["mean"]["ensemble"]))
+    sources = f"a source (mean of {len(source['folds'])})"
+    lines.append(_row(sources, "standardised, 5 seeds", source["mean"]["ensemble"]))
     for name, fold in encoder["folds"].items():
         lines.append(_row(name, "standardised, 5 seeds", fold))
     lines.append(_row("an encoder (mean of 3)", "standardised, 5 seeds", encoder["mean"]["ensemble"]))

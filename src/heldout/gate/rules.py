@@ -200,7 +200,7 @@ def _scope_words(rule: RuleSpec) -> str:
 
 
 def _over_words(rule: RuleSpec) -> str:
-    words = {"folds": "(mean over folds)", "pooled": "(pooled)", "cells": "(per clip)"}
-    return (words | {"within_cell": "(within clips)", "worst_group": "(worst group)"}).get(
+    words = {"folds": "(mean over folds)", "pooled": "(pooled)", "cells": "(means of cells)"}
+    return (words | {"within_cell": "(within cells)", "worst_group": "(worst group)"}).get(
         rule.over, f"(worst {rule.slice})"
     )

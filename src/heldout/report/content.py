@@ -198,7 +198,7 @@ class Content:
     def levels(self) -> list[tuple[str, list[Any]]]:
         """The same predictions, scored at every level of grouping."""
         ensemble = self.metrics["ensemble"]
-        kinds = {"mean": "mean over folds", "pooled": "all rows pooled", "cells": "per clip (mean of a cell)"}
+        kinds = {"mean": "mean over folds", "pooled": "all rows pooled", "cells": "means of cells"}
         kinds |= {"within_cell": "inside a cell, mean over cells"}
         return [
             (text, [ensemble[kind].get(name) for name in self.names])

@@ -97,5 +97,6 @@ def _beats(evidence: Mapping[str, Any], name: str) -> RuleOutcome:
     gain = ruled[key]["gain"]
     does = "beats" if found["beats_trivial"] else "does not beat"
     span = f"gain {gain['gain']:.4g} ({gain['low']:.4g} to {gain['high']:.4g})"
-    words = f"{name} {found['value']:.4g} {does} {key} {ruled[key]['value']:.4g} by its interval: {span}"
+    shown = found.get("judged_on", name)  # a raw error has no scale that its baselines share
+    words = f"{shown} {evidence[shown]['value']:.4g} {does} {key} {ruled[key]['value']:.4g} by its interval: {span}"
     return RuleOutcome(rule, "PASS" if found["beats_trivial"] else "FAIL", gain["low"], bound, words)

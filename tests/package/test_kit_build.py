@@ -80,7 +80,7 @@ def test_kit_holds_every_file_that_its_manifest_names(study: Path, tmp_path: Pat
     assert (3, True) == (done.returncode, "02-generate-corpus.sh was changed" in done.stderr)
 
 
-def test_defect_8a4_and_8a5_the_kit_carries_all_the_python_that_it_calls(study: Path, tmp_path: Path) -> None:
+def test_defect_8a4_8a5_and_8a7_the_kit_carries_all_the_python_that_it_calls(study: Path, tmp_path: Path) -> None:
     """The bundle would hold the steps and none of the code, model or schema behind them."""
     wheel = build_wheel()
     with zipfile.ZipFile(io.BytesIO(wheel.data)) as archive:

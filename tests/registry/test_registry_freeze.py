@@ -32,7 +32,7 @@ def at(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
 
 
-def test_p25_a_freeze_is_read_by_the_gate(tmp_path: Path, runs: Runs) -> None:
+def test_problem_25_a_freeze_is_read_by_the_gate(tmp_path: Path, runs: Runs) -> None:
     """A freeze would exist in a file that nothing reads, and the loop would promote straight through it."""
     now = [at("2026-12-20T00:00:00")]
     with Registry(tmp_path / "registry", create=True, clock=lambda: now[0]) as registry:
@@ -53,7 +53,7 @@ def test_p25_a_freeze_is_read_by_the_gate(tmp_path: Path, runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_p25_a_freeze_that_is_not_understood_refuses(tmp_path: Path, lite: Registry, runs: Runs, text: str) -> None:
+def test_problem_25_a_freeze_that_is_not_understood_refuses(tmp_path: Path, lite: Registry, runs: Runs, text: str) -> None:
     """A slip in the file would lift the freeze in silence."""
     version = add(lite, runs("base"))
     (tmp_path / "registry" / "freeze.yaml").write_text(text)
@@ -65,7 +65,7 @@ def test_p25_a_freeze_that_is_not_understood_refuses(tmp_path: Path, lite: Regis
     assert lite.champion("demo") is None
 
 
-def test_p25_a_freeze_file_that_cannot_be_opened_refuses(tmp_path: Path, runs: Runs) -> None:
+def test_problem_25_a_freeze_file_that_cannot_be_opened_refuses(tmp_path: Path, runs: Runs) -> None:
     """Broken rights, a broken link or a wrong name on the command line would count as no freeze."""
     named = tmp_path / "policy.yaml"
     with Registry(tmp_path / "registry", create=True, freeze=named) as registry:

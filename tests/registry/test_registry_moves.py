@@ -18,7 +18,7 @@ def stages(registry: Registry) -> dict[str, str]:
     return {version.content["variant"]: version.stage for version in registry.versions()}
 
 
-def test_a_version_is_its_content(registry: Registry, runs: Runs) -> None:
+def test_problem_26_a_version_is_its_content(registry: Registry, runs: Runs) -> None:
     """The same run would be two versions, or its id would not say what is in it."""
     version = add(registry, runs("base"))
     assert re.fullmatch(r"base-\d{8}-[0-9a-f]{8}", version.id)

@@ -31,6 +31,9 @@ def table(result: dict[str, Any]) -> str:
     ]
     if figures:
         parts += ["| figure | median | over the turns |", "|---|---:|---|", *figures, ""]
+    plot = HERE / "results" / f"{result['benchmark']}.svg"
+    if plot.exists():
+        parts += [f"![{title.removeprefix('### ')}](results/{plot.name})", ""]
     return "\n".join(parts)
 
 

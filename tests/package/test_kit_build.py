@@ -14,6 +14,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from archive_kit import OURS
 from packaging.requirements import Requirement
 
 from heldout.errors import HeldoutError, InputError, RefusedError, StudyError, TamperedError
@@ -68,7 +69,7 @@ def test_kit_holds_every_file_that_its_manifest_names(study: Path, tmp_path: Pat
     assert verify_any(kit.path).holds
     with tarfile.open(kit.path) as archive:
         names = {member.name.removeprefix("small-kit-kit/") for member in archive.getmembers()}
-        archive.extractall(tmp_path / "open", filter="data")
+        archive.extractall(tmp_path / "open", **OURS)
     assert names == {*kit.document["files"], "kit.json"}
     assert {*STEPS, "README.md", "study.yaml", "locks/base.lock.yaml", "requirements/any.txt"} <= names
     folder = tmp_path / "open" / "small-kit-kit"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from archive_kit import OURS
 
 from heldout.evidence import read_json
 
@@ -78,7 +79,7 @@ def handed(tmp_path_factory: pytest.TempPathFactory) -> Handed:
 def unpack(handed: Handed, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(handed.kit) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **OURS)
     return folder / "tiny-kit-kit"
 
 
@@ -105,7 +106,7 @@ def pipeline(kit: Path, refs: Path, environment: dict[str, str], *more: str) -> 
 def content(bundle: Path, scratch: Path) -> dict[str, object]:
     """What a bundle says, without its clock."""
     with tarfile.open(bundle) as archive:
-        archive.extractall(scratch, filter="data")
+        archive.extractall(scratch, **OURS)
     (run,) = (scratch / "results" / "runs" / "tiny-kit").glob("base-*")
     verdict = read_json(run / "PROMOTE.json")
     # How long an encode took is in the rows, so in the corpus's digest, so in the run's name.
@@ -171,7 +172,7 @@ def test_defect_8a2_export_from_any_folder_and_defect_32_weights_inside(finished
     import onnx
 
     with tarfile.open(bundle_of(finished)) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **OURS)
     graphs = list(tmp_path.rglob("*.onnx"))
     assert (2, []) == (len(graphs), list(tmp_path.rglob("*.data")))
     for path in graphs:
@@ -183,7 +184,7 @@ def test_defect_8a2_export_from_any_folder_and_defect_32_weights_inside(finished
 def test_defect_35_nothing_of_this_machine_is_in_the_bundle(handed: Handed, finished: Path, tmp_path: Path) -> None:
     """A home folder, a host's name or a stale manifest would travel with the results."""
     with tarfile.open(bundle_of(finished)) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **OURS)
     folders = (str(handed.refs).encode(), str(finished).encode(), str(Path.home()).encode() + b"/")
     for path in tmp_path.rglob("*"):
         if path.is_file():

@@ -53,7 +53,9 @@ def test_problem_25_a_freeze_is_read_by_the_gate(tmp_path: Path, runs: Runs) -> 
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_problem_25_a_freeze_that_is_not_understood_refuses(tmp_path: Path, lite: Registry, runs: Runs, text: str) -> None:
+def test_problem_25_a_freeze_that_is_not_understood_refuses(
+    tmp_path: Path, lite: Registry, runs: Runs, text: str
+) -> None:
     """A slip in the file would lift the freeze in silence."""
     version = add(lite, runs("base"))
     (tmp_path / "registry" / "freeze.yaml").write_text(text)

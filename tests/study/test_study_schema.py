@@ -13,7 +13,9 @@ from heldout.run.schema import study_schema
 from heldout.run.starter import write_starter
 from heldout.study import load_study, load_yaml
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/study.yaml"))
+# The embodied study is of families of backbones, and held to a model of its own.
+STUDIES = (Path(__file__).parents[2] / "examples").glob("*/study.yaml")
+EXAMPLES = sorted(path for path in STUDIES if path.parent.name != "embodied")
 STUDY: dict[str, Any] = {
     "study": "tiny",
     "corpus": {"path": "rows.csv", "group": "site", "target": "y"},

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from archive_kit import OURS
 
 STUDY = """
 study: tabled
@@ -64,7 +65,7 @@ def bundle(judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unpacked(bundle: Path, tmp_path: Path) -> Path:
     """The bundle's files, to be changed."""
     with tarfile.open(bundle) as archive:
-        archive.extractall(tmp_path / "open", filter="data")
+        archive.extractall(tmp_path / "open", **OURS)
     return tmp_path / "open" / "results"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from archive_kit import OURS
 
 from heldout.domains.video.kit_study import Adaptation, adapted
 from heldout.domains.video.transport import CODECS, PackOptions, pack_corpus
@@ -89,7 +90,7 @@ def test_defect_8a4_extracted_files_are_where_the_next_step_looks(packed: Path, 
 def test_published_lists_speak_of_the_originals_and_of_no_folder(packed: Path, refs: Path, tmp_path: Path) -> None:
     """A receiver of the existing kind could not check the files, or would learn where they lay."""
     with tarfile.open(fileobj=_plain(packed, tmp_path)) as archive:
-        archive.extractall(tmp_path / "open", filter="data")
+        archive.extractall(tmp_path / "open", **OURS)
     lossless = tmp_path / "open" / "corpus-transport" / "lossless"
     for line in (lossless / "manifest.sha256").read_text().splitlines():
         sha256, name = line.split("  ")
@@ -206,7 +207,7 @@ def _plain(path: Path, scratch: Path):  # type: ignore[no-untyped-def]
 def _forged(packed: Path, tmp_path: Path, change: Callable[[dict], object]) -> Path:  # type: ignore[type-arg]
     """The transport with another manifest, its own digests mended."""
     with tarfile.open(fileobj=_plain(packed, tmp_path)) as archive:
-        archive.extractall(tmp_path / "forge", filter="data")
+        archive.extractall(tmp_path / "forge", **OURS)
     top = tmp_path / "forge" / "corpus-transport"
     document = json.loads((top / "transport.json").read_text())
     change(document)

@@ -33,7 +33,7 @@ def decoded_once(ffmpeg: FFmpeg, pending: Sequence[Planned], parts: Path, worker
     """
     with TemporaryDirectory(prefix=PREFIX, dir=parts) as folder:
         chosen = _worth_it(pending, min(_ROOM, shutil.disk_usage(parts).free // 4))
-        paths = [Path(folder) / f"{number}.mkv" for number in range(len(chosen))]
+        paths = [Path(folder).resolve() / f"{number}.mkv" for number in range(len(chosen))]
         made = each(
             lambda pair: _decode(ffmpeg, *pair), list(zip(chosen, paths, strict=True)), workers, ffmpeg.children
         )

@@ -1,8 +1,8 @@
 """What does `heldout video encode` cost above FFmpeg? Against its own FFmpeg commands, run by a shell loop.
 
-The commands are those of one real run: the looks at encoders and sources, then two a cell. The shell runs them with
-the same parallelism and throws their output away; ours also starts Python, parses logs, hashes frames, and writes
-parts, cards, the merged corpus and the manifest.
+The commands are those of one real run: the looks at encoders and sources, their decoding, then two a cell. The shell
+runs them with the same parallelism and throws their output away; ours also starts Python, parses logs, hashes frames,
+and writes parts, cards, the merged corpus and the manifest.
 
     python benchmarks/encode.py
 """
@@ -22,6 +22,7 @@ import numpy as np
 from _measure import clock, clock_children, report, spread
 
 from heldout.domains.video.cell import encode_arguments, score_arguments
+from heldout.domains.video.decoded import PREFIX
 from heldout.domains.video.ffmpeg import Children, Finished, find_ffmpeg
 from heldout.domains.video.plan import make_plan
 from heldout.domains.video.produce import produce
@@ -87,6 +88,8 @@ def recorded(spec: Path, folder: Path, workers: int) -> tuple[list[Path], list[P
         produce(load_spec(spec).spec, folder / "recorded", workers=workers)
     finally:
         Children.run = original  # type: ignore[method-assign]
+    for word in (word for command, _ in seen for word in command if PREFIX in word):
+        Path(word.removeprefix("file:")).parent.mkdir(exist_ok=True)  # ours removed the sources that it had decoded
     scripts: dict[str, list[str]] = {}
     for number, (command, cwd) in enumerate(seen):
         name = cwd.name if cwd and cwd.name.startswith(".work-") else f"first{number}"

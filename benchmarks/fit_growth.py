@@ -1,6 +1,6 @@
 """How does the time of the CPU engine grow with rows, folds, seeds and width? The slope on a log-log scale, and a plot.
 
-Every point trains whole models for two epochs on all cores, several turns; the slope of each turn is that of a straight
+Every point trains whole models for ten epochs on all cores, several turns; the slope of each turn is that of a straight
 line through the logarithms. 1 is proportional. A width has its square of weights, so 2 is proportional there.
 
     python benchmarks/fit_growth.py
@@ -27,7 +27,7 @@ from _measure import clock, report, spread
 from heldout.fit import MLPConfig, TrainJob, train
 
 mpl.use("svg")
-RECIPE = MLPConfig((20, 64, 64, 1), dropout=0.1, weight_decay=1e-5, epochs=2)
+RECIPE = MLPConfig((20, 64, 64, 1), dropout=0.1, weight_decay=1e-5, epochs=10)
 PLOT = Path(__file__).parent / "results" / "fit_growth.svg"
 
 

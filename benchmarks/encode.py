@@ -31,7 +31,7 @@ from heldout.evidence import write_json
 
 CLIPS = {"bikes": "bikes.mp4", "bigbuckbunny": "bigbuckbunny.mp4", "carphone": "carphone_pristine.mp4"}
 ENCODERS = ("libx264", "libx265", "libsvtav1")
-CQS = (23, 31)
+CQS = (19, 23, 27, 31, 35, 39, 43, 47)
 
 
 def main() -> None:

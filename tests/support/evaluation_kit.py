@@ -17,6 +17,7 @@ from heldout.domains.embodied.manifest import build_manifest
 from heldout.domains.embodied.select import SelectionRules
 from heldout.domains.embodied.store import EpisodeWriter
 from heldout.domains.embodied.windows import Scale, WindowOptions
+from heldout.errors import InputError
 from heldout.evaluate.session import Sample
 from heldout.evidence import digest
 
@@ -46,6 +47,24 @@ class Slow(Nearest):
     def predict(self, samples: Sequence[Sample]) -> list[Mapping[str, Any]]:
         time.sleep(0.01 * len(samples))
         return super().predict(samples)
+
+
+class Told(Nearest):
+    """Asks how text is to be made, and says so in its rows."""
+
+    def __init__(self, index: str, adapter: str | None = None, decoding: Mapping[str, Any] | None = None) -> None:
+        super().__init__(index, adapter)
+        self._words = Told.parse_decoding(decoding or {})
+
+    @staticmethod
+    def parse_decoding(decoding: Mapping[str, Any]) -> int:
+        unknown = decoding.keys() - {"words"}
+        if unknown:
+            raise InputError(f"no such decoding: {min(unknown)}", where="decoding", hint="words")
+        return int(decoding.get("words", 1))
+
+    def predict(self, samples: Sequence[Sample]) -> list[Mapping[str, Any]]:
+        return [{**row, "words": self._words} for row in super().predict(samples)]
 
 
 def write_episode(root: Path, number: int) -> None:

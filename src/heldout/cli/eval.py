@@ -16,6 +16,9 @@ BackboneOption = Annotated[str, typer.Option("--backbone", help="Id of a contrac
 WorkspaceOption = Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in contracts.")]
 ConfigDirOption = Annotated[Path | None, typer.Option("--config-dir", help="Only the contracts of this folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+LoopOption = Annotated[
+    Path | None, typer.Option("--closed-loop", help="Folder of `embodied policy rollout`: judged too.")
+]
 
 
 @app.command()
@@ -30,20 +33,24 @@ def run(
     offset: Annotated[int, typer.Option("--sample-offset", min=0, help="Of this shard.")] = 0,
     stride: Annotated[int, typer.Option("--sample-stride", min=1, help="Number of shards; 1 scores at once.")] = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
+    decoding: Annotated[
+        list[str] | None, typer.Option("--decoding", help="How text is made, such as mode=free; repeat.")
+    ] = None,
+    closed_loop: LoopOption = None,
     workspace: WorkspaceOption = Path(),
     config_dir: ConfigDirOption = None,
     json_: JsonOption = False,
 ) -> int:
     """Predict held-out windows, then score. A killed run goes on where it was. PROMOTE exits 0, HOLD exits 1."""
     from heldout.domains.embodied.contracts import find_contract, load_registry
-    from heldout.domains.embodied.evaluation_plan import Plan
+    from heldout.domains.embodied.evaluation_plan import Plan, parse_decoding
     from heldout.domains.embodied.evaluation_run import run as evaluate
     from heldout.evaluate.shards import Shard
 
     contract = find_contract(load_registry(workspace, config_dir), backbone)
-    plan = Plan(index, predictor, adapter, split, limit)
+    plan = Plan(index, predictor, adapter, split, limit, parse_decoding(decoding or ()))
     with resumable():
-        document = evaluate(plan, contract, out, shard=Shard(offset, stride), workers=workers)
+        document = evaluate(plan, contract, out, shard=Shard(offset, stride), workers=workers, closed_loop=closed_loop)
     if "verdict" in document:
         return _show(document, out, as_json=json_)
     if json_:
@@ -57,6 +64,7 @@ def run(
 def merge(
     shards: Annotated[list[Path], typer.Argument(help="Folders of all shards.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the whole evaluation.")],
+    closed_loop: LoopOption = None,
     workspace: WorkspaceOption = Path(),
     config_dir: ConfigDirOption = None,
     json_: JsonOption = False,
@@ -67,7 +75,7 @@ def merge(
     from heldout.domains.embodied.evaluation_run import merge_shards
 
     contract = find_contract(load_registry(workspace, config_dir), read_plan(shards[0])[1])
-    return _show(merge_shards(shards, contract, out), out, as_json=json_)
+    return _show(merge_shards(shards, contract, out, closed_loop=closed_loop), out, as_json=json_)
 
 
 @app.command()

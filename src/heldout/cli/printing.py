@@ -22,13 +22,16 @@ def print_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
-def resumable() -> Iterator[None]:
-    """On interruption, say which command goes on. Typer would swallow the interruption before `main` sees it."""
+def resumable(kept: str = "interrupted; finished units are kept") -> Iterator[None]:
+    """On interruption, say what is kept and which command goes on.
+
+    Typer would swallow the interruption before `main` sees it.
+    """
     try:
         yield
     except KeyboardInterrupt:
         command = shlex.join(["heldout", *sys.argv[1:]])
-        print(f"interrupted; finished units are kept. Go on with:\n  {command}", file=sys.stderr)
+        print(f"{kept}. Go on with:\n  {command}", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
 
 

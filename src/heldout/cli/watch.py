@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heldout.cli.printing import print_json, resumable
+
+if TYPE_CHECKING:
+    from heldout.domains.embodied.watch import WatchOptions
 
 
 def watch(
@@ -28,13 +31,16 @@ def watch(
     skip_full_eval: Annotated[bool, typer.Option("--skip-full-eval", help="End after the smoke run.")] = False,
     skip_checkpoint: Annotated[bool, typer.Option("--skip-checkpoint", help="Do not run the gate.")] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes of the evaluations.")] = 1,
+    decoding: Annotated[
+        list[str] | None, typer.Option("--decoding", help="How text is made, such as mode=free; repeat.")
+    ] = None,
     workspace: Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in ones.")] = Path(),
     json_: Annotated[bool, typer.Option("--json", help="Print the last event as one JSON document.")] = False,
 ) -> int:
     """Watch a training to its end, gate its checkpoint, evaluate. PROMOTE exits 0, HOLD exits 1."""
     from heldout.domains.embodied.checkpoint import Checkpoint
     from heldout.domains.embodied.contracts import find_contract, load_registry
-    from heldout.domains.embodied.evaluation_plan import Plan
+    from heldout.domains.embodied.evaluation_plan import Plan, parse_decoding
     from heldout.domains.embodied.watch import Watch, WatchOptions
 
     contract = find_contract(load_registry(workspace), backbone)
@@ -48,15 +54,20 @@ def watch(
         skip_full=skip_full_eval,
         workers=workers,
     )
-    plan = Plan(index, predictor, checkpoint, limit=full_eval_sample_limit)
+    plan = Plan(index, predictor, checkpoint, limit=full_eval_sample_limit, decoding=parse_decoding(decoding or ()))
     gated = Checkpoint(weights, contract, training, base, manifest)
-    with resumable():
-        last = Watch(training, gated, plan, out, options, on_event=_show).run()
+    with resumable("stopped; what was evaluated is kept"):
+        last = Watch(training, gated, plan, out, options, on_event=lambda event: _show(event, options)).run()
     if json_:
         print_json({"schema": "heldout.watch/1"} | last)
     return 0 if last["verdict"] in (None, "PROMOTE") else 1
 
 
-def _show(event: dict[str, Any]) -> None:
-    facts = "  ".join(f"{name} {value}" for name, value in event.items() if name not in ("event", "time"))
+def _show(event: dict[str, Any], options: WatchOptions) -> None:
+    facts = "  ".join(
+        f"{name} {value}" for name, value in event.items() if name not in ("event", "time") and value is not None
+    )
     print(f"{event['time']}  {event['event']:<28} {facts}", file=sys.stderr)
+    if "waits_for" in event:
+        rhythm = f"looks every {options.poll_seconds:g} s, for {options.timeout_hours:g} h at most"
+        print(f"  nothing is there yet: {rhythm}; Ctrl-C stops, the same command goes on", file=sys.stderr)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,6 +70,15 @@ class PredictorSpec(NamedTuple):
     def batch(self) -> int:
         """Samples that a worker takes at once: the attribute ``batch`` of the function, so that no model is loaded."""
         return max(1, int(getattr(self._function(), "batch", 1)))
+
+    def takes(self, option: str) -> bool:
+        """Whether it is made with that keyword argument.
+
+        Raises:
+            PrerequisiteError: If there is no such function.
+        """
+        known = inspect.signature(self._function()).parameters.values()
+        return any(one.name == option or one.kind is inspect.Parameter.VAR_KEYWORD for one in known)
 
     def load(self) -> Predictor:
         """Make it.

@@ -69,10 +69,11 @@ def test_the_policy_beats_itself_before_training_or_is_held(home: Path) -> None:
     assert any(
         "closed_loop_success_rate cannot be judged: it was not run" in one for one in before["verdict"]["reasons"]
     )
-    rollout = ["embodied", "policy", "rollout", home / "policy", "--out", home / "policy-eval/closed_loop"]
+    rollout = ["embodied", "policy", "rollout", home / "policy", "--out", home / "loop"]
     _, runs = command(*rollout, "--seeds", "3")
     assert 27 == runs["runs"]
-    code, after = command(*run)
+    code, after = command(*run, "--closed-loop", home / "loop")
+    assert after["verdict"] == command(*run)[1]["verdict"], "the runs were not kept with the evaluation"
     evidence = after["metrics"]["evidence"]["closed_loop_success_rate"]
     assert runs["evidence"] == evidence
     assert evidence["value"] > evidence["baselines"]["untrained"]["value"]

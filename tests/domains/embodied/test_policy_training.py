@@ -20,11 +20,15 @@ from heldout.domains.embodied.evaluation_run import merge_shards, run
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.observed import opened
 from heldout.domains.embodied.policy.closed_loop import (
+    DOCUMENT_FILE,
+    ROWS_FILE,
+    SCHEMA,
     RolloutOptions,
     beats_untrained,
     check_seeds,
     closed_loop,
     success_evidence,
+    write_rows,
 )
 from heldout.domains.embodied.policy.examples import Chunks, collect, demonstrations
 from heldout.domains.embodied.policy.model import load_policy
@@ -33,7 +37,7 @@ from heldout.domains.embodied.policy.space import ActionSpace
 from heldout.domains.embodied.policy.train import PolicyOptions, fit_normaliser, train
 from heldout.errors import CorpusError, InputError, RefusedError
 from heldout.evaluate.shards import Shard
-from heldout.evidence import read_json, sha256_file, write_json
+from heldout.evidence import digest, read_json, sha256_file, write_json
 
 CONTRACT = "policy_vla_branch"
 QUICK = PolicyOptions(steps=120, batch=32, hidden=32, points=4, side=16, stride=3, chunk=4, path=5)
@@ -56,9 +60,9 @@ def home(built: Path, tmp_path: Path) -> Path:
 
 
 def evaluate(home: Path, out: str, **options: Any) -> dict[str, Any]:
-    shard = options.pop("shard", None)
+    shard, runs = options.pop("shard", None), options.pop("closed_loop", None)
     plan = Plan(home / "index", CONTRACT, home / "run/checkpoint", **options)
-    return run(plan, load_registry(home)[CONTRACT], home / out, shard=shard)
+    return run(plan, load_registry(home)[CONTRACT], home / out, shard=shard, closed_loop=runs)
 
 
 def gate(home: Path) -> dict[str, Any]:
@@ -188,6 +192,21 @@ def test_the_evaluation_writes_every_required_file_and_beats_what_costs_nothing(
     assert (0, 0) == (audit["retargeted_rows"], audit["beyond_bounds"])
     assert audit["demonstrations"]["largest_round_trip_error"] < 1e-9
     assert "closed_loop_success_rate" not in evidence  # these episodes are of no simulator
+
+
+def test_closed_loop_runs_must_be_there_and_fit_the_episodes(home: Path) -> None:
+    """Runs that nobody reads would look as if they had been judged."""
+    with pytest.raises(InputError, match="there are no closed-loop runs"):
+        evaluate(home, "looped", closed_loop=home / "nowhere")
+    runs = home / "foreign-runs"
+    rows = [{"task": "door-open", "seed": 1, "contender": who, "success": True} for who in ("policy", "untrained")]
+    write_rows(runs / ROWS_FILE, rows)
+    evidence = success_evidence(rows)
+    told = {"schema": SCHEMA, "rows_sha256": digest(rows), "evidence": evidence, "checkpoint_sha256": "0" * 64}
+    write_json(runs / DOCUMENT_FILE, told)
+    with pytest.raises(InputError, match="are not simulated"):
+        evaluate(home, "looped", closed_loop=runs)
+    assert not (home / "looped").exists()
 
 
 def test_shards_of_a_policy_give_the_bytes_of_the_whole(home: Path) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.sealed import read_openings
 from heldout.domains.embodied.watch import Watch, WatchOptions
 from heldout.domains.embodied.watch_progress import read_progress
-from heldout.errors import StaleError, UnitError
+from heldout.errors import InputError, StaleError, UnitError
 from heldout.evidence import read_json, read_json_lines
 
 START = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -192,3 +193,33 @@ def test_the_command_ends_with_the_verdict(watch: Callable[..., Watch], index: P
     words += ["--predictor", "majority", "--out", str(tmp_path / "o"), "--skip-checkpoint", "--json"]
     done = CliRunner().invoke(build(words), words, standalone_mode=False)
     assert (1, "HOLD") == (done.return_value, json.loads(done.stdout)["verdict"])
+
+
+def test_a_folder_that_never_comes_is_named_and_its_silence_too(watch: Callable[..., Watch], tmp_path: Path) -> None:
+    """A misspelt folder would be waited for in silence, for twelve hours."""
+    watched = replace(watch([], timeout_hours=2), training=tmp_path / "trian")
+    with pytest.raises(UnitError) as caught:
+        watched.run()
+    assert f"{tmp_path / 'trian/progress.jsonl'}, which never came" == caught.value.where
+    events = read_json_lines(watched.out / "watch.jsonl")
+    assert str(tmp_path / "trian/progress.jsonl") == events[1]["waits_for"]
+    assert ["watch_start", "training_progress", "training_stale", "watch_failed"] == states(watched)
+
+
+def test_a_wrong_index_is_found_before_the_wait(watch: Callable[..., Watch], tmp_path: Path) -> None:
+    """It would be found when the training ends, hours later."""
+    watched = watch([step(1)])
+    for plan in (Plan(tmp_path / "indx", "nearest"), Plan(watched.plan.index, "nearst")):
+        with pytest.raises(InputError):
+            replace(watched, plan=plan).run()
+    assert not watched.out.exists()
+
+
+def test_the_command_says_what_it_waits_for_and_how_to_stop(index: Path, tmp_path: Path) -> None:
+    """Somebody before a silent terminal would not know whether it works."""
+    words = ["watch", str(tmp_path / "trian"), "--backbone", "qwen3_omni_lora", "--index", str(index)]
+    words += ["--predictor", "majority", "--out", str(tmp_path / "o"), "--timeout-hours", "0", "--poll-seconds", "5"]
+    done = CliRunner().invoke(build(words), words, standalone_mode=False)
+    assert f"waits_for {tmp_path / 'trian/progress.jsonl'}" in done.stderr
+    assert "looks every 5 s, for 0 h at most; Ctrl-C stops" in done.stderr
+    assert "None" not in done.stderr

@@ -43,6 +43,10 @@ class Family(Protocol):
         """Published rows, one a sample."""
         ...
 
+    def take_runs(self, folder: Path, out: Path) -> None:
+        """Take closed-loop runs into the folder of the evaluation."""
+        ...
+
     def complete(self, scored: Scored, out: Path) -> Scored:
         """Add what is not computed from rows."""
         ...
@@ -71,6 +75,14 @@ class Plain:
     def __init__(self, source: IndexSource, adapter: Path | None) -> None:
         """Bind an index and the folder of the weights."""
         self.source, self.adapter = source, adapter
+
+    def take_runs(self, folder: Path, out: Path) -> None:
+        """None are read.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError("no rule here asks for closed-loop runs", where="--closed-loop", hint="policy_vla_branch does")
 
     def complete(self, scored: Scored, out: Path) -> Scored:
         """Nothing to add."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from heldout.evaluate.identity import Identity
 from heldout.evaluate.session import PredictorSpec, Sample
 from heldout.evaluate.sources import program_digest
 from heldout.evidence import digest, read_json, sha256_file
+from heldout.study.yaml import parse_scalar
 
 PLAN_SCHEMA = "heldout.evaluation-plan/1"
 PLAN_FILE = "plan.json"
@@ -57,6 +59,27 @@ class Plan:
         options: dict[str, Any] = {"index": str(self.index), "adapter": str(self.adapter) if self.adapter else None}
         return PredictorSpec(factory, options | ({"decoding": dict(self.decoding)} if self.decoding else {}))
 
+    def check(self) -> Plan:
+        """Return itself: before anything is written that only other options could go on with.
+
+        Raises:
+            InputError: If there is no predictor of that name, it asks for no decoding, or not for this one.
+            PrerequisiteError: If it cannot be imported.
+        """
+        if not self.decoding:
+            self.spec.takes("decoding")
+            return self
+        if not self.spec.takes("decoding"):
+            hint = "leave --decoding out; qwen3_omni_lora takes mode and max_new_tokens"
+            raise InputError(f"the predictor {self.predictor!r} decodes nothing", where="--decoding", hint=hint)
+        module, _, name = self.spec.factory.partition(":")
+        parse = getattr(getattr(importlib.import_module(module), name), "parse_decoding", dict)
+        try:
+            parse(self.decoding)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"no such decoding: {error}", where="--decoding", hint="correct its value") from None
+        return self
+
     def identity(self, source: IndexSource, samples: Sequence[Sample], modules: Sequence[str] = ()) -> Identity:
         """What the predictions are predictions of; a shard's place and the number of workers are no part of it."""
         factory = self.spec.factory
@@ -82,6 +105,24 @@ class Plan:
             "limit": self.limit,
             "decoding": dict(self.decoding or {}),
         }
+
+
+def parse_decoding(words: Sequence[str]) -> dict[str, Any] | None:
+    """Read ``name=value`` words, such as ``max_new_tokens=64``.
+
+    Raises:
+        InputError: If one has no value, or a name stands twice.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not (name and separator and value):
+            hint = "name=value, such as --decoding mode=free --decoding max_new_tokens=64"
+            raise InputError(f"{word!r} is no option of a decoding", where="--decoding", hint=hint)
+        if name in found:
+            raise InputError(f"{name!r} stands twice", where="--decoding", hint="keep one of the two")
+        found[name] = parse_scalar(value)
+    return found or None
 
 
 def read_plan(folder: Path) -> tuple[Plan, str]:

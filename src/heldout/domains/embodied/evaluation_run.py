@@ -23,7 +23,7 @@ from heldout.domains.embodied.evaluation_rules import policy_sha256
 from heldout.domains.embodied.evaluation_score import outputs, verdict_document
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.index import SEALED
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, InputError
 from heldout.evaluate.identity import Identity
 from heldout.evaluate.session import Sample, Session
 from heldout.evaluate.shards import Shard, merge
@@ -135,7 +135,13 @@ class Evaluation:
 
 
 def run(
-    plan: Plan, contract: BackboneContract, out: Path, *, shard: Shard | None = None, workers: int = 1
+    plan: Plan,
+    contract: BackboneContract,
+    out: Path,
+    *,
+    shard: Shard | None = None,
+    workers: int = 1,
+    closed_loop: Path | None = None,
 ) -> dict[str, Any]:
     """Predict what is missing, and finish if this is the whole evaluation.
 
@@ -145,16 +151,22 @@ def run(
         out: Folder; resumed if it is there.
         shard: Predict a part only; nothing is scored then.
         workers: Processes.
+        closed_loop: Folder of runs in the simulator, taken into ``out`` and judged too.
 
     Returns:
         For a shard its counts; else as ``Evaluation.finish``.
 
     Raises:
+        InputError: If the predictor does not take what it is given, or nothing asks for these runs.
         RefusedError: If the folder holds predictions of something else.
         UnitError: If some samples could not be predicted.
     """
     shard = (shard or Shard()).check()
-    evaluation = Evaluation.prepare(plan, contract)
+    evaluation = Evaluation.prepare(plan.check(), contract)
+    if closed_loop is not None:
+        if shard.stride > 1:
+            raise InputError("a shard is not judged", where="--closed-loop", hint="give it to heldout eval merge")
+        evaluation.family.take_runs(closed_loop, out)
     facts: dict[str, Any] = {"run_id": out.resolve().name, "eval_split": plan.split}
     facts |= {"sample_offset": shard.offset, "sample_stride": shard.stride}
     session = Session(out, evaluation.identity, shard.take(evaluation.samples), facts)
@@ -169,16 +181,20 @@ def run(
     return evaluation.finish(rows, out) | {"predicted": finished.predicted}
 
 
-def merge_shards(folders: Sequence[Path], contract: BackboneContract, out: Path) -> dict[str, Any]:
+def merge_shards(
+    folders: Sequence[Path], contract: BackboneContract, out: Path, *, closed_loop: Path | None = None
+) -> dict[str, Any]:
     """Put shards together and score them as one evaluation.
 
     Raises:
-        InputError: If samples are missing.
+        InputError: If samples are missing, or nothing asks for these runs.
         RefusedError: If the shards are not of one identity, or a sample stands twice or was not asked.
     """
     plan, _ = read_plan(folders[0])
     evaluation = Evaluation.prepare(plan, contract)
     rows = merge(folders, [sample.id for sample in evaluation.samples], evaluation.identity)
+    if closed_loop is not None:
+        evaluation.family.take_runs(closed_loop, out)
     write_json(out / PLAN_FILE, plan.to_json(out, contract))
     return evaluation.finish(rows, out) | {"shards": len(folders)}
 

@@ -7,8 +7,8 @@
       -> [eval_full_start, _exit -> validation_eval_start, _exit] -> watch_complete
 
 Every state is a line of ``watch.jsonl``. What fails ends the watch with ``watch_failed``; started again it goes through
-the states again, and evaluations go on where they were. The smoke evaluation takes validation windows: whether the
-chain holds together can be seen without a look at test.
+the states again, and evaluations go on where they were. Index and predictor are looked at before the wait, not after.
+The smoke evaluation takes validation windows: whether the chain holds together can be seen without a look at test.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
 from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.evaluation_run import run as evaluate
+from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.watch_progress import COMPLETE, FAILED, Progress, read_progress
 from heldout.domains.embodied.watch_validation import validate_evaluation, validate_training
 from heldout.errors import HeldoutError, StaleError, UnitError
@@ -46,7 +47,7 @@ class WatchOptions:
     Attributes:
         poll_seconds: Between two looks at the training.
         timeout_hours: After which waiting ends.
-        stale_minutes: Silence after which the training is said to be stale, once.
+        stale_minutes: Silence, or waiting for a first word, after which the training is said to be stale, once.
         smoke_limit: Windows of the smoke evaluation.
         smoke_split: Which windows.
         skip_checkpoint: Do not run the checkpoint gate.
@@ -95,9 +96,11 @@ class Watch:
             The last event; ``verdict`` where there was a full evaluation.
 
         Raises:
+            InputError: If there is no such index or predictor; before anything is waited for.
             UnitError: If the training failed or took too long, a gate or a validation objects, or samples fail.
             StaleError: If another process watches into this folder.
         """
+        self._check_plan()
         self.out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.out / f".{STATUS_FILE}.lock")
         try:
@@ -113,6 +116,12 @@ class Watch:
         finally:
             lock.release()
 
+    def _check_plan(self) -> None:
+        """See that there is something to evaluate, and by what: not after hours of waiting."""
+        source = IndexSource(self.plan.index)
+        source.samples(self.options.smoke_split, 1)
+        self.plan.check()
+
     def _states(self) -> dict[str, Any]:
         self._wait()
         self._gate()
@@ -126,26 +135,29 @@ class Watch:
 
     def _wait(self) -> None:
         """Until the training says that it is complete."""
-        deadline = self.now() + dt.timedelta(hours=self.options.timeout_hours)
+        path, began = self.training / "progress.jsonl", self.now()
+        deadline = began + dt.timedelta(hours=self.options.timeout_hours)
         shown: tuple[Any, ...] | None = None
         stale = False
         while True:
-            seen = read_progress(self.training / "progress.jsonl", self.now())
+            seen = read_progress(path, self.now())
             if (seen.latest, seen.rows) != shown:
                 shown, stale = (seen.latest, seen.rows), False
-                self._say("training_progress", **_facts(seen))
+                awaited = {} if seen.rows else {"waits_for": str(path)}
+                self._say("training_progress", **_facts(seen), **awaited)
             if seen.latest in COMPLETE:
                 self._say("training_complete_observed", rows=seen.rows)
                 return
             if seen.latest in FAILED:
                 raise UnitError("the training failed", where=str(self.training), hint="look at its progress.jsonl")
-            if not stale and (seen.silent_seconds or 0) > 60 * self.options.stale_minutes:
+            silent = (self.now() - began).total_seconds() if seen.silent_seconds is None else seen.silent_seconds
+            if not stale and silent > 60 * self.options.stale_minutes:
                 stale = True
-                self._say("training_stale", silent_seconds=seen.silent_seconds)
+                self._say("training_stale", silent_seconds=round(silent, 1))
             if self.now() >= deadline:
                 raise UnitError(
                     f"the training was not complete after {self.options.timeout_hours:g} hours",
-                    where=str(self.training),
+                    where=str(path) if seen.rows else f"{path}, which never came",
                     hint="give --timeout-hours, or look whether it still runs",
                 )
             self.sleep(self.options.poll_seconds)

@@ -2,7 +2,7 @@
 
 A window's metrics say whether the policy would have done what the expert did; only the simulator says whether that is
 enough. Where the episodes are simulated the verdict asks for both: the runs of ``heldout embodied policy rollout`` in
-``<out>/closed_loop``, of the same checkpoint.
+``<out>/closed_loop``, of the same checkpoint; ``--closed-loop`` takes them there.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from heldout.domains.embodied.policy.predictor import episode_folder
 from heldout.domains.embodied.policy.retarget import AUDIT_FILE, audit_predictions
 from heldout.domains.embodied.store import Episode
 from heldout.domains.embodied.training_files import checkpoint_folder, json_bytes
-from heldout.errors import InputError
+from heldout.errors import InputError, RefusedError
 from heldout.evaluate.session import Sample
-from heldout.evidence import loads, read_json, sha256_file
+from heldout.evidence import loads, read_json, sha256_file, write_bytes
 
 CLOSED_LOOP = "closed_loop"
 _FIELDS = ("action", "subtask", "objects", "contact", "transition", "next_action")
@@ -78,13 +78,37 @@ class PolicyFamily(Plain):
             )
         return found
 
+    def take_runs(self, folder: Path, out: Path) -> None:
+        """Take the runs of ``heldout embodied policy rollout`` into the folder of the evaluation.
+
+        Raises:
+            InputError: If there are none, they are of another checkpoint, or the episodes are not simulated.
+            RefusedError: If the evaluation has other runs already.
+        """
+        document = read_closed_loop(folder)
+        if document is None:
+            hint = "heldout embodied policy rollout CHECKPOINT --out FOLDER writes them"
+            raise InputError("there are no closed-loop runs", where=f"--closed-loop {folder}", hint=hint)
+        if not self._simulated():
+            hint = "leave --closed-loop out: no simulator knows these episodes"
+            raise InputError("the episodes of the index are not simulated", where=str(self.source.folder), hint=hint)
+        if document["checkpoint_sha256"] != folder_digest(self._folder):
+            hint = f"let this one act: heldout embodied policy rollout {self._folder} --out FOLDER"
+            raise InputError("these runs are of another checkpoint", where=f"--closed-loop {folder}", hint=hint)
+        for name in (ROWS_FILE, DOCUMENT_FILE):
+            there, content = out / CLOSED_LOOP / name, (folder / name).read_bytes()
+            if there.is_file() and there.read_bytes() != content:
+                hint = "choose another --out: runs are not exchanged for better ones"
+                raise RefusedError("the evaluation has other closed-loop runs", where=str(there), hint=hint)
+            write_bytes(there, content)
+
     def complete(self, scored: Scored, out: Path) -> Scored:
         """Add the closed loop as evidence and as a rule, where the episodes are simulated."""
         if not self._simulated():
             return scored
         document = read_closed_loop(out / CLOSED_LOOP)
         if document is None:
-            why = "it was not run; heldout embodied policy rollout --out <this folder>/closed_loop"
+            why = "it was not run; heldout embodied policy rollout, then heldout eval run --closed-loop"
             evidence: dict[str, Any] = nothing(why)
         elif document["checkpoint_sha256"] != folder_digest(self._folder):
             evidence = nothing("the runs there are of another checkpoint")

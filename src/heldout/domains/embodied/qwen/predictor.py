@@ -30,6 +30,7 @@ class Omni:
     """A trained adapter, or a whole model of a first stage."""
 
     batch = 4
+    parse_decoding = staticmethod(Decoding.parse)
 
     def __init__(self, index: str, adapter: str | None = None, decoding: Mapping[str, Any] | None = None) -> None:
         """Load base and adapter.

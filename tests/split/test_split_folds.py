@@ -175,3 +175,13 @@ def test_a_split_with_a_straddling_group_cannot_be_built(folds: tuple[Fold, ...]
         Split("fixed", folds)
     assert "HO-G001" == caught.value.code
     assert f"fold {folds[-1].id}, group {'b' if len(folds) == 1 else 'c'}" == caught.value.where
+
+
+def test_a_hundred_thousand_groups_make_folds() -> None:
+    """Each group of a table of visitors would be looked for in every part again, for minutes before a run begins."""
+    many = manifest({f"g{number:06}": 1 + number % 7 for number in range(100_000)})
+    split = split_corpus(SplitSpec(kind="group-k-fold", folds=5), many)
+    sizes = {record.id: record.samples for record in many.groups}
+    counts = [sum(sizes[name] for name in fold.test) for fold in split.folds]
+    assert max(counts) - min(counts) <= 7
+    assert 100_000 == len(split.held_out)

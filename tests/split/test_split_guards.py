@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from heldout.corpus.guards import GuardResult
 from heldout.corpus.table import TableOptions, TableReader
 from heldout.errors import CorpusError, StudyError
-from heldout.split import split_corpus
+from heldout.split import Fold, Split, split_corpus
 from heldout.split.guards import check_split, check_time
 from heldout.study import SplitSpec
 
@@ -163,3 +163,57 @@ def test_a_maturity_without_its_time_is_refused(tmp_path: Path) -> None:
     """Nobody could say how far a label looks ahead."""
     with pytest.raises(ValueError, match="needs `time`"):
         maturing(tmp_path, 1, time=None)
+
+
+def test_a_split_in_time_and_its_guard_round_alike(tmp_path: Path) -> None:
+    """A walk forward that leaves its embargo exactly would be held for leaving less: 10.1 - 9.9 is less than 0.2."""
+    reader = table(tmp_path, [9.0, 9.9, 10.1, 11.0, 11.2, 12.0], ["a", "a", "b", "b", "c", "c"])
+    corpus = reader.read()
+    split = split_corpus(SplitSpec(kind="walk-forward", warmup=1, window=1, embargo=0.2), corpus.manifest)
+    assert (("a",), ("a", "b")) == tuple(fold.train for fold in split.folds)
+    assert () == check_time(corpus, split, 0.2).findings
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 6), st.integers(0, 9)), min_size=2, max_size=8),
+    st.integers(0, 5),
+    st.randoms(use_true_random=False),
+)
+def test_no_pair_of_training_and_held_out_is_passed_over(
+    tmp_path_factory: Any, spans: list[tuple[int, int, int]], embargo: int, random: Any
+) -> None:
+    """A short group behind a long one would hide it, and a training label that reaches far would not be seen."""
+    names = [f"g{number}" for number in range(len(spans))]
+    rows = [(float(low + part * width), low + width + ahead) for low, width, ahead in spans for part in (0, 1)]
+    frame = pl.DataFrame(
+        {"when": [each[0] for each in rows], "known": [float(each[1]) for each in rows], "block": np.repeat(names, 2)}
+    )
+    path = tmp_path_factory.mktemp("pairs") / "rows.csv"
+    frame.with_columns(x=pl.int_range(pl.len()), y=pl.int_range(pl.len()) * 0.5).write_csv(path)
+    reader = TableReader(TableOptions(path=path, group="block", target="y", time="when", matures="known"))
+    test = tuple(sorted(random.sample(names, random.randint(1, len(names) - 1))))
+    fold = Fold("only", tuple(name for name in names if name not in test), test)
+
+    def near(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+        (low, width, ahead), (low2, width2, ahead2) = one, other
+        gap = max(low2 - low - width, low - low2 - width2)
+        return gap <= 0 or gap < embargo or (low2 + width2 + ahead2 > low and low2 < low + width + ahead)
+
+    span = dict(zip(names, spans, strict=True))
+    expected = [(one, other) for one in test for other in fold.train if near(span[one], span[other])]
+    found = check_time(reader.read(), Split("fixed", (fold,)), embargo).findings
+    assert bool(expected) == bool(found)
+    if expected:
+        assert "fold only, groups {} and {}".format(*expected[0]) == found[0].where
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_groups_can_be_asked(tmp_path: Path) -> None:
+    """Every pair of groups would be laid out in memory, 75 GiB a table, and the run be killed before it began."""
+    count = 100_000
+    times, blocks = np.arange(count), [f"g{number:06}" for number in range(count)]
+    corpus = table(tmp_path, times.tolist(), blocks).read()
+    split = split_corpus(SplitSpec(kind="group-k-fold", folds=5), corpus.manifest)
+    (finding,) = check_time(corpus, split, 2).findings
+    assert "in 5 of 5 folds" in finding.what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 from typing import Any
 
 from heldout.corpus import CorpusManifest, GroupRecord
@@ -86,8 +87,12 @@ def split_corpus(spec: SplitSpec, manifest: CorpusManifest) -> Split:
             where="split",
             hint="add groups, or name a finer group column",
         )
-    folds = [Fold(name, tuple(group for group in groups if group not in set(test)), test) for name, test in parts]
-    return Split(spec.kind, tuple(folds))
+    return Split(spec.kind, tuple(Fold(name, _without(groups, test), test) for name, test in parts))
+
+
+def _without(groups: Sequence[str], test: Sequence[str]) -> tuple[str, ...]:
+    held_out = set(test)
+    return tuple(group for group in groups if group not in held_out)
 
 
 def _named(test: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
@@ -105,9 +110,11 @@ def _balanced_parts(records: Sequence[GroupRecord], folds: int) -> list[tuple[st
         raise CorpusError(
             f"{len(records)} groups cannot fill {folds} folds", where="split.folds", hint=f"use at most {len(records)}"
         )
-    parts: list[list[GroupRecord]] = [[] for _ in range(folds)]
+    parts: list[list[str]] = [[] for _ in range(folds)]
+    smallest_first = [(0, 0, index) for index in range(folds)]  # samples, groups, number of the part
     for record in sorted(records, key=lambda record: (-record.samples, record.id)):
-        smallest = min(parts, key=lambda part: (sum(group.samples for group in part), len(part)))
-        smallest.append(record)
+        samples, count, index = smallest_first[0]
+        heapreplace(smallest_first, (samples + record.samples, count + 1, index))
+        parts[index].append(record.id)
     width = len(str(folds - 1))
-    return [(f"part{index:0{width}d}", tuple(sorted(group.id for group in part))) for index, part in enumerate(parts)]
+    return [(f"part{index:0{width}d}", tuple(sorted(part))) for index, part in enumerate(parts)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -49,20 +49,21 @@ def check_time(corpus: Corpus, split: Split, embargo: float | str | None) -> Gua
         return GuardResult("HO-G007", not_applicable="the study declares no split.embargo")
     spans = corpus.groups.to_frame("group").with_columns(time=corpus.time).group_by("group", maintain_order=True)
     table = spans.agg(low=pl.col("time").min(), high=pl.col("time").max()).sort("group")
-    distance = length(embargo or 0, dated=not corpus.time.dtype.is_numeric())
-    close = _close(table, distance) | _reaching(table, ahead)
+    times = _Times.of(table, ahead, length(embargo or 0, dated=not corpus.time.dtype.is_numeric()))
     number = {name: index for index, name in enumerate(table["group"])}
     found = []
     for fold in split.folds:
-        train = np.array([number[name] for name in fold.train], dtype=np.int64)
-        for name in fold.test:
-            near = train[close[number[name]][train]]
-            if len(near):
-                found.append((fold.id, name, table["group"][int(near[0])]))
-                break
+        train, test = (np.array([number[name] for name in part], dtype=np.int64) for part in (fold.train, fold.test))
+        near = test[times.near(test, train)]
+        if len(near):
+            found.append((fold.id, near[:1], train))
     if not found:
         return GuardResult("HO-G007")
-    return GuardResult("HO-G007", (_finding(table, found, len(split.folds), embargo or 0, _looks_ahead(corpus)),))
+    fold_id, held_out, train = found[0]
+    first = next(each for each in train if times.near(held_out, np.array([each]))[0])
+    named = (fold_id, table["group"][int(held_out[0])], table["group"][int(first)])
+    words = f"in {len(found)} of {len(split.folds)} folds"
+    return GuardResult("HO-G007", (_finding(table, named, words, embargo or 0, _looks_ahead(corpus)),))
 
 
 def _looks_ahead(corpus: Corpus) -> bool:
@@ -71,15 +72,15 @@ def _looks_ahead(corpus: Corpus) -> bool:
 
 
 def _finding(
-    table: pl.DataFrame, found: list[tuple[str, str, str]], folds: int, embargo: float | str, ahead: bool
+    table: pl.DataFrame, named: tuple[str, str, str], where: str, embargo: float | str, ahead: bool
 ) -> Finding:
     labels = ", or a label of one is known only within the other" if ahead else ""
-    fold, held_out, train = found[0]
+    fold, held_out, train = named
     first, second = (_words(table.row(by_predicate=pl.col("group") == name)) for name in (held_out, train))
     return Finding(
         "HO-G007",
         blocking=True,
-        what=f"in {len(found)} of {folds} folds, training and held-out times overlap or are closer than the embargo of "
+        what=f"{where}, training and held-out times overlap or are closer than the embargo of "
         f"{embargo}{labels}: {first} is held out, {second} trains",
         where=f"fold {fold}, groups {held_out} and {train}",
         hint="hold out whole blocks of time with a gap between them, or use a split in time, which leaves the gap",
@@ -95,17 +96,33 @@ def _moment(value: float | dt.datetime) -> str:
     return value.isoformat() if isinstance(value, dt.datetime) else f"{value:g}"
 
 
-def _close(table: pl.DataFrame, length: float) -> NDArray[np.bool_]:
-    """For every pair of groups, whether they share a moment or are closer than that; bool ``[groups, groups]``."""
-    low, high = (table[name].to_physical().to_numpy() for name in ("low", "high"))
-    gap = np.maximum(low[None, :] - high[:, None], low[:, None] - high[None, :])
-    close: NDArray[np.bool_] = (gap <= 0) | (gap < length)
-    return close
+class _Times(NamedTuple):
+    """When each group begins, ends and has its last label known, ``[groups]``, and the distance to keep."""
 
+    low: NDArray[Any]
+    high: NDArray[Any]
+    known: NDArray[Any]
+    distance: float
 
-def _reaching(table: pl.DataFrame, ahead: Mapping[str, float]) -> NDArray[np.bool_]:
-    """For every pair of groups, whether a label of one is known only within the other's times; bool as above."""
-    low, high = (table[name].to_physical().to_numpy().astype(np.float64) for name in ("low", "high"))
-    known = np.array([ahead.get(name, last) for name, last in zip(table["group"], high, strict=True)])
-    apart: NDArray[np.bool_] = (known[None, :] <= low[:, None]) | (low[None, :] >= known[:, None])
-    return ~apart
+    @classmethod
+    def of(cls, table: pl.DataFrame, ahead: Mapping[str, float], distance: float) -> _Times:
+        low, high = (table[name].to_physical().to_numpy() for name in ("low", "high"))
+        known = [ahead.get(name, float(last)) for name, last in zip(table["group"], high, strict=True)]
+        return cls(low, high, np.array(known), distance)
+
+    def near(self, test: NDArray[np.int64], train: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """For each held-out group, whether a training one is too close to it.
+
+        That is: they share a moment, are closer than the distance, or a label of one is known only within the other.
+        Of the training groups that begin soon enough only the latest end matters: no pair is looked at by itself, so
+        that a hundred thousand groups can be asked. Sums as in ``heldout.split.time``, which must round alike.
+        """
+        train = train[np.argsort(self.low[train], kind="stable")]
+        begins = self.low[train]
+        ends, known = (np.maximum.accumulate(each[train]) for each in (self.high, self.known))
+        low, side = self.low[test], "left" if self.distance > 0 else "right"
+        close = np.searchsorted(begins, self.high[test] + self.distance, side=side)  # type: ignore[call-overload]
+        ahead = np.searchsorted(begins, self.known[test], side="left")
+        touching = (ends[close - 1] >= low) | (ends[close - 1] + self.distance > low)
+        found: NDArray[np.bool_] = (close > 0) & touching | (ahead > 0) & (known[ahead - 1] > low)
+        return found

@@ -36,6 +36,7 @@ from heldout.package.public_roles import (
 from heldout.package.public_sniff import is_text
 from heldout.package.public_views import BrokenTypeError, rewritten
 from heldout.verify import verify_path, verify_run
+from heldout.verify.evaluations import EvaluationEvidence, EvaluationVerification, links_of_evaluation
 from heldout.verify.evidence import RunEvidence
 
 TOP = "public"
@@ -80,7 +81,7 @@ def package_public(
 
     Raises:
         InputError: If there is no such run or contract, or the output is there already.
-        TamperedError: If a link of the run's evidence is broken.
+        TamperedError: If a link of the run's or the evaluation's evidence is broken.
         RefusedError: At what must not be published; then nothing is written.
         PrerequisiteError: If the search for secrets is not installed.
     """
@@ -100,6 +101,8 @@ def package_public(
         write_bytes(staged.folder / PACKAGE_FILE, dumps(document))
         files = {**staged.files, PACKAGE_FILE: staged.folder / PACKAGE_FILE}
         refuse(sorted({*staged.findings, *Judge(publication, names).findings(files)}))
+        if evidence is None:
+            EvaluationVerification(run, None, None, links_of_evaluation(EvaluationEvidence(run))).raise_if_broken()
         _refuse_broken(staged.folder)
         return Package(out, _written(out, files, staged.folder), document)
 

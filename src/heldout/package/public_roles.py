@@ -68,7 +68,7 @@ ROLES = (
     Role(
         "metrics",
         ("metrics.json", "costs.json", "per_class_metrics.csv", "loso_seed*.json", "*_metrics.json",
-         "*_metrics.csv", "baselines.csv", "change_points.csv"),
+         "*_metrics.csv", "baselines.csv", "change_points.csv", "train_labels.json"),
         ("json", "csv"),
         ("metric",),
     ),
@@ -81,7 +81,10 @@ ROLES = (
         ("prediction",),
     ),
     Role("fit records", ("**/fits/*/*/unit.json",), ("json",), max_bytes=1 << 20),
-    Role("verdict", ("PROMOTE.json", "HOLD.json", "**/champion/verdict.json"), ("json",), ("validation",)),
+    Role("closed loop", ("**/closed_loop/closed_loop.json", "**/closed_loop/rollouts.jsonl"), ("json", "jsonl"),
+         ("metric",)),
+    Role("verdict", ("PROMOTE.json", "HOLD.json", "**/champion/verdict.json", "evaluation.json", "contract.json"),
+         ("json",), ("validation",)),
     Role(
         "reports",
         ("RUN_REPORT.md", "report.html", "PUBLIC_RESULT_SUMMARY.md", "verified_result_summary.json"),
@@ -114,8 +117,8 @@ ROLES = (
     Role("retargeting", ("retargeting_audit.json",), ("json",), ("retargeting audit",)),
     Role("server", ("server_info.json",), ("json",), ("description server",)),
 )  # fmt: skip
-_DEFAULT = ("run", "configuration", "split", "manifests", "metrics", "confusion", "predictions", "fit records",
-            "verdict", "reports", "figures")  # fmt: skip
+_DEFAULT = ("run", "configuration", "split", "manifests", "metrics", "closed loop", "confusion", "predictions",
+            "fit records", "verdict", "reports", "figures")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from heldout.package.public_evidence import PublishedRun
 from heldout.package.public_roles import PACKAGE_FILE, PACKAGE_SCHEMA
 from heldout.run.manifest import files_digest
 from heldout.verify import files, inputs, published, results
-from heldout.verify.chain import BrokenError, Check, NotCheckedError
+from heldout.verify.chain import BrokenError, Check, Found, NotCheckedError
+from heldout.verify.evaluations import EvaluationEvidence, checks_of
 from heldout.verify.exports import ExportEvidence
 
 _RUN = "run"
@@ -122,6 +123,8 @@ def check_withheld(evidence: ExportEvidence) -> str:
 
 def check_source(evidence: ExportEvidence) -> str:
     """The package is of the run that was given."""
+    if evidence.document["of"]["kind"] != "run":
+        raise NotCheckedError("an evaluation of a backbone, and no run of a study")
     run = evidence.known_run()
     for place, entry in _files(evidence).items():
         name, original = place.removeprefix(f"{_RUN}/"), entry["original"]
@@ -131,6 +134,38 @@ def check_source(evidence: ExportEvidence) -> str:
         if not path.is_file() or sha256_file(path) != original["sha256"]:
             raise BrokenError("the run has another file of this name", place)
     return "every file is one of this run"
+
+
+def checks(evidence: ExportEvidence) -> tuple[Check, ...]:
+    """The links of a package: those of the run, or those of the evaluation that it is of."""
+    of = evidence.document.get("of")
+    if not isinstance(of, dict) or of.get("kind") != "evaluation":
+        return CHAIN
+    inner = evaluation_of(evidence)
+    return (*_PACKAGE, *(_of_evaluation(check, inner) for check in checks_of(inner)), *_AFTER)
+
+
+def evaluation_of(evidence: ExportEvidence) -> EvaluationEvidence:
+    """The evaluation in a package, with the digests of its files before private names were taken out."""
+    files = evidence.document.get("files")
+    changed = {
+        place.removeprefix(f"{_RUN}/"): str(entry["original"]["sha256"])
+        for place, entry in (files.items() if isinstance(files, dict) else ())
+        if isinstance(entry, dict) and entry.get("scrubbed") and isinstance(entry.get("original"), dict)
+    }
+    return EvaluationEvidence(evidence.folder / _RUN, changed, published=True)
+
+
+def _of_evaluation(check: Check, inner: EvaluationEvidence) -> Check:
+    """A look at an evaluation, as one at its package."""
+
+    def at_package(evidence: ExportEvidence) -> str | Found:
+        try:
+            return check.look(inner)
+        except BrokenError as error:
+            raise BrokenError(error.what, inner.inside(error.where)) from None
+
+    return check._replace(look=at_package, needs=("package-files", *check.needs))
 
 
 def _run(evidence: ExportEvidence) -> PublishedRun:
@@ -178,11 +213,19 @@ def _of_run(look: Callable[[Any], str], reads: tuple[str, ...], digest_of: str =
 
 
 _TABLE = ("study.lock.yaml", "corpus.json", "split.json", "predictions.jsonl", "predictions.csv", "metrics.json")
-CHAIN = (
+_PACKAGE = (
     Check("package-files", "package → every file", check_package),
-    Check("verdict-file", "one verdict", _of_run(files.check_verdict_file, ()), ("package-files",)),
     Check("package-origin", "published → original", check_origin, ("package-files",)),
     Check("package-bound", "verdict → what it judged", check_bound, ("package-origin",)),
+)
+_AFTER = (
+    Check("package-run", "package → the run given", check_source, ("package-files",)),
+    Check("withheld", "what stayed at home", check_withheld, ("package-files",)),
+)
+CHAIN = (
+    _PACKAGE[0],
+    Check("verdict-file", "one verdict", _of_run(files.check_verdict_file, ()), ("package-files",)),
+    *_PACKAGE[1:],
     Check("study", "lock → variant", _of_run(inputs.check_study, ("study.lock.yaml", "run.json"), "study.lock.yaml"),
           ("package-files",)),
     Check("run-name", "variant, corpus, code → run", _of_run(inputs.check_run_name, ("study.lock.yaml",)),
@@ -199,6 +242,5 @@ CHAIN = (
     Check("rules", "metrics → rules", _of_run(results.check_rules, _TABLE), ("metrics",)),
     Check("verdict", "rules → verdict", _of_run(results.check_verdict, _TABLE), ("rules",)),
     Check("published", "metrics → domain files", _of_run(published.check_published, _TABLE), ("metrics",)),
-    Check("package-run", "package → the run given", check_source, ("package-files",)),
-    Check("withheld", "what stayed at home", check_withheld, ("package-files",)),
+    *_AFTER,
 )  # fmt: skip

@@ -27,8 +27,39 @@ class BrokenError(Exception):
         self.what, self.where = what, where
 
 
+class MetricState(NamedTuple):
+    """What was done with one metric.
+
+    Attributes:
+        name: As in the document of metrics.
+        state: ``recomputed`` from predictions and truth; ``summed`` again from numbers that stand in each row and are
+            taken on their word; ``attested``, the number itself is taken on its word.
+        why: Why it is not recomputed; None if it is.
+    """
+
+    name: str
+    state: Literal["recomputed", "summed", "attested"]
+    why: str | None = None
+
+
+class Found(NamedTuple):
+    """What a look answers where it can tell metrics apart.
+
+    Attributes:
+        what: The sentence.
+        metrics: Every metric that the link is about.
+    """
+
+    what: str
+    metrics: tuple[MetricState, ...]
+
+
 class NotCheckedError(Exception):
-    """A link cannot be looked at here: the reason."""
+    """A link cannot be looked at here: the reason, and the metrics that stay attested by it."""
+
+    def __init__(self, what: str, metrics: tuple[MetricState, ...] = ()) -> None:
+        super().__init__(what)
+        self.metrics = metrics
 
 
 class Evidence(Protocol):
@@ -44,13 +75,13 @@ class Check(NamedTuple):
     Attributes:
         id: Stable name of the link.
         title: What it holds together, for people.
-        look: Answers a sentence where the link holds; raises where it does not.
+        look: Answers a sentence, or what was ``Found``, where the link holds; raises where it does not.
         needs: Links without which this one cannot be looked at.
     """
 
     id: str
     title: str
-    look: Callable[[Any], str]
+    look: Callable[[Any], str | Found]
     needs: tuple[str, ...] = ()
 
 
@@ -63,6 +94,11 @@ class Link:
     state: State
     what: str
     where: str | None = None
+    metrics: tuple[MetricState, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The link as a document; metrics stand in that of the whole chain."""
+        return {key: value for key, value in asdict(self).items() if key != "metrics"}
 
 
 @dataclass(frozen=True)
@@ -94,14 +130,30 @@ class Verification:
         return self.broken is None
 
     @property
+    def metrics(self) -> tuple[MetricState, ...]:
+        """Every metric that a link told apart: recomputed, summed again, or only attested."""
+        return tuple(state for link in self.links for state in link.metrics)
+
+    @property
     def left_open(self) -> str:
         """What these links cannot show: who could still have changed what."""
         if self.verdict is None:
             return (
                 "The files agree with each other and with the answers that are kept beside them. Whoever rewrote all "
                 "of them together is found only by the run that they came from (--run), or by the manifest's sha256."
+                + self._not_recomputed
             )
         return self._left_open_of_the_run + (_OF_EXPORTS if self.exports else "")
+
+    @property
+    def _not_recomputed(self) -> str:
+        """A sentence for each reason why metrics were not recomputed; empty if all of them were."""
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for name, state, why in self.metrics:
+            if state != "recomputed":
+                reasons.setdefault((state, why or "nobody said why"), []).append(name)
+        words = {"summed": "Summed again from numbers that stand in the rows", "attested": "Only attested"}
+        return "".join(f" {words[state]}: {', '.join(names)} ({why})." for (state, why), names in reasons.items())
 
     @property
     def _left_open_of_the_run(self) -> str:
@@ -131,7 +183,8 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """The verification as a document."""
-        return {
+        told = {"metrics": [state._asdict() for state in self.metrics]} if self.metrics else {}
+        return told | {
             "schema": SCHEMA,
             "run": self.folder.name if self.verdict else None,
             "exports": dict(self.exports),
@@ -140,7 +193,7 @@ class Verification:
             "verdict_sha256": self.verdict_sha256,
             "broken": self.broken.id if self.broken else None,
             "left_open": self.left_open,
-            "links": [asdict(link) for link in self.links],
+            "links": [link.to_json() for link in self.links],
         }
 
 
@@ -160,9 +213,12 @@ def walk(checks: Sequence[Check], evidence: Evidence) -> tuple[Link, ...]:
 
 def _look(check: Check, evidence: Evidence) -> Link:
     try:
-        return Link(check.id, check.title, "OK", check.look(evidence))
+        found = check.look(evidence)
+        if isinstance(found, Found):
+            return Link(check.id, check.title, "OK", found.what, metrics=found.metrics)
+        return Link(check.id, check.title, "OK", found)
     except NotCheckedError as reason:
-        return Link(check.id, check.title, "NOT CHECKED", str(reason))
+        return Link(check.id, check.title, "NOT CHECKED", str(reason), metrics=reason.metrics)
     except PrerequisiteError as error:
         return Link(check.id, check.title, "NOT CHECKED", error.what)
     except BrokenError as error:

@@ -2,13 +2,13 @@
 
 What an export is, only its domain knows. The ``schema`` of its manifest names a plug-in of the group
 ``heldout.verifiers``: ``heldout.video.ensemble/1`` is checked by the one named ``heldout.video.ensemble``, a tuple of
-``Check`` that look at an ``ExportEvidence``.
+``Check`` that look at an ``ExportEvidence``, or a function of the evidence that gives one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,9 @@ class ExportEvidence:
         return self.run.inside(shown) if self.run else shown
 
 
+Checks = Sequence[Check] | Callable[[ExportEvidence], Sequence[Check]]
+
+
 def find_exports(path: Path) -> list[Path]:
     """Manifests of exports: the file itself, or those in a folder. A damaged document there is one of them.
 
@@ -110,9 +113,10 @@ def links_of(path: Path, run: RunEvidence | None, prefix: str = "") -> tuple[Lin
     name = verifier_of(path)
     assert name is not None
     try:
-        checks: Sequence[Check] = plugins.load(VERIFIERS, name, where=str(path))
+        loaded: Checks = plugins.load(VERIFIERS, name, where=str(path))
     except PrerequisiteError as error:
         return (Link(found.id, prefix + found.title, "NOT CHECKED", error.what),)
+    checks = loaded(evidence) if callable(loaded) else loaded
     return tuple(_titled(link, prefix) for link in (found, *walk(checks, evidence)))
 
 
@@ -137,7 +141,7 @@ def _whole(evidence: ExportEvidence) -> str:
 
 
 def _titled(link: Link, prefix: str) -> Link:
-    return Link(link.id, prefix + link.title, link.state, link.what, link.where)
+    return replace(link, title=prefix + link.title)
 
 
 def _damaged(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -128,22 +128,45 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
     return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines)
 
 
-def first_difference(expected: Any, found: Any, place: str = "") -> str | None:
+class Difference(NamedTuple):
+    """Where two JSON values differ.
+
+    Attributes:
+        place: Keys and numbers on the way, each after a slash.
+        expected: What should stand there; None too if nothing should.
+        found: What stands there; None too if nothing does.
+    """
+
+    place: str
+    expected: Any
+    found: Any
+
+
+def first_difference(expected: Any, found: Any) -> str | None:
     """Where two JSON values differ by more than rounding; None if they do not."""
+    different = difference(expected, found)
+    return different.place if different else None
+
+
+def difference(expected: Any, found: Any, place: str = "") -> Difference | None:
+    """The first difference of two JSON values that is more than rounding, keys in order; None if there is none."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         for key in sorted({*expected, *found}):
+            inner = f"{place}/{key}"
             if key not in expected or key not in found:
-                return f"{place}/{key}"
-            different = first_difference(expected[key], found[key], f"{place}/{key}")
+                return Difference(inner, expected.get(key), found.get(key))
+            different = difference(expected[key], found[key], inner)
             if different:
                 return different
         return None
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         pairs = enumerate(zip(expected, found, strict=True))
-        return next((d for i, (e, f) in pairs if (d := first_difference(e, f, f"{place}/{i}"))), None)
+        return next((d for i, (e, f) in pairs if (d := difference(e, f, f"{place}/{i}"))), None)
     if isinstance(expected, float) and isinstance(found, float):
-        return None if abs(expected - found) <= ROUNDING * max(1.0, abs(expected)) else place
-    return None if type(expected) is type(found) and expected == found else place or "/"
+        same = abs(expected - found) <= ROUNDING * max(1.0, abs(expected))
+    else:
+        same = type(expected) is type(found) and expected == found
+    return None if same else Difference(place or "/", expected, found)
 
 
 def _facts(evidence: RunEvidence) -> Facts:

@@ -1,4 +1,4 @@
-"""``verify_path``: the whole chain of a run, of an export, or of both, link by link, offline."""
+"""``verify_path``: the whole chain of a run, an evaluation, an export, or of an export and its run, offline."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import sha256_file
 from heldout.verify import corpus_file, exports, files, inputs, published, refit, results, signature, trials, weights
 from heldout.verify.chain import Check, Verification, walk
+from heldout.verify.evaluations import evaluation_folder, verify_evaluation
 from heldout.verify.evidence import RunEvidence
 
 _DOCUMENTS = ("verdict-file", "study", "corpus", "split")
@@ -49,7 +50,7 @@ def verify_path(
     refit_too: bool = False,
     workers: int | None = None,
 ) -> Verification:
-    """Verify whatever a path names: a run directory, a verdict file, a folder of exports or the manifest of one.
+    """Verify whatever a path names: a run, a verdict file, an evaluation, a folder of exports or the manifest of one.
 
     Args:
         path: What to verify.
@@ -64,6 +65,12 @@ def verify_path(
         PrerequisiteError: If something that was asked for cannot be checked here.
     """
     path = Path(path)
+    evaluation = evaluation_folder(path)
+    if evaluation is not None:
+        if any(asked is not None for asked in (run, corpus, key)) or refit_too:
+            what = "--run, --corpus, --key and --refit belong to a run of a study"
+            raise InputError(what, where=str(path), hint="an evaluation is verified from its own files")
+        return verify_evaluation(evaluation)
     manifests = [] if (path / "run.json").exists() else exports.find_exports(path)
     if not manifests:
         if run is not None:

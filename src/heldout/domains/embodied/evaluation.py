@@ -25,6 +25,7 @@ from heldout.gate.outcome import RuleOutcome
 from heldout.study import BootstrapSpec
 
 SCHEMA = "heldout.embodied-metrics/1"
+INTERVALS = BootstrapSpec(level=0.95, draws=2000, seed=0)
 Row = Mapping[str, Any]
 _ANSWER_KEYS = ("id", "episode_id", "split", "center_window", "true_label", "raw_prediction", "true_json")
 _FUTURE_KEYS = (
@@ -88,24 +89,51 @@ def score(
         InputError: If a row lacks a field or an id stands twice.
         PrerequisiteError: If nothing here scores what the contract's backbone predicts.
     """
-    family, spec = family_of(contract), spec or BootstrapSpec(level=0.95, draws=2000, seed=0)
-    _check_rows(rows, _KEYS[family], where)
+    family, spec = family_of(contract), spec or INTERVALS
+    mended, metrics = metrics_of(family, contract.id, rows, train, where=where, spec=spec, smoke=smoke)
+    rules = judge(metrics, contract.config["primary_metrics"])
+    return Scored(contract, family, mended, metrics, rules, train, spec, facts or {})
+
+
+def metrics_of(
+    family: str,
+    backbone: str,
+    rows: Sequence[Row],
+    train: TrainLabels,
+    *,
+    where: str,
+    spec: BootstrapSpec = INTERVALS,
+    smoke: str | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows with everything that could be computed again, and the document ``metrics.json``.
+
+    Args:
+        family: Name of the file of predictions.
+        backbone: Id of the contract.
+        rows: Predictions in the published format.
+        train: What the baselines know.
+        where: The file, for messages.
+        spec: How intervals are drawn.
+        smoke: Why this is a smoke evaluation, if it is one.
+
+    Raises:
+        InputError: If a row lacks a field or an id stands twice.
+    """
+    check_rows(family, rows, where)
     answers = family == "predictions.jsonl"
     mended = [recomputed(row, train) if answers else dict(row) for row in rows]
     disagreements = sum(answers and _disagrees(old, new) for old, new in zip(rows, mended, strict=True))
     body = _SCORERS[family](mended, train, spec)
     splits = Counter(str(row.get("split", "unknown")) for row in rows)
-    metrics = body | {
+    return mended, body | {
         "schema": SCHEMA,
-        "backbone": contract.id,
+        "backbone": backbone,
         "eval_split": splits.most_common(1)[0][0] if len(splits) == 1 else sorted(splits),
         "train_windows": train.windows,
         "train_labels_sha256": train.sha256,
         "rows_that_disagree_with_themselves": disagreements,
         "smoke": smoke,
     }
-    rules = judge(metrics, contract.config["primary_metrics"])
-    return Scored(contract, family, mended, metrics, rules, train, spec, facts or {})
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -162,8 +190,13 @@ def _disagrees(old: Row, new: Row) -> bool:
     return wrong or new["true_label"] != new["true_json"].get("action")
 
 
-def _check_rows(rows: Sequence[Row], keys: Sequence[str], where: str) -> None:
-    seen: set[str] = set()
+def check_rows(family: str, rows: Sequence[Row], where: str) -> None:
+    """See that every row has what its family needs, and that no id stands twice.
+
+    Raises:
+        InputError: At the first row that is wrong.
+    """
+    keys, seen = _KEYS[family], set[str]()
     for number, row in enumerate(rows, start=1):
         missing = [key for key in keys if key not in row]
         if missing:
@@ -202,6 +235,7 @@ _SCORERS: Mapping[str, Callable[[Sequence[Row], TrainLabels, BootstrapSpec], dic
     "future_predictions.jsonl": _futures,
     "policy_predictions.jsonl": _policy,
 }
+FAMILIES = tuple(_SCORERS)
 _KEYS = {
     "predictions.jsonl": _ANSWER_KEYS,
     "future_predictions.jsonl": _FUTURE_KEYS,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.evaluation import Scored
+from heldout.domains.embodied.evaluation import FAMILIES, Scored
 from heldout.domains.embodied.evaluation_report import markdown
 from heldout.domains.embodied.evaluation_rules import files_rule
 from heldout.domains.embodied.file_schemas import breaches
@@ -34,6 +34,9 @@ _PREDICTION_COLUMNS = (
     "true_label_seen_in_train",
 )
 _EXAMPLES = 20
+TRAIN_FILE, CONTRACT_FILE = "train_labels.json", "contract.json"
+CARRIED = (TRAIN_FILE, CONTRACT_FILE)
+"""What a verdict rests on beside the rows: written with every evaluation, so that it can be verified elsewhere."""
 _REPORT = "RUN_REPORT.md"
 Row = Mapping[str, Any]
 
@@ -56,7 +59,7 @@ def judged_files(scored: Scored, beside: Mapping[str, bytes] | None = None) -> t
 
 def evaluation_files(scored: Scored) -> dict[str, bytes]:
     """Every required file that is known here, by name; one that nobody here can make is left out."""
-    wanted = dict.fromkeys([*scored.contract.artifacts["required_eval_files"], "train_labels.json"])
+    wanted = dict.fromkeys([*scored.contract.artifacts["required_eval_files"], *CARRIED])
     return {name: _MAKERS[name](scored) for name in wanted if name in _MAKERS}
 
 
@@ -185,7 +188,8 @@ def _retargeting(scored: Scored) -> bytes:
 
 _MAKERS: Mapping[str, Callable[[Scored], bytes]] = {
     "metrics.json": lambda scored: dumps(scored.metrics),
-    "train_labels.json": lambda scored: dumps(scored.train.to_json()),
+    TRAIN_FILE: lambda scored: dumps(scored.train.to_json()),
+    CONTRACT_FILE: lambda scored: dumps(dict(scored.contract.config)),
     "predictions.jsonl": lambda scored: json_lines(scored.rows),
     "predictions.csv": lambda scored: _picked(_PREDICTION_COLUMNS, scored.rows),
     "per_class_metrics.csv": _per_class,
@@ -201,3 +205,10 @@ _MAKERS: Mapping[str, Callable[[Scored], bytes]] = {
     _REPORT: lambda scored: markdown(scored).encode(),
 }
 MAKES = frozenset(_MAKERS)
+# Made of rows, train counts and metrics alone; reports hold words besides, and another audit may stand in for ours.
+_TABLES = MAKES - {"metrics.json", *CARRIED, *FAMILIES, "retargeting_audit.json", _REPORT}
+
+
+def table_makers() -> dict[str, Callable[[Scored], bytes]]:
+    """Makers of the tables that follow from rows, train counts and metrics alone, by name."""
+    return {name: _MAKERS[name] for name in sorted(_TABLES)}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.domains.embodied.evaluation import Scored
+from heldout.domains.embodied.evaluation_answers import LABEL_FIELDS
 from heldout.gate.verdict import verdict_of
 
 FrameReader = Callable[[Mapping[str, Any]], NDArray[np.uint8] | None]
@@ -28,6 +29,23 @@ _TITLES = {
 }
 
 
+_WORDS = ("What was evaluated", "Skipped episodes")  # told by who evaluated; they follow from nothing
+
+
+class Part(NamedTuple):
+    """A part of both reports that follows from metrics and rules.
+
+    Attributes:
+        title: Its heading.
+        markdown: As it stands in ``RUN_REPORT.md``.
+        page: As it stands in ``report.html``.
+    """
+
+    title: str
+    markdown: str
+    page: str
+
+
 class _Table(NamedTuple):
     title: str
     columns: Sequence[str]
@@ -39,14 +57,7 @@ def markdown(scored: Scored) -> str:
     """``RUN_REPORT.md``."""
     parts = [f"# {scored.contract.config['display_name']}: evaluation", "", f"**{verdict_of(scored.rules)}**", ""]
     for one in _tables(scored):
-        parts += [f"## {one.title}", ""]
-        parts += [
-            _line(one.columns),
-            _line(["---"] * len(one.columns)),
-            *(_line([_escaped(cell) for cell in row]) for row in one.rows),
-            "",
-        ]
-        parts += [one.note, ""] if one.note else []
+        parts += _markdown_table(one)
     return "\n".join(parts)
 
 
@@ -66,6 +77,16 @@ def page(scored: Scored, frames: FrameReader | None = None) -> str:
         body.append(_examples(scored, frames))
     head = f'<meta charset="utf-8"><title>{title}</title><style>{css}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
+
+
+def remade_parts(scored: Scored) -> list[Part]:
+    """Everything in the reports that can be told from metrics and rules alone."""
+    verdict = verdict_of(scored.rules)
+    told = [one for one in _tables(scored) if one.title not in _WORDS]
+    return [
+        Part("verdict", f"\n**{verdict}**\n", f"<p><strong>{verdict}</strong></p>"),
+        *(Part(one.title, "\n".join(_markdown_table(one)), _html_table(one)) for one in told),
+    ]
 
 
 def _tables(scored: Scored) -> list[_Table]:
@@ -103,7 +124,8 @@ def _metrics(evidence: Mapping[str, Any]) -> _Table:
 
 def _fields(fields: Mapping[str, Any]) -> _Table:
     rows = []
-    for name, one in fields.items():
+    for name in (name for name in LABEL_FIELDS if name in fields):  # a document that was read back is in another order
+        one = fields[name]
         if one["rows"]:
             worst = sorted(one["recall"].items(), key=lambda item: (item[1], item[0]))[:_RECALLS]
             recall = ", ".join(f"{label} {value:.3g}" for label, value in worst)
@@ -151,6 +173,12 @@ def _picture(row: Mapping[str, Any], frames: FrameReader | None) -> str:
     imsave(buffer, image, format="png", metadata=nothing)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="last picture of the window" src="data:image/png;base64,{data}">'
+
+
+def _markdown_table(one: _Table) -> list[str]:
+    rows = (_line([_escaped(cell) for cell in row]) for row in one.rows)
+    lines = [f"## {one.title}", "", _line(one.columns), _line(["---"] * len(one.columns)), *rows, ""]
+    return [*lines, one.note, ""] if one.note else lines
 
 
 def _html_table(one: _Table) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
-from heldout.domains.embodied.evaluation import Scored, read_rows, score
+from heldout.domains.embodied.evaluation import Row, Scored, read_rows, score
 from heldout.domains.embodied.evaluation_files import MAKES, judged_files, write_files
 from heldout.domains.embodied.evaluation_labels import read_train_labels
 from heldout.domains.embodied.evaluation_report import FrameReader, page
@@ -60,6 +60,11 @@ def outputs(
     return judged, files | {"report.html": page(judged, frames).encode()}
 
 
+def windows_sha256(rows: Sequence[Row]) -> str:
+    """Which windows of which episodes were judged, in their order, by digest."""
+    return digest([[str(row["id"]), str(row["episode_id"])] for row in rows])
+
+
 def _beside(contract: BackboneContract, folder: Path) -> dict[str, bytes]:
     """Required files that nobody here makes, from the folder of the predictions."""
     wanted = [name for name in contract.artifacts["required_eval_files"] if name not in MAKES]
@@ -80,6 +85,8 @@ def verdict_document(scored: Scored, judged: Mapping[str, Any], *, evidence: Any
         | {
             "metrics_sha256": sha256_bytes(dumps(metrics)),
             "train_labels_sha256": scored.train.sha256,
+            "train_counts_sha256": sha256_bytes(dumps(scored.train.to_json())),
+            "windows_sha256": windows_sha256(scored.rows),
             "contract_sha256": digest(scored.contract.config),
             "gate_sha256": policy_sha256(scored.contract.config["primary_metrics"]),
         },

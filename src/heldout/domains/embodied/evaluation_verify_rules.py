@@ -1,0 +1,86 @@
+"""The rules of an evaluation, judged again from its metrics by the contract that the verdict names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heldout.domains.embodied.contracts import BUILT_IN, BackboneContract, parse_contract
+from heldout.domains.embodied.evaluation_files import CONTRACT_FILE
+from heldout.domains.embodied.evaluation_rules import files_rule, judge, policy_sha256
+from heldout.domains.embodied.evaluation_verify_closed import METRIC
+from heldout.domains.embodied.file_schemas import breaches
+from heldout.evidence import digest, read_json
+from heldout.gate.outcome import RuleOutcome
+from heldout.verify.chain import BrokenError, NotCheckedError
+from heldout.verify.evaluations import METRICS_FILE, EvaluationEvidence
+from heldout.verify.results import difference
+
+_FILES = "required_files"
+_JUDGED = ("id", "bound", "outcome", "observed")
+
+
+def contract_of(evidence: EvaluationEvidence) -> BackboneContract:
+    """The contract that the verdict was given by: the one that is carried, or the built-in one of its digest.
+
+    Raises:
+        BrokenError: If another one is carried than the verdict names.
+        NotCheckedError: If it is nowhere.
+    """
+    stated = evidence.verdict["judged"]["contract_sha256"]
+    name = str(evidence.metrics["backbone"])
+    known = BUILT_IN / f"{name}.json"
+    if evidence.has(CONTRACT_FILE) and not evidence.changed(CONTRACT_FILE):
+        carried = parse_contract(evidence.document(CONTRACT_FILE), evidence.folder / CONTRACT_FILE)
+        if digest(dict(carried.config)) != stated:
+            raise BrokenError("the verdict was given by another contract", "judged.contract_sha256")
+        if carried.id != name:
+            raise BrokenError(f"stated {name!r}; the contract is {carried.id!r}", f"{METRICS_FILE}: backbone")
+        return carried
+    if known.name in {path.name for path in BUILT_IN.glob("*.json")} and digest(read_json(known)) == stated:
+        return parse_contract(read_json(known), known)
+    lacking = "was published without private names" if evidence.has(CONTRACT_FILE) else "is not there"
+    raise NotCheckedError(f"{CONTRACT_FILE} {lacking}, and no built-in contract has the digest that the verdict names")
+
+
+def check_rules(evidence: EvaluationEvidence) -> str:
+    """Every rule, judged again from the metrics by the contract, says what the verdict says; none is left out."""
+    contract, stated = contract_of(evidence), evidence.verdict["rules"]
+    primary, where = contract.config["primary_metrics"], evidence.verdict_file.name
+    if policy_sha256(primary) != evidence.verdict["judged"]["gate_sha256"]:
+        raise BrokenError("the verdict was given by another gate", f"{where}: judged.gate_sha256")
+    closed = [METRIC] if METRIC in evidence.metrics["evidence"] else []
+    outcomes = [one.to_json() for one in judge(evidence.metrics, [*primary, *closed])]
+    files, withheld = _files_rule(evidence, contract)
+    outcomes += [files.to_json()] if files else [rule for rule in stated if rule["id"] == _FILES][:1]
+    for mine, theirs in zip(outcomes, stated, strict=False):
+        _compare(mine, theirs, where)
+    if len(outcomes) != len(stated):
+        raise BrokenError(f"stated {len(stated)} rules; the contract gives {len(outcomes)}", f"{where}: rules")
+    own = _unlike_built_in(contract)
+    told = f"{len(outcomes) - bool(withheld)} rules judged again by the contract {contract.id}{own}: the same outcomes"
+    return told + (f"; {_FILES} only attested: {withheld} is not published" if withheld else "")
+
+
+def _compare(mine: dict[str, Any], theirs: dict[str, Any], where: str) -> None:
+    for key in _JUDGED:
+        if difference(mine[key], theirs.get(key)) is not None:
+            what = f"{key}: stated {theirs.get(key)!r}; judged again it is {mine[key]!r}"
+            raise BrokenError(what, f"{where}: rule {mine['id']}")
+
+
+def _files_rule(evidence: EvaluationEvidence, contract: BackboneContract) -> tuple[RuleOutcome | None, str | None]:
+    """The rule of required files; or the file without which it cannot be judged again."""
+    required = contract.artifacts["required_eval_files"]
+    data = {name: (evidence.folder / name).read_bytes() for name in required if evidence.has(name)}
+    lacking = [name for name in required if name not in data]
+    if lacking and evidence.published:
+        return None, lacking[0]
+    broken = [str(one) for name in data for one in breaches(contract.config, name, data[name])]
+    return files_rule(required, data, broken), None
+
+
+def _unlike_built_in(contract: BackboneContract) -> str:
+    """A remark where the contract that is carried is not the one of its id that is known here."""
+    path = BUILT_IN / f"{contract.id}.json"
+    known = path.is_file() and digest(read_json(path)) == digest(dict(contract.config))
+    return "" if known else ", which is not a built-in one"

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heldout.run.layout import RunFolder, run_folder, safe_name
+from heldout.run.layout import RunFolder, known_runs, new_run, safe_name
 
 KEY = "0123456789abcdef"
 
@@ -36,23 +36,32 @@ def test_a_harmless_name_is_kept() -> None:
 
 
 def test_run_of_the_same_key_is_found_again(tmp_path: Path) -> None:
-    """A run that goes on after midnight would start from nothing."""
-    new = run_folder(tmp_path, "study", "base", KEY)
-    assert (tmp_path / "study") == new.path.parent
-    old = tmp_path / "study" / f"base-20200101-{KEY[:8]}"
-    old.mkdir(parents=True)
-    assert old == run_folder(tmp_path, "study", "base", KEY).path
-    newer = tmp_path / "study" / f"base-20210101-{KEY[:8]}"
-    newer.mkdir()
-    assert newer == run_folder(tmp_path, "study", "base", KEY).path
+    """A run that goes on after midnight would start from nothing, or from an older one."""
+    assert [] == known_runs(tmp_path, "base", KEY)
+    days = ("20210101", "20200101", "20210101.2", "20210101.10")
+    for day in days:
+        (tmp_path / f"base-{day}-{KEY[:8]}").mkdir()
+    found = [folder.path.name for folder in known_runs(tmp_path, "base", KEY)]
+    assert [f"base-{days[index]}-{KEY[:8]}" for index in (3, 2, 0, 1)] == found
+
+
+def test_a_second_run_of_a_day_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """An upgrade at noon would write over the run of the morning."""
+    names = []
+    for _ in range(3):
+        names.append(new_run(tmp_path, "base", KEY).path.name)
+        (tmp_path / names[-1]).mkdir()
+    first = names[0].removesuffix(f"-{KEY[:8]}")
+    assert [f"{first}-{KEY[:8]}", f"{first}.2-{KEY[:8]}", f"{first}.3-{KEY[:8]}"] == names
+    assert list(reversed(names)) == [folder.path.name for folder in known_runs(tmp_path, "base", KEY)]
 
 
 def test_runs_of_others_are_left_alone(tmp_path: Path) -> None:
-    """A variant would write into the directory of another, or of another study."""
-    for name in (f"soft-20200101-{KEY[:8]}", "base-20200101-ffffffff", f"base-soft-20200101-{KEY[:8]}"):
-        (tmp_path / "study" / name).mkdir(parents=True)
-    (tmp_path / "other" / f"base-20200101-{KEY[:8]}").mkdir(parents=True)
-    assert not run_folder(tmp_path, "study", "base", KEY).path.exists()
+    """A variant would write into the directory of another."""
+    for name in (f"soft-20200101-{KEY[:8]}", "base-20200101-ffffffff", f"base-soft-20200101-{KEY[:8]}", "trials.jsonl"):
+        (tmp_path / name).mkdir(parents=True)
+    assert [] == known_runs(tmp_path, "base", KEY)
+    assert ["base-20200101-ffffffff"] == [folder.path.name for folder in known_runs(tmp_path, "base")]
 
 
 def test_units_of_baselines_stand_apart(tmp_path: Path) -> None:

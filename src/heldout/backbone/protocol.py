@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 FloatArray = NDArray[np.float64]
+_NUMERIC = ("lightgbm", "llvmlite", "numba", "numpy", "polars", "scikit-learn", "scipy", "torch")
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ class Backbone(ABC):
     name: ClassVar[str]
     Params: ClassVar[type[BaseModel]]
     contract: ClassVar[Contract] = Contract()
+    seeded: ClassVar[bool] = True  # False: the seed changes nothing, so a study may declare one at most
 
     def __init__(self, params: Any) -> None:
         """Bind the validated ``fit:`` block."""
@@ -246,6 +248,14 @@ class Backbone(ABC):
     def notes(self) -> list[str]:
         """Sentences that every report of this backbone must carry."""
         return []
+
+    def packages(self) -> tuple[str, ...]:
+        """Distributions whose version can change what is fitted; a unit of other versions is fitted again.
+
+        The package of the backbone itself is always among them. Name what the fit really uses: too many names cost
+        fits after an upgrade, a missing one mixes old models with new ones.
+        """
+        return _NUMERIC
 
     def device(self) -> str:
         """The device that fits, for provenance."""

@@ -6,8 +6,10 @@ estimator. Models are stored with skops, which holds no pickle.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +21,7 @@ from heldout.errors import PrerequisiteError, StudyError, TamperedError
 from heldout.evidence import write_bytes
 
 _FILE = "model.skops"
+_PACKAGES = ("numpy", "polars", "scikit-learn", "scipy")
 _FEW_TREES = 5
 _PROBABILITY_HINT = "use an estimator with predict_proba, such as RandomForestClassifier or LogisticRegression"
 
@@ -97,6 +100,11 @@ class SklearnBackbone(Backbone):
         few = self.params.params | {"n_estimators": _FEW_TREES}
         return type(self)(self.params.model_copy(update={"params": few}))
 
+    def packages(self) -> tuple[str, ...]:
+        """scikit-learn and what it computes with, and the estimator's own package where that is another one."""
+        home = self.params.estimator.partition(".")[0]
+        return (*_PACKAGES, *(() if home == "sklearn" else _distributions(home)))
+
     def _select(self, features: Any) -> Any:
         if self.params.features is None:
             return features
@@ -167,6 +175,11 @@ class SklearnBackbone(Backbone):
                 where="fit.estimator",
                 hint="choose another estimator, or set `corpus.task`",
             )
+
+
+@functools.cache
+def _distributions(module: str) -> tuple[str, ...]:
+    return tuple(packages_distributions().get(module, ()))
 
 
 def _import_estimator(path: str) -> Any:

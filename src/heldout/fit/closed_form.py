@@ -4,10 +4,11 @@ A group is summed up by its moments: rows, means, and the scatter of features an
 of a fold are those of its training groups put together (T. Chan, G. Golub and R. LeVeque, 1979), and a linear, ridge or
 Bayesian ridge model depends on nothing else. The usual shortcut, the total minus the held-out group, is not taken:
 its rounding would carry held-out rows into the model, and the fold of a large group would lose digits. Adding the
-training groups costs a matrix a group more and leaves both out.
+training groups leaves both out and costs one addition a level of a tree over the groups (``Pool``).
 
 Exact up to rounding as long as the features are not nearly collinear: squares halve the digits, so a direction with
-less than 1e-10 of the largest eigenvalue cannot be told from none. Such a fold is refused and not answered badly.
+less than 1e-10 of the largest eigenvalue cannot be told from none. Such a fold is refused and not answered badly,
+unless a penalty outweighs that direction.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from heldout.backbone.pool import Pool
 from heldout.errors import InputError
 
 Kind = Literal["linear", "ridge", "bayesian_ridge"]
 Floats = NDArray[np.float64]
 
 _NONE, _CLEAR = 1e-14, 1e-10  # an eigenvalue, as a part of the largest: below, it is zero; between, nobody knows
+_CONSTANT = 1e-12  # a feature that varies by less, as a part of its size, varies by rounding
+_LARGEST = 1e140  # its square may be added up, and that divided by a small spread
 _PASSES, _STILL = 300, 1e-3  # of the Bayesian iteration, as in scikit-learn
 _PRIOR = 1e-6
 
@@ -35,29 +39,55 @@ class Moments(NamedTuple):
         rows: How many there are.
         mean: Of each feature and, last, of the target.
         scatter: Sums of products of the deviations from the means, ``[features + 1, features + 1]``.
+        low: The least of each feature and, last, of the target.
+        high: The largest.
     """
 
     rows: int
     mean: Floats
     scatter: Floats
+    low: Floats
+    high: Floats
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Which features do not vary; told by their ends, since the rounding of a mean looks like a small spread."""
+        size = np.maximum(np.abs(self.low), np.abs(self.high))
+        found: NDArray[np.bool_] = (self.high - self.low <= _CONSTANT * size)[:-1]
+        return found
 
 
 class LinearModel(NamedTuple):
-    """Predicts ``X @ coef + intercept``."""
+    """Predicts ``(X - center) @ coef + level``.
+
+    Attributes:
+        coef: Of the features as they are.
+        center: Mean of each feature over the training rows.
+        level: Mean of the target over the training rows.
+    """
 
     coef: Floats
-    intercept: float
+    center: Floats
+    level: float
+
+    @property
+    def intercept(self) -> float:
+        """What ``X @ coef`` lacks."""
+        return float(self.level - self.center @ self.coef)
 
     def predict(self, X: Floats) -> Floats:
-        """The target of each row."""
-        return X @ self.coef + self.intercept
+        """The target of each row; a row's answer is the same to the last bit whichever rows are asked with it."""
+        found: Floats = np.full(len(X), self.level)
+        for values, center, weight in zip(X.T, self.center, self.coef, strict=True):
+            found += (values - center) * weight
+        return found
 
 
 def moments(X: Floats, y: Floats) -> Moments:
     """Moments of rows.
 
     Raises:
-        InputError: If a number is not finite, or there are no rows.
+        InputError: If a number is not finite or far too large, or there are no rows.
     """
     joint = np.column_stack([X, y]).astype(np.float64)
     if not len(joint) or not np.isfinite(joint).all():
@@ -66,18 +96,25 @@ def moments(X: Floats, y: Floats) -> Moments:
             where="features and target of a group",
             hint="fill or remove what is missing",
         )
-    mean = joint.mean(axis=0)
+    if np.abs(joint).max() > _LARGEST:
+        raise InputError("a number is too large to be squared", where="features and target", hint="use other units")
+    mean, low, high = joint.mean(axis=0), joint.min(axis=0), joint.max(axis=0)
     joint -= mean
-    return Moments(len(joint), mean, joint.T @ joint)
+    return Moments(len(joint), mean, joint.T @ joint, low, high)
 
 
-def together(parts: Sequence[Moments]) -> Moments:
-    """Moments of all rows of the parts; the same parts in the same order give the same bits."""
-    sizes = np.array([part.rows for part in parts], dtype=np.float64)
-    means = np.stack([part.mean for part in parts])
-    mean = sizes @ means / sizes.sum()
-    apart = (means - mean) * np.sqrt(sizes)[:, None]
-    return Moments(int(sizes.sum()), mean, np.sum([part.scatter for part in parts], axis=0) + apart.T @ apart)
+def together(one: Moments, other: Moments) -> Moments:
+    """Moments of the rows of both; no entry depends on how many others there are."""
+    rows = one.rows + other.rows
+    apart = other.mean - one.mean
+    share = other.rows / rows
+    return Moments(
+        rows,
+        one.mean + apart * share,
+        one.scatter + other.scatter + np.outer(apart, apart) * (one.rows * share),
+        np.minimum(one.low, other.low),
+        np.maximum(one.high, other.high),
+    )
 
 
 def by_group(X: Floats, y: Floats, groups: Sequence[str] | NDArray[np.str_]) -> dict[str, Moments]:
@@ -106,47 +143,60 @@ def leave_one_group_out(
         raise InputError(f"a ridge of {alpha} is none", where="alpha", hint="take a positive alpha, or `linear`")
     if len(groups) < 2:
         raise InputError("one group cannot be held out from others", where="groups", hint="use at least two groups")
+    pool = Pool(groups, groups.__getitem__, together)
     for held_out in groups:
-        rest = together([part for name, part in groups.items() if name != held_out])
+        rest = pool.of(name for name in groups if name != held_out)
         try:
             yield held_out, fit_moments(rest, kind, alpha=alpha, scale=scale)
         except InputError as error:
             raise InputError(error.what, where=f"the fold that holds out {held_out}", hint=error.hint) from None
 
 
-def fit_moments(data: Moments, kind: Kind, *, alpha: float = 1.0, scale: bool = False) -> LinearModel:
-    """Fit one model; the arguments are those of `leave_one_group_out`.
+def fit_moments(
+    data: Moments,
+    kind: Kind,
+    *,
+    alpha: float = 1.0,
+    scale: bool | NDArray[np.bool_] = False,
+) -> LinearModel:
+    """Fit one model.
+
+    Args:
+        data: Of the training rows.
+        kind: As in `leave_one_group_out`.
+        alpha: As there.
+        scale: As there; or which features are standardised.
 
     Raises:
-        InputError: If least squares or Bayesian ridge cannot tell a direction of the features from none.
+        InputError: If a direction of the features cannot be told from none, and no penalty outweighs it.
     """
-    inner, cross = data.scatter[:-1, :-1], data.scatter[:-1, -1]
-    spread = np.sqrt(np.diag(inner) / data.rows) if scale else np.ones(len(cross))
-    spread = np.where(spread > 10 * np.finfo(np.float64).eps * np.abs(data.mean[:-1]), spread, 1.0)  # constant: as is
+    varies = ~data.constant & (np.diag(data.scatter)[:-1] > 0)
+    inner, cross = data.scatter[:-1, :-1] * np.outer(varies, varies), data.scatter[:-1, -1] * varies
+    spread = np.where(varies & scale, np.sqrt(np.diag(inner) / data.rows), 1.0)
     inner, cross = inner / np.outer(spread, spread), cross / spread
-    if kind == "ridge":
+    if kind == "ridge" and alpha > _CLEAR * np.trace(inner):
         coef = np.linalg.solve(inner + alpha * np.eye(len(cross)), cross)
     else:
-        values, axes = _directions(inner)
+        penalty = alpha if kind == "ridge" else 0.0
+        values, axes = _directions(inner, penalty)
         along = axes.T @ cross
-        coef = axes @ (along / values) if kind == "linear" else _bayesian(values, axes, along, data)
+        coef = _bayesian(values, axes, along, data) if kind == "bayesian_ridge" else axes @ (along / (values + penalty))
     shown: Floats = np.asarray(coef / spread, dtype=np.float64)
-    return LinearModel(shown, float(data.mean[-1] - data.mean[:-1] @ shown))
+    return LinearModel(shown, data.mean[:-1], float(data.mean[-1]))
 
 
-def _directions(inner: Floats) -> tuple[Floats, Floats]:
+def _directions(inner: Floats, penalty: float) -> tuple[Floats, Floats]:
     """Eigenvalues of the scatter that are not zero, and their axes."""
     values, axes = np.linalg.eigh(inner)
     largest = max(float(values[-1]), np.finfo(np.float64).tiny)
-    unclear = (values > _NONE * len(values) * largest) & (values < _CLEAR * largest)
-    if unclear.any():
+    none = values <= _NONE * len(values) * largest
+    if (~none & (values + penalty < _CLEAR * largest)).any():
         raise InputError(
             "the features are nearly collinear, which moments cannot resolve",
             where="features",
-            hint="remove or combine the features that say the same, or standardise them",
+            hint="remove or combine the features that say the same, standardise them, or take a larger penalty",
         )
-    kept = values >= _CLEAR * largest
-    return values[kept], axes[:, kept]
+    return values[~none], axes[:, ~none]
 
 
 def _bayesian(values: Floats, axes: Floats, along: Floats, data: Moments) -> Floats:

@@ -6,13 +6,14 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from heldout.errors import StaleError, UnitError
+from heldout.errors import HeldoutError, StaleError, UnitError
 from heldout.evaluate import Predictions, summarise
-from heldout.evidence import JsonLines, write_json, write_text
+from heldout.evidence import JsonLines, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run import champion
@@ -20,7 +21,7 @@ from heldout.run.collect import collect
 from heldout.run.costs import COSTS_FILE, measure, wanted
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import with_fitted_state
-from heldout.run.fitting import Report, UnitFailure, fit_units, plan_units
+from heldout.run.fitting import Report, UnitFailure, copy_finished, fit_units, plan_units
 from heldout.run.judging import judge_run, register_policy, wall_times
 from heldout.run.layout import RunFolder
 from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
@@ -44,6 +45,7 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
     folder = prepared.folder
     with _only_one(folder), JsonLines(folder.file("progress.jsonl")) as progress:
         emit = _emitter(progress, listener)
+        _bring_over(prepared, emit)
         prepared = _planned_again(prepared)
         unchanged = finished_verdict(prepared)
         if unchanged is not None:
@@ -62,6 +64,16 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         document = _evaluate(prepared, failures)
         emit("complete", document["verdict"], 1, 1)
     return document
+
+
+def _bring_over(prepared: Prepared, emit: Report) -> None:
+    """Begin beside a finished run of other packages, with those of its units that these packages would fit alike."""
+    if prepared.earlier is None:
+        return
+    earlier, different = prepared.earlier
+    emit("plan", f"{earlier.path.name} was fitted with {different}: it stays, and this is a run of its own", 0, 1)
+    for _, plan, _ in prepared.plans.values():
+        copy_finished([unit for unit, _ in plan.pending], prepared.folder.path, earlier.path)
 
 
 def _planned_again(prepared: Prepared) -> Prepared:
@@ -152,23 +164,32 @@ def _write_inputs(prepared: Prepared) -> None:
     write_json(folder.file("corpus.json"), prepared.corpus.manifest.to_json())
     write_json(folder.file("split.json"), prepared.split.to_json())
     path = folder.file("run.json")
-    if not path.exists():
-        write_json(
-            path,
-            {
-                "schema": "heldout.run/1",
-                "run": folder.path.name,
-                "study": resolved.name,
-                "variant": resolved.variant,
-                "variant_sha256": resolved.sha256,
-                "corpus_sha256": prepared.corpus.manifest.sha256,
-                "split_sha256": prepared.split.sha256,
-                "code_sha256": provenance_of.code_digest(),
-                "seeds": list(resolved.main.seeds),
-                "smoke": resolved.smoke,
-                "started_at_utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            },
-        )
+    begun = _begun(path)
+    document = {
+        "schema": "heldout.run/1",
+        "run": folder.path.name,
+        "study": resolved.name,
+        "variant": resolved.variant,
+        "variant_sha256": resolved.sha256,
+        "corpus_sha256": prepared.corpus.manifest.sha256,
+        "split_sha256": prepared.split.sha256,
+        "code_sha256": provenance_of.code_digest(),
+        "packages": dict(prepared.packages),
+        "seeds": list(resolved.main.seeds),
+        "smoke": resolved.smoke,
+        "started_at_utc": begun.get("started_at_utc", dt.datetime.now(dt.UTC).isoformat(timespec="seconds")),
+    }
+    if document != begun:
+        write_json(path, document)
+
+
+def _begun(path: Path) -> dict[str, Any]:
+    """What ``run.json`` says, where an earlier process left a whole one."""
+    try:
+        found = read_json(path) if path.exists() else {}
+    except HeldoutError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _failed(failures: Sequence[UnitFailure]) -> UnitError:

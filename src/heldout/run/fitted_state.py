@@ -27,9 +27,10 @@ from heldout.engine import run_fresh
 from heldout.errors import UnitError
 from heldout.evidence import sha256_file
 from heldout.run.layout import RunFolder
+from heldout.run.models import models
 from heldout.run.opened import watched
 from heldout.run.prepare import Prepared
-from heldout.run.units import Unit, fit_job
+from heldout.run.units import Unit
 from heldout.split import Fold, Split
 
 _ROWS, _ROWS_OF_A_GROUP = 4000, 20
@@ -147,13 +148,13 @@ def fit_trial(trial: Trial) -> Fitted:
     backbone = trial.backbone if copy is None else _moved(trial.backbone, original, copy)
     folder = RunFolder(trial.folder / "run")
     units = [Unit("check", trial.seed, fold, "", folder.unit(trial.seed, fold.id)) for fold in trial.folds]
-    jobs = [fit_job(unit, corpus) for unit in units]
-    folders = {job.name: unit.folder for job, unit in zip(jobs, units, strict=True)}
     with watched([original, *([copy] if copy else [])]) as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a short budget; the fits themselves say theirs
-        for job, model in backbone.fit_many(jobs, folder.scratch("check")):
-            folders[job.name].mkdir(parents=True, exist_ok=True)
-            backbone.save(model, folders[job.name])
+        for unit, model, error in models(backbone, units, corpus, folder.scratch("check")):
+            if error is not None:
+                raise error
+            unit.folder.mkdir(parents=True, exist_ok=True)
+            backbone.save(model, unit.folder)
     judged = units[0].folder
     files = {str(path.relative_to(judged)): sha256_file(path) for path in sorted(judged.rglob("*")) if path.is_file()}
     if not files:

@@ -6,15 +6,17 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from heldout.backbone import Backbone
 from heldout.corpus import Corpus, Reader
 from heldout.engine import run_tasks
 from heldout.errors import HeldoutError
+from heldout.evidence import read_json, write_bytes
 from heldout.run.layout import RunFolder
+from heldout.run.models import fits_here, models
 from heldout.run.resolve import Contender
-from heldout.run.units import Unit, UnitTask, fit_job, fit_unit, store_unit, why_not_finished
+from heldout.run.units import Unit, UnitTask, fit_unit, store_unit, why_not_finished
 
 Report = Callable[[str, str, int, int], None]
 
@@ -55,6 +57,17 @@ def plan_units(units: Sequence[Unit]) -> Plan:
     return Plan(tuple(reused), tuple(pending))
 
 
+def copy_finished(units: Sequence[Unit], folder: Path, earlier: Path) -> None:
+    """Bring over what another run directory has of these units; same key and packages, same bytes."""
+    for unit in units:
+        source = earlier / unit.folder.relative_to(folder)
+        if unit.folder.exists() or why_not_finished(replace(unit, folder=source)) is not None:
+            continue
+        for name in read_json(source / "unit.json")["files"]:
+            write_bytes(unit.folder / name, (source / name).read_bytes())
+        write_bytes(unit.folder / "unit.json", (source / "unit.json").read_bytes())
+
+
 def fit_units(
     contender: Contender,
     units: Sequence[Unit],
@@ -66,40 +79,40 @@ def fit_units(
 ) -> list[UnitFailure]:
     """Fit units and store each as it is finished.
 
-    A backbone with its own ``fit_many`` trains them in one program; any other is fitted unit by unit in processes.
+    A backbone with its own ``fit_many`` trains them in one program, and one that fits from summaries of groups reads
+    each group once; any other is fitted unit by unit in processes.
 
     Returns:
         The units that failed; the others are stored all the same.
     """
     if not units:
         return []
-    if type(contender.backbone).fit_many is not Backbone.fit_many:
-        return _fit_together(contender, units, corpus, folder, report)
+    if fits_here(contender.backbone, corpus):
+        return _fit_here(contender, units, corpus, folder, report)
     return _fit_apart(contender, units, corpus, reader, workers, report)
 
 
-def _fit_together(
+def _fit_here(
     contender: Contender, units: Sequence[Unit], corpus: Corpus, folder: RunFolder, report: Report
 ) -> list[UnitFailure]:
-    jobs = {job.name: (unit, job) for unit in units for job in [fit_job(unit, corpus)]}
     scratch = folder.scratch(contender.id)
     finished: set[str] = set()
     failures: list[UnitFailure] = []
     last = time.monotonic()
     try:
-        for job, model in contender.backbone.fit_many([job for _, job in jobs.values()], scratch):
-            unit = jobs[job.name][0]
-            finished.add(job.name)
+        for unit, model, error in models(contender.backbone, units, corpus, scratch):
+            finished.add(unit.name)
             try:
+                if error is not None:
+                    raise error
                 store_unit(unit, contender.backbone, model, corpus, last)
-                report("fitted", unit.name, len(finished), len(jobs))
-            except HeldoutError as error:
-                failures.append(UnitFailure(unit, str(error)))
-                report("failed", unit.name, len(finished), len(jobs))
+                report("fitted", unit.name, len(finished), len(units))
+            except HeldoutError as failure:
+                failures.append(UnitFailure(unit, str(failure)))
+                report("failed", unit.name, len(finished), len(units))
             last = time.monotonic()
     except HeldoutError as error:
-        left = [UnitFailure(unit, str(error)) for name, (unit, _) in jobs.items() if name not in finished]
-        return failures + left
+        return failures + [UnitFailure(unit, str(error)) for unit in units if unit.name not in finished]
     shutil.rmtree(scratch, ignore_errors=True)
     return failures
 

@@ -1,9 +1,11 @@
-"""The run directory: ``runs/<study>/<label>-<date>-<hash8>/``, one for each variant, corpus and code."""
+"""The run directory: ``runs/<study>/<label>-<date>-<hash8>/``, one for each variant, corpus, code and packages."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
+import re
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,13 +54,23 @@ def run_key(variant: str, corpus: str, smoke: str | None, code: str) -> str:
     return digest({"variant": variant, "corpus": corpus, "smoke": smoke, "code": code})
 
 
-def run_folder(runs: Path, study: str, label: str, key: str) -> RunFolder:
-    """The newest run directory with this key, or a new name for today."""
-    parent = runs / study
-    known = sorted(parent.glob(f"{label}-????????-{key[:8]}")) if parent.is_dir() else []
-    if known:
-        return RunFolder(known[-1])
-    return RunFolder(parent / f"{label}-{dt.datetime.now(dt.UTC):%Y%m%d}-{key[:8]}")
+def known_runs(study: Path, label: str, key: str | None = None) -> list[RunFolder]:
+    """Run directories of a label, those of a key or all, the newest first."""
+    end = re.escape(key[:8]) if key else "[0-9a-f]{8}"
+    pattern = re.compile(rf"{re.escape(label)}-(?P<day>[0-9]{{8}})(?:\.(?P<number>[0-9]+))?-{end}")
+    names = [path.name for path in study.iterdir()] if study.is_dir() else []
+    found = [(match["day"], int(match["number"] or 1), name) for name in names if (match := pattern.fullmatch(name))]
+    return [RunFolder(study / name) for _, _, name in sorted(found, reverse=True)]
+
+
+def new_run(study: Path, label: str, key: str) -> RunFolder:
+    """A name for today; the second of a day and a key is numbered."""
+    day = f"{dt.datetime.now(dt.UTC):%Y%m%d}"
+    for number in itertools.count(1):
+        folder = study / f"{label}-{day}{f'.{number}' if number > 1 else ''}-{key[:8]}"
+        if not folder.exists():
+            break
+    return RunFolder(folder)
 
 
 def safe_name(name: str) -> str:

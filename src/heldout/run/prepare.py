@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding
-from heldout.errors import StudyError, near_miss
+from heldout.errors import HeldoutError, StudyError, near_miss
 from heldout.evaluate import metrics
-from heldout.evidence import provenance
+from heldout.evidence import provenance, read_json
+from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
-from heldout.run.layout import RunFolder, run_folder, run_key
+from heldout.run.layout import RunFolder, known_runs, new_run, run_key
+from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import Contender, Resolved
 from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, check_split, split_corpus
@@ -22,9 +24,27 @@ from heldout.study import COSTS
 _MOST_SLICES = 100
 
 
+class Earlier(NamedTuple):
+    """A finished run, and what was another version there."""
+
+    folder: RunFolder
+    difference: str
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is known before compute is spent."""
+    """Everything that is known before compute is spent.
+
+    Attributes:
+        resolved: The study with one variant applied.
+        corpus: The samples.
+        split: The folds.
+        findings: Of the guards.
+        folder: The run directory, whether it is there or not.
+        plans: By baseline id, "" for the variant itself: the contender, what is to be fitted, and all of its units.
+        packages: Versions of everything that the contenders are fitted with, besides our own sources.
+        earlier: The finished run of the same variant, corpus and code, where its packages are others.
+    """
 
     resolved: Resolved
     corpus: Corpus
@@ -32,6 +52,8 @@ class Prepared:
     findings: tuple[Finding, ...]
     folder: RunFolder
     plans: Mapping[str, tuple[Contender, Plan, tuple[Unit, ...]]]
+    packages: Mapping[str, str] = field(default_factory=dict)
+    earlier: Earlier | None = None
 
     def summary(self) -> dict[str, Any]:
         """The plan as a document, for ``--dry-run``."""
@@ -75,7 +97,9 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     corpus = cached_corpus(resolved.reader)
     split = split_corpus(resolved.spec.split, corpus.manifest)
     key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
-    folder = run_folder(runs, resolved.name, resolved.variant, key)
+    contenders = (resolved.main, *resolved.baselines)
+    packages = {name: found for each in contenders for name, found in environment(each.backbone).items()}
+    folder, earlier = _folder(runs / resolved.name, resolved.variant, key, packages)
     _check_tasks(resolved, corpus)
     _check_gate(resolved, corpus)
     if resolved.champion is not None:
@@ -83,7 +107,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     findings = tuple(check_split(corpus, split, resolved.spec.split))
     options = resolved.config["corpus"]
     plans = {}
-    for contender in (resolved.main, *resolved.baselines):
+    for contender in contenders:
         baseline = None if contender is resolved.main else contender.id
         units = tuple(
             make_unit(contender, seed, fold, corpus, options, folder.unit(seed, fold.id, baseline))
@@ -91,7 +115,33 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
             for fold in split.folds
         )
         plans["" if baseline is None else baseline] = (contender, plan_units(units), units)
-    return Prepared(resolved, corpus, split, findings, folder, plans)
+    return Prepared(resolved, corpus, split, findings, folder, plans, packages, earlier)
+
+
+def _folder(study: Path, label: str, key: str, packages: Mapping[str, str]) -> tuple[RunFolder, Earlier | None]:
+    """The run directory, and the finished one beside which it is a new one.
+
+    That of the same packages; else the newest if it is not finished: its units of other packages are fitted again; else
+    a new one, since a finished run may be signed or registered and is left as it is.
+    """
+    known = known_runs(study, label, key)
+    made_with = [_packages(folder) for folder in known]
+    for folder, found in zip(known, made_with, strict=True):
+        if found == packages:
+            return folder, None
+    if not known:
+        return new_run(study, label, key), None
+    if not known[0].file(MANIFEST_FILE).exists():
+        return known[0], None
+    return new_run(study, label, key), Earlier(known[0], difference(made_with[0], packages))
+
+
+def _packages(folder: RunFolder) -> dict[str, str]:
+    try:
+        found = read_json(folder.file("run.json"))["packages"]
+        return {str(name): str(version) for name, version in found.items()}
+    except (HeldoutError, OSError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _check_tasks(resolved: Resolved, corpus: Corpus) -> None:

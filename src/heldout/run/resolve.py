@@ -112,6 +112,7 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
         )
     gate = _gate(spec, backbone, document)
     smoke = _smoke(file, backbone)
+    seeds = _seeds(spec, backbone, document)
     config = {
         "schema": SCHEMA,
         "study": spec.study,
@@ -120,7 +121,7 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
         "split": spec.split.model_dump(mode="json", exclude_none=True),
         "backbone": spec.backbone,
         "fit": backbone.params.model_dump(mode="json"),
-        "seeds": list(spec.seeds),
+        "seeds": seeds,
         "gate": gate.model_dump(mode="json", exclude_none=True),
         "bootstrap": spec.bootstrap.model_dump(mode="json"),
         "smoke": smoke,
@@ -135,7 +136,7 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
     _check_required(gate, [BASE, *(each.id for each in spec.variants)], document)
     _check_rivals(gate, [*(each.id for each in baselines), *([CHAMPION] if champion else [])], document)
     overridden = frozenset(key.partition(".")[0] for key in file.overrides)
-    main = Contender(variant, spec.description, backbone, tuple(spec.seeds))
+    main = Contender(variant, spec.description, backbone, tuple(seeds))
     return Resolved(spec.study, variant, spec, gate, reader, main, baselines, champion, smoke, overridden, config)
 
 
@@ -172,6 +173,19 @@ def _gate(spec: StudySpec, backbone: Backbone, document: Document) -> GateSpec:
         )
     declared = spec.gate.model_dump(include=spec.gate.model_fields_set - {"rules"})
     return GateSpec.model_validate(default | declared)
+
+
+def _seeds(spec: StudySpec, backbone: Backbone, document: Document) -> list[int]:
+    """The declared seeds; one where a seed changes nothing, since copies of a model would pass for independent fits."""
+    if backbone.seeded:
+        return list(spec.seeds)
+    if "seeds" in spec.model_fields_set and len(spec.seeds) > 1:
+        raise StudyError(
+            f"the backbone {backbone.name!r} has no randomness: {len(spec.seeds)} seeds would give one model",
+            where=document.where(("seeds",)),
+            hint=f"declare `seeds: [{spec.seeds[0]}]`; a variant does so in its `set`",
+        )
+    return [spec.seeds[0]]
 
 
 def _smoke(file: StudyFile, backbone: Backbone) -> str | None:

@@ -1,7 +1,8 @@
 """A unit of work: one seed on one fold. The same key gives the same predictions, anywhere.
 
 A unit's folder holds the model, its predictions of the held-out rows, and last of all ``unit.json``, which names both
-by digest. A unit without a ``unit.json`` that fits its key and its files does not exist: it is fitted again.
+by digest. A unit without a ``unit.json`` that fits its key, its packages and its files does not exist: it is fitted
+again.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ import functools
 import hashlib
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray, TrainView
 from heldout.corpus import Corpus, Reader
-from heldout.errors import CorpusError, HeldoutError, InputError
+from heldout.errors import CorpusError, HeldoutError, InputError, UnitError
 from heldout.evidence import atomic_path, digest, read_json, sha256_file, write_json
 from heldout.evidence.provenance import code_digest
+from heldout.run.environment import difference, environment
 from heldout.run.resolve import Contender
 from heldout.split import Fold
 
@@ -36,8 +40,9 @@ class Unit:
         contender: Id of the variant or baseline.
         seed: Declared seed.
         fold: Groups that train and groups that are held out.
-        key: Digest of everything that can change the result.
+        key: Digest of everything that is asked for: backbone, parameters, corpus, fold, seed, code.
         folder: Where model, predictions and ``unit.json`` go.
+        packages: Versions of what it is fitted with, besides our own sources.
     """
 
     contender: str
@@ -45,6 +50,7 @@ class Unit:
     fold: Fold
     key: str
     folder: Path
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -75,7 +81,7 @@ def make_unit(contender: Contender, seed: int, fold: Fold, corpus: Corpus, corpu
             "code": code_digest(),
         }
     )
-    return Unit(contender.id, seed, fold, key, folder)
+    return Unit(contender.id, seed, fold, key, folder, environment(contender.backbone))
 
 
 def stream_seed(seed: int, fold: str) -> int:
@@ -85,7 +91,11 @@ def stream_seed(seed: int, fold: str) -> int:
 
 def train_view(corpus: Corpus, fold: Fold) -> TrainView:
     """The rows of a fold's training groups, copied out of the corpus: the held-out rows are not in it."""
-    rows = corpus.rows_of(fold.train)
+    return group_view(corpus, corpus.rows_of(fold.train))
+
+
+def group_view(corpus: Corpus, rows: NDArray[np.int64]) -> TrainView:
+    """Rows to learn from, copied out of the corpus."""
     target = corpus.target[rows]
     return TrainView(
         features=corpus.features[rows],
@@ -114,6 +124,13 @@ def fit_unit(task: UnitTask) -> str:
         raise CorpusError(
             "the corpus changed during the run", where=str(task.reader.options.path), hint="run the study again"
         )
+    found = environment(task.backbone)
+    if found != dict(task.unit.packages):
+        raise UnitError(
+            f"packages changed during the run: {difference(task.unit.packages, found)}",
+            where=task.unit.name,
+            hint="run the study again: what was fitted with the old versions is fitted anew",
+        )
     started = time.monotonic()
     job = fit_job(task.unit, corpus)
     scratch = task.unit.folder / "scratch"
@@ -137,6 +154,7 @@ def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, start
         {
             "schema": SCHEMA,
             "key": unit.key,
+            "packages": dict(unit.packages),
             "contender": unit.contender,
             "seed": unit.seed,
             "fold": unit.fold.id,
@@ -151,7 +169,7 @@ def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, start
 
 
 def why_not_finished(unit: Unit) -> str | None:
-    """None if the unit is there, whole and of this key; else the reason to fit it (again)."""
+    """None if the unit is there, whole, of this key and of these packages; else the reason to fit it (again)."""
     path = unit.folder / "unit.json"
     if not path.exists():
         return "not fitted yet"
@@ -159,6 +177,8 @@ def why_not_finished(unit: Unit) -> str | None:
         document = read_json(path)
         if document["key"] != unit.key:
             return "fitted for another corpus, configuration or code"
+        if document["packages"] != dict(unit.packages):
+            return f"fitted with {difference(document['packages'], unit.packages)}"
         for name, sha256 in document["files"].items():
             if not (unit.folder / name).is_file() or sha256_file(unit.folder / name) != sha256:
                 return f"{name} is not the file that unit.json names"

@@ -115,6 +115,11 @@ class MarketStackBackbone(Backbone):
         """Rank IC, summed over dates."""
         return [cumulative_ic(samples, prediction)]
 
+    def packages(self) -> tuple[str, ...]:
+        """What ridges and trees are fitted with."""
+        trees = () if self.params.trees is None else ("lightgbm",)
+        return ("numpy", "polars", "scikit-learn", "scipy", *trees)
+
     def units(self) -> str:
         """Unit of the target."""
         return "return"
@@ -153,6 +158,10 @@ class MarketNoiseBackbone(Backbone):
         if not isinstance(found, dict) or not isinstance(found.get("seed"), int):
             raise TamperedError("this is no noise model", where=str(folder), hint="fit it again")
         return int(found["seed"])
+
+    def packages(self) -> tuple[str, ...]:
+        """The numbers are numpy's."""
+        return ("numpy",)
 
     def default_gate(self) -> dict[str, Any]:
         """The gate of the stack, which random numbers should not clear."""

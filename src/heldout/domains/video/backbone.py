@@ -34,7 +34,7 @@ from heldout.domains.video.features import (
 )
 from heldout.domains.video.model import FILE, Codec, FRModel, network_input
 from heldout.domains.video.rows import FEATURES
-from heldout.errors import RefusedError
+from heldout.errors import HeldoutError, RefusedError
 from heldout.fit import MLPConfig, TrainJob, train
 
 if TYPE_CHECKING:
@@ -217,6 +217,16 @@ class FRRegressorBackbone(Backbone):
     def notes(self) -> list[str]:
         """What the numbers of this backbone do not say."""
         return [_TAUTOLOGY]
+
+    def packages(self) -> tuple[str, ...]:
+        """What the engine computes with."""
+        from heldout.fit.ensemble import resolve_engine
+
+        try:
+            cached = resolve_engine(self.params.engine) == "cached"
+        except HeldoutError:  # not installed here, where only a plan is made
+            return super().packages()
+        return ("numpy", "polars", *(("llvmlite", "numba") if cached else ("torch",)))
 
     def device(self) -> str:
         """Where the engine trains."""

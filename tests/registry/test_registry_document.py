@@ -22,7 +22,9 @@ from heldout.registry import (
     rollback,
     verify,
 )
+from heldout.registry.chain import GENESIS, link
 
+_LINKS = {"schema", "seq", "previous_sha256", "sha256"}
 FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a reason": lambda d: d["events"][2].update(reason="because"),
     "an event cut out": lambda d: d["events"].pop(3),
@@ -95,6 +97,32 @@ def test_a_forged_document_is_refused_whole(lite: Registry, runs: Runs, tmp_path
                 import_registry(other, forged, where=name)
             assert [] == other.history(), name
             assert [] == other.versions(), name
+
+
+@pytest.mark.parametrize("part", ["slot", "version", "stage"])
+def test_names_in_a_document_cannot_leave_the_registry(lite: Registry, runs: Runs, tmp_path: Path, part: str) -> None:
+    """A document from elsewhere, its chain whole, would write a file beside the registry: slots and ids are paths."""
+    version = add(lite, runs("base"))
+    promote(lite, version.id)
+    text, away = dumps(export_registry(lite)).decode(), {"slot": "../../../away", "version": f"../../{version.id}"}
+    match part:
+        case "slot":
+            text = text.replace('"slot": "demo"', f'"slot": "{away[part]}"').replace('"demo": "', f'"{away[part]}": "')
+        case "version":
+            text = text.replace(version.id, away[part])
+        case _:
+            text = text.replace(': "champion"', ': "crown"')
+    document, previous = loads(text, where="x.json"), GENESIS
+    events = []
+    for number, event in enumerate(document["events"], start=1):
+        events.append(link(number, previous, {key: value for key, value in event.items() if key not in _LINKS}))
+        previous = events[-1].sha256
+    document |= {"events": [event.to_json() for event in events], "head": {"seq": len(events), "sha256": previous}}
+    with Registry(tmp_path / "other" / "registry", create=True) as other:
+        with pytest.raises(TamperedError, match=f"is no {part} of a registry"):
+            import_registry(other, document, where="x.json")
+        assert [] == other.history()
+    assert not (tmp_path / "away").exists()
 
 
 def test_a_damaged_registry_is_not_exported(lite: Registry, runs: Runs) -> None:

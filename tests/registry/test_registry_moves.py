@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from registry_kit import Runs
 
-from heldout.errors import HeldoutError, InputError, RefusedError, StaleError
+from heldout.errors import HeldoutError, InputError, RefusedError, StaleError, TamperedError
 from heldout.evidence import read_json, sha256_file
-from heldout.registry import Registry, add, promote, retire, rollback, verify
+from heldout.registry import Registry, add, promote, repair, retire, rollback, verify
 
 
 def stages(registry: Registry) -> dict[str, str]:
@@ -161,6 +161,25 @@ def test_a_run_can_move_and_stays_the_same_version(registry: Registry, runs: Run
     promote(registry, version.id)
     assert ["registered", "moved", "promoted"] == [event.body["kind"] for event in registry.history()]
     assert 1 == verify(registry).folders
+
+
+def test_a_champion_that_moves_is_served_from_its_new_place(lite: Registry, copied: Runs) -> None:
+    """The pointer would name a folder that is gone, and a sound registry be called tampered with."""
+    version = add(lite, copied("base"))
+    promote(lite, version.id)
+    home = copied("base")
+    home = home.rename(home.with_name("elsewhere"))
+    pointer = lite.serving.pointer("demo")
+    before = pointer.read_bytes()
+    add(lite, home)
+    assert home == lite.serving.folder_at(read_json(pointer)["run"])
+    assert () == verify(lite).lagging
+    pointer.write_bytes(before)  # killed between its commit and its write
+    assert ("demo",) == verify(lite).lagging
+    assert ["demo"] == repair(lite)
+    pointer.write_bytes(before.replace(b'"run": "../runs/', b'"run": "../sums/'))
+    with pytest.raises(TamperedError, match="names no champion"):
+        verify(lite)
 
 
 def test_reading_needs_a_registry(tmp_path: Path) -> None:

@@ -137,9 +137,14 @@ def _lags(registry: Registry, connection: Connection, slot: str, state: State, e
     seq = served["event"]["seq"]
     event = events[seq - 1] if isinstance(seq, int) and 0 < seq <= len(events) else None
     version = event.body["version"] if event and event.body.get("slot") == slot else None
-    if event is None or version is None or served != pointer_document(connection, slot, Pointer(version, event.seq)):
-        raise _tampered(str(registry.serving.pointer(slot)), "the pointer names no champion that the history knows")
-    return bool(seq != state.champions[slot][1])
+    unknown = _tampered(str(registry.serving.pointer(slot)), "the pointer names no champion that the history knows")
+    if event is None or version is None:
+        raise unknown
+    present = pointer_document(connection, slot, Pointer(version, event.seq))
+    places = {each.body["place"] for each in events if each.body["version"] == version and "place" in each.body}
+    if served | {"run": present["run"]} != present or served["run"] not in places:
+        raise unknown
+    return bool(seq != state.champions[slot][1] or served["run"] != present["run"])
 
 
 def _check_strangers(registry: Registry, state: State) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import select
 
@@ -13,10 +14,12 @@ from heldout.evidence import canonical, loads
 from heldout.registry import tables
 from heldout.registry.audit import check_content, repair, verify
 from heldout.registry.chain import GENESIS, Event, Row, check_chain
-from heldout.registry.journal import State, read_rows, replay, store
+from heldout.registry.journal import Stage, State, read_rows, replay, store
 from heldout.registry.store import Registry
+from heldout.study.spec import SLUG
 
 SCHEMA = "heldout.registry/1"
+_ID = r"[a-z0-9][a-z0-9_-]{0,63}-[0-9]{8}-[0-9a-f]{8}"  # label, day, hash
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def _parse(document: Any, where: str) -> _Parsed:
         versions = {item["id"]: (item["sha256"], canonical(item["content"]).decode()) for item in document["versions"]}
         for identifier, (sha256, content) in versions.items():
             check_content(identifier, content, sha256, state)
+        _check_names(state, where)
         head = {"seq": len(events), "sha256": events[-1].sha256 if events else GENESIS}
         expected = (head, _champions(state), state.stages, set(state.sha256s))
         found = (document["head"], document["champions"], document["stages"], set(versions))
@@ -101,6 +105,22 @@ def _parse(document: Any, where: str) -> _Parsed:
             "the document's tables are not what its events add up to", where=where, hint="export it again"
         )
     return _Parsed(events, versions)
+
+
+def _check_names(state: State, where: str) -> None:
+    """Slots and versions become names of folders and files: `promote` and `add` allow no others either.
+
+    Raises:
+        TamperedError: At a name or a stage that no registry gives.
+    """
+    for kind, names, pattern in (
+        ("slot", state.champions, SLUG),
+        ("version", state.sha256s, _ID),
+        ("stage", state.stages.values(), "|".join(get_args(Stage))),
+    ):
+        for name in names:
+            if not re.fullmatch(pattern, name):
+                raise TamperedError(f"{name!r} is no {kind} of a registry", where=where, hint="do not import it")
 
 
 def _row(item: Mapping[str, Any]) -> Row:

@@ -49,7 +49,10 @@ def add(
             append(connection, "moved", version.id, {}, note, place=place)
         if challenger and version.stage == "candidate":
             append(connection, "staged", version.id, {version.id: "challenger"}, note)
-        return lookup.read_version(connection, version.id)
+        found = lookup.read_version(connection, version.id)
+    for slot in found.slots:  # what serves may have moved
+        registry.publish(slot)
+    return found
 
 
 def retire(registry: Registry, name: str, *, reason: str, by: str | None = None) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import typer
 
 from heldout import __version__
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, InputError
 
 # By command: the module of `heldout.cli` that holds it, and its function or its app there.
 _COMMANDS = {
@@ -39,6 +40,8 @@ _COMMANDS = {
     "study": ("study", "app"),
     "video": ("video", "app"),
 }
+
+_PIPE = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
 
 
 def _version(value: bool) -> None:
@@ -93,6 +96,12 @@ def main() -> None:
     except KeyboardInterrupt:
         print(f"interrupted; go on with: {shlex.join(['heldout', *sys.argv[1:]])}", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output went away, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_PIPE)
+    except OSError as error:  # Python's own exit code would be that of a HOLD
+        print(f"error [{InputError.code}]: {_sentence(error)}", file=sys.stderr)
+        sys.exit(InputError.exit_code)
     except Exception as error:
         if not hasattr(error, "exit_code"):
             raise
@@ -100,6 +109,13 @@ def main() -> None:
             error.show()
         sys.exit(error.exit_code)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _sentence(error: OSError) -> InputError:
+    """What a file system refused, in the three parts of every message."""
+    hint = "check the path, its rights and the free space; what was there before is unchanged"
+    where = str(error.filename) if error.filename is not None else None
+    return InputError(f"the system refused: {error.strerror or error}", where=where, hint=hint)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

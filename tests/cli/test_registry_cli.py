@@ -106,3 +106,22 @@ def test_help_does_not_load_the_database(words: list[str], tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert "[]" == done.stdout.splitlines()[-1]
+
+
+def test_a_version_goes_by_the_name_of_its_run(copied: Runs, shell: Shell) -> None:  # noqa: F811
+    """Someone who registers RUN and promotes RUN, as the README does, would be told that there is no such version."""
+    run = copied("base")
+    added = shell.document("add", run)["id"]
+    assert added != run.name
+    assert added == json.loads(shell("show", run).out)["id"] == json.loads(shell("show", run.name).out)["id"]
+    assert added == shell.document("promote", run.name)["version"]
+    assert "there is no version 'base'" in shell("show", "base").err
+
+
+def test_the_shared_options_stand_in_the_help_of_every_command(shell: Shell) -> None:
+    """A command that lost one would act on the wrong registry, or under no name."""
+    for name in ("add", "promote", "rollback"):
+        told = shell(name, "--help").out
+        assert [] == [word for word in ("--registry", "--serving", "--by", "--reason", "--json") if word not in told]
+    assert "desk" not in shell("promote", "--help").out.lower()
+    assert "--freeze" in shell("promote", "--help").out

@@ -8,7 +8,7 @@ from typing import Annotated, cast, get_args
 import typer
 
 from heldout.cli.printing import print_json, resumable
-from heldout.cli.registry import Json
+from heldout.cli.registry_options import Json
 from heldout.errors import InputError
 
 app = typer.Typer(help="A domain shown from end to end, on data that is there.", no_args_is_help=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from heldout.cli.printing import print_json
-from heldout.cli.registry import Json, Place, Serving
+from heldout.cli.registry_options import Json, Place, Serving
 
 _HERE = "registry"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heldout.cli.printing import print_json, resumable
-from heldout.cli.registry import Json, Place, Serving
+from heldout.cli.registry_options import Json, Place, Serving
 
 if TYPE_CHECKING:
     from heldout.shadow import ShadowRun

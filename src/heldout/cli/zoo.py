@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heldout.cli.printing import print_json, resumable
-from heldout.cli.registry import By, Json, Place, Serving
+from heldout.cli.registry_options import By, Json, Place, Serving
 from heldout.cli.zoo_replay import replay
 from heldout.errors import InputError
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from heldout.cli.printing import print_json, resumable
-from heldout.cli.registry import Json
+from heldout.cli.registry_options import Json
 
 
 def replay(

@@ -37,8 +37,8 @@ def one_version(place: str, name: str, serving: Path | None = None) -> Version:
         InputError: If there is none, or more than one.
     """
     with contextlib.suppress(sqlite3.Error), _snapshot(place) as connection:
-        ids = [found for (found,) in connection.execute("SELECT id FROM heldout_versions ORDER BY id")]
-        chosen = (only_match(ids, name),)
+        places = dict(connection.execute("SELECT version, place FROM heldout_stages ORDER BY version"))
+        chosen = (only_match(places, name),)
         return _with_slots(connection, connection.execute(f"{_VERSIONS} WHERE v.id = ?", chosen).fetchone())
     from heldout.registry.store import Registry
 

@@ -17,6 +17,7 @@ _VERSIONS = select(tables.versions, tables.stages.c.stage, tables.stages.c.place
 _VERSION = _VERSIONS.where(tables.versions.c.id == bindparam("id"))
 _SLOTS = select(tables.champions.c.slot).where(tables.champions.c.version == bindparam("id"))
 _STAGE = select(tables.stages.c.stage).where(tables.stages.c.version == bindparam("id"))
+_PLACES = select(tables.stages.c.version, tables.stages.c.place).order_by(tables.stages.c.version)
 _POINTER = select(tables.champions).where(tables.champions.c.slot == bindparam("slot"))
 _EVENT = select(tables.events).where(tables.events.c.seq == bindparam("seq"))
 
@@ -31,7 +32,7 @@ def read_versions(connection: Connection) -> list[Version]:
 
 
 def find_version(connection: Connection, name: str) -> Version:
-    """The version with that id, or the only one whose id ends in ``-name`` (its hash).
+    """The version with that id, or the only one whose id ends in ``-name`` (its hash) or whose run is called so.
 
     Raises:
         InputError: If there is none, or more than one.
@@ -39,8 +40,8 @@ def find_version(connection: Connection, name: str) -> Version:
     exact = connection.execute(_VERSION, {"id": name}).first()
     if exact is not None:
         return version_of(exact, slots_of(connection, name))
-    ids = connection.execute(select(tables.versions.c.id).order_by(tables.versions.c.id)).scalars().all()
-    return read_version(connection, only_match(ids, name))
+    places = {row.version: row.place for row in connection.execute(_PLACES)}
+    return read_version(connection, only_match(places, name))
 
 
 def read_version(connection: Connection, identifier: str) -> Version:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from heldout.errors import InputError
@@ -51,20 +52,22 @@ def version_of(row: Iterable[str], slots: Iterable[str]) -> Version:
     return Version(identifier, sha256, stage, place, tuple(slots), content)
 
 
-def only_match(ids: Sequence[str], name: str) -> str:
-    """The id that is ``name``, or the only one that ends in ``-name`` (its hash).
+def only_match(places: Mapping[str, str], name: str) -> str:
+    """The id that is ``name``, or the only one that ends in ``-name`` (its hash), or whose run is called so.
 
     Args:
-        ids: Those of all versions, sorted.
-        name: What was asked for.
+        places: Run directory of every version, by id, sorted.
+        name: What was asked for; a run by the name of its directory, or by its path.
 
     Raises:
         InputError: If there is none, or more than one.
     """
+    ids, run = list(places), PurePath(name).name
     exact, ending = [found for found in ids if found == name], [found for found in ids if found.endswith(f"-{name}")]
-    matches = exact or (ending if name else [])
+    of_run = [found for found, place in places.items() if PurePath(place).name == run]
+    matches = exact or ((ending or of_run) if name else [])
     if len(matches) != 1:
-        what = f"{len(matches)} versions end in" if matches else "there is no version"
+        what = f"{len(matches)} versions go by" if matches else "there is no version"
         known = ", ".join(matches or ids[-5:]) or "none yet"
         raise InputError(f"{what} {name!r}", where="version", hint=f"name one of: {known}")
     return matches[0]

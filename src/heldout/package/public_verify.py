@@ -28,6 +28,8 @@ def check_package(evidence: ExportEvidence) -> str:
     document = evidence.document
     if document.get("schema") != PACKAGE_SCHEMA or evidence.path.name != PACKAGE_FILE:
         raise BrokenError(f"the schema is {document.get('schema')!r}", evidence.path.name)
+    if document["of"]["kind"] not in ("run", "evaluation"):
+        raise BrokenError(f"it is of a {document['of']['kind']!r}, not of a run or an evaluation", evidence.path.name)
     found = {}
     for path in sorted(evidence.folder.rglob("*")):
         name = path.relative_to(evidence.folder).as_posix()
@@ -139,7 +141,7 @@ def check_source(evidence: ExportEvidence) -> str:
 def checks(evidence: ExportEvidence) -> tuple[Check, ...]:
     """The links of a package: those of the run, or those of the evaluation that it is of."""
     of = evidence.document.get("of")
-    if not isinstance(of, dict) or of.get("kind") != "evaluation":
+    if isinstance(of, dict) and of.get("kind") == "run":
         return CHAIN
     inner = evaluation_of(evidence)
     return (*_PACKAGE, *(_of_evaluation(check, inner) for check in checks_of(inner)), *_AFTER)

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from evaluation_kit import make_index
+from forging_kit import (
+    Change,
+    answer,
+    baseline,
+    cell,
+    counts,
+    drop_counts,
+    edit,
+    first_row,
+    forged,
+    metric,
+    more_counts,
+    own_contract,
+    promote,
+    promote_with_rules,
+    promote_without_rules,
+    put_rows,
+    redigest,
+    rows_of,
+    swap_labels,
+    wider,
+    words,
+)
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
 from heldout.domains.embodied.contracts import load_registry
 from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.evaluation_run import run
-from heldout.domains.embodied.evaluation_score import windows_sha256
-from heldout.errors import TamperedError
-from heldout.evidence import canonical, dumps, read_json, read_json_lines, sha256_file
+from heldout.errors import InputError, RefusedError, TamperedError
+from heldout.evidence import read_json, read_json_lines, sha256_file
 from heldout.package.public import package_public
 from heldout.package.verify_any import verify_any
-from heldout.verify import Verification, verify_path
+from heldout.verify import verify_path
 
 CONTRACT = "qwen3_omni_lora"
-Change = Callable[[Path], Any]
 
 
 @pytest.fixture(scope="module")
@@ -54,170 +75,6 @@ def packaged(evaluated: Path, held: Path) -> dict[str, Path]:
         found[folder.name] = folder.parent / f"public-{folder.name}"
         package_public(folder, found[folder.name], contract=CONTRACT, contracts=contracts)
     return found
-
-
-def edit(path: Path, change: Callable[[Any], Any]) -> None:
-    """Change a JSON document and leave its form."""
-    document = read_json(path)
-    path.write_bytes(dumps(change(document) or document))
-
-
-def rows_of(run: Path) -> list[dict[str, Any]]:
-    return read_json_lines(run / "predictions.jsonl")
-
-
-def put_rows(run: Path, rows: list[dict[str, Any]]) -> None:
-    (run / "predictions.jsonl").write_bytes(b"".join(canonical(row) + b"\n" for row in rows))
-
-
-def verdict_of(run: Path) -> Path:
-    return next(run / name for name in ("PROMOTE.json", "HOLD.json") if (run / name).exists())
-
-
-def redigest(package: Path) -> None:
-    """As a forger would: mend every digest and count above what was changed, up to the package's own manifest."""
-    run = package / "run" if (package / "public.json").exists() else package
-    rows, verdict = rows_of(run), verdict_of(run)
-
-    def of_record(record: Any) -> None:
-        record["outputs"] = {name: sha256_file(run / name) for name in record["outputs"] if (run / name).exists()}
-        record["samples"] = len(rows)
-        record["verdict"] = verdict.stem
-
-    def of_verdict(document: Any) -> None:
-        document["judged"] |= {
-            "metrics_sha256": sha256_file(run / "metrics.json"),
-            "predictions_sha256": sha256_file(run / "predictions.jsonl"),
-            "windows_sha256": windows_sha256(rows),
-        }
-        if (run / "train_labels.json").exists():
-            document["judged"]["train_counts_sha256"] = sha256_file(run / "train_labels.json")
-
-    edit(run / "evaluation.json", of_record)
-    edit(verdict, of_verdict)
-    if run == package:
-        return
-
-    def of_package(document: Any) -> None:
-        for name in [name for name in document["files"] if not (package / name).exists()]:
-            renamed = name.replace("HOLD", "PROMOTE")
-            entry = document["files"].pop(name)
-            if (package / renamed).exists() and renamed != name:
-                document["files"][renamed] = entry
-        for name, entry in document["files"].items():
-            size, sha256 = (package / name).stat().st_size, sha256_file(package / name)
-            entry |= {"bytes": size, "sha256": sha256, "original": {"bytes": size, "sha256": sha256}}
-
-    edit(package / "public.json", of_package)
-
-
-def forged(source: Path, tmp_path: Path, change: Change) -> Verification:
-    """The verification of a copy that was changed, all digests mended."""
-    copy = tmp_path / source.name
-    shutil.copytree(source, copy)
-    change(copy / "run" if (copy / "public.json").exists() else copy)
-    redigest(copy)
-    return verify_any(copy)
-
-
-def first_row(run: Path, **values: Any) -> None:
-    rows = rows_of(run)
-    put_rows(run, [rows[0] | values, *rows[1:]])
-
-
-def answer(run: Path) -> None:
-    """One wrong answer becomes the right one in the raw text, and everything that follows from it in the row."""
-    rows = rows_of(run)
-    wrong = next(row for row in rows if not row["correct"])
-    said = wrong["pred_json"] | {"action": wrong["true_label"]}
-    wrong |= {"raw_prediction": canonical(said).decode(), "pred_json": said, "correct": 1}
-    wrong["predicted_label"] = wrong["true_label"]
-    put_rows(run, rows)
-
-
-def swap_labels(run: Path) -> None:
-    """What was true of a wrongly answered window becomes what was said of it, consistently in its row."""
-    rows = rows_of(run)
-    wrong = next(row for row in rows if not row["correct"])
-    wrong |= {"true_label": wrong["predicted_label"], "correct": 1}
-    wrong["true_json"] = wrong["true_json"] | {"action": wrong["predicted_label"]}
-    put_rows(run, rows)
-
-
-def metric(run: Path) -> None:
-    edit(run / "metrics.json", lambda metrics: metrics | {"accuracy": 0.99})
-
-
-def baseline(run: Path) -> None:
-    def change(metrics: Any) -> None:
-        metrics["evidence"]["accuracy"]["baselines"]["majority"]["value"] = 0.01
-
-    edit(run / "metrics.json", change)
-
-
-def wider(run: Path) -> None:
-    """A level of one half, whose intervals would clear every bound."""
-
-    def change(metrics: Any) -> None:
-        metrics["evidence"]["accuracy"]["interval"]["level"] = 0.5
-
-    edit(run / "metrics.json", change)
-
-
-def counts(run: Path) -> None:
-    """Train windows of one label become windows of another: sums hold, the majority does not."""
-
-    def change(train: Any) -> None:
-        labels = train["labels"]["action"]
-        common, rare = max(labels, key=labels.get), min(labels, key=labels.get)
-        labels[common], labels[rare] = labels[rare], labels[common]
-
-    edit(run / "train_labels.json", change)
-
-
-def more_counts(run: Path) -> None:
-    def change(train: Any) -> None:
-        train["labels"]["action"]["put"] += 1
-
-    edit(run / "train_labels.json", change)
-
-
-def promote(run: Path) -> None:
-    """HOLD becomes PROMOTE, and nothing else."""
-    document = read_json(run / "HOLD.json") | {"verdict": "PROMOTE"}
-    (run / "HOLD.json").unlink()
-    (run / "PROMOTE.json").write_bytes(dumps(document))
-
-
-def promote_with_rules(run: Path) -> None:
-    """HOLD becomes PROMOTE with rules that all say PASS, no reasons, and the recommendation of a PROMOTE."""
-    document = read_json(run / "HOLD.json")
-    rules = [rule | {"outcome": "PASS"} for rule in document["rules"]]
-    document |= {"verdict": "PROMOTE", "rules": rules, "reasons": []}
-    document["recommendation"] = "Every rule passed: register the run, then promote it."
-    (run / "HOLD.json").unlink()
-    (run / "PROMOTE.json").write_bytes(dumps(document))
-
-
-def promote_without_rules(run: Path) -> None:
-    """The rules that are in the way are left out."""
-    promote_with_rules(run)
-    edit(run / "PROMOTE.json", lambda d: d | {"rules": [r for r in d["rules"] if "beats" not in r["id"]]})
-
-
-def own_contract(run: Path) -> None:
-    """A contract with fewer metrics to beat, under the same name."""
-    edit(run / "contract.json", lambda contract: contract | {"primary_metrics": ["held_out_episode_count"]})
-
-
-def cell(run: Path) -> None:
-    text = (run / "confusion_matrix.csv").read_text()
-    (run / "confusion_matrix.csv").write_text(text.replace(",0", ",7", 1))
-
-
-def words(run: Path) -> None:
-    text = (run / "RUN_REPORT.md").read_text()
-    (run / "RUN_REPORT.md").write_text(text.replace("**HOLD**", "**PROMOTE**"))
 
 
 ATTACKS: dict[str, tuple[str, Change, str, str, str]] = {
@@ -262,6 +119,57 @@ def test_a_forgery_with_every_digest_made_again_is_found_and_named(
     assert (link, place) == (found.broken.id, str(found.broken.where)[: len(place)])
     with pytest.raises(TamperedError, match=what):
         found.raise_if_broken()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_number_of_the_metrics_is_found_and_named(seed: int, evaluated: Path, tmp_path: Path) -> None:
+    """Some corner of the metrics would follow from nothing: an interval, a count, a table of one field."""
+    leaves = sorted(numbers(read_json(evaluated / "metrics.json")))
+    place = random.Random(seed).choice(leaves)
+
+    def change(metrics: Any) -> None:
+        *way, last = place
+        for key in way:
+            metrics = metrics[key]
+        metrics[last] += 1
+
+    found = forged(evaluated, tmp_path, lambda run: edit(run / "metrics.json", change))
+    assert found.broken is not None
+    assert ("metrics", f"metrics.json: {'/'.join(place)}") == (found.broken.id, found.broken.where)
+
+
+def numbers(value: Any, place: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where the numbers of a document stand."""
+    if isinstance(value, dict):
+        return [each for key, item in value.items() for each in numbers(item, (*place, key))]
+    return [place] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "id",
+        "target",
+        "split",
+        "episode_id",
+        "center_window",
+        "true_label",
+        "raw_prediction",
+        "true_json",
+        "pred_json",
+        "predicted_label",
+        "correct",
+        "true_label_seen_in_train",
+    ],
+)
+def test_any_field_of_a_row_is_found_though_the_verdict_names_the_rows(
+    key: str, evaluated: Path, tmp_path: Path
+) -> None:
+    """A field that nothing follows from could say anything."""
+    value = rows_of(evaluated)[0][key]
+    changed = {"action": "x", "start_frame": 7, "end_frame": 8}
+    other: Any = f"{value}x" if isinstance(value, str) else value | changed if isinstance(value, dict) else 1 - value
+    assert not forged(evaluated, tmp_path, lambda run: first_row(run, **{key: other})).holds
 
 
 def test_whatever_is_changed_is_found_by_its_digest(evaluated: Path, tmp_path: Path) -> None:
@@ -318,5 +226,82 @@ def test_without_train_counts_every_metric_is_only_attested(
         forged(evaluated, tmp_path, drop_counts).raise_if_broken()
 
 
-def drop_counts(run: Path) -> None:
-    (run / "train_labels.json").unlink()
+def test_metrics_of_an_unknown_schema_are_never_silently_believed(packaged: dict[str, Path], tmp_path: Path) -> None:
+    """Another schema would switch the recomputation off, and the word VERIFIED would stay."""
+    schema = lambda name: lambda run: edit(run / "metrics.json", lambda metrics: metrics | {"schema": name})  # noqa: E731
+    found = forged(packaged["nearest"], tmp_path / "a", schema("somebody.metrics/1"))
+    assert {"attested"} == {one.state for one in found.metrics}
+    assert "no installed plug-in recomputes metrics of the schema 'somebody.metrics/1'" in found.left_open
+    newer = forged(packaged["nearest"], tmp_path / "b", schema("heldout.embodied-metrics/9"))
+    assert "metrics.json: schema" == (newer.broken and newer.broken.where)
+
+
+def test_a_package_of_another_kind_is_refused(packaged: dict[str, Path], tmp_path: Path) -> None:
+    """A word in the package's manifest would choose which links are looked at."""
+    for kind in ("run", "report"):
+        copy = tmp_path / kind
+        shutil.copytree(packaged["nearest"], copy)
+        edit(copy / "public.json", lambda d, kind=kind: d | {"of": d["of"] | {"kind": kind}})
+        assert not verify_any(copy).holds
+
+
+@pytest.mark.parametrize("word", ["reach", "s0"])
+def test_metrics_hold_after_private_words_were_taken_out(word: str, evaluated: Path, tmp_path: Path) -> None:
+    """A label or an episode that names a person could not be published at all, or not be verified."""
+    contracts = {name: one.config for name, one in load_registry(evaluated).items()}
+    whole = {"reach": "reach", "s0": read_json_lines(evaluated / "predictions.jsonl")[0]["episode_id"]}[word]
+    package_public(evaluated, tmp_path / "public", contract=CONTRACT, contracts=contracts, hide=[whole])
+    found = verify_any(tmp_path / "public")
+    assert found.holds, found.broken
+    assert "recomputed" == next(one.state for one in found.metrics if one.name == "accuracy")
+    published = b"".join(path.read_bytes() for path in (tmp_path / "public").rglob("*") if path.is_file())
+    assert whole.encode() not in published
+
+
+SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0" + "k1L2m3N4o5P6q7R8"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "code"),
+    [
+        ("train_labels.json", {"token": SECRET}, "HO-P030"),
+        ("evaluation.json", {"password": SECRET}, "HO-P030"),
+        ("contract.json", {"layer.weight": [0.5] * 5000}, "HO-P020"),
+        ("train_labels.json", {"values": [0.5] * 5000}, "HO-P026"),
+    ],
+)
+def test_what_is_carried_for_verification_is_judged_like_all_else(
+    name: str, change: dict[str, Any], code: str, evaluated: Path, tmp_path: Path
+) -> None:
+    """A secret or weights would leave in the files that only serve to verify."""
+    contracts = {name: one.config for name, one in load_registry(evaluated).items()}
+    folder = tmp_path / "evaluation"
+    shutil.copytree(evaluated, folder)
+    edit(folder / name, lambda document: document | change)
+    with pytest.raises(RefusedError) as caught:
+        package_public(folder, tmp_path / "public", contract=CONTRACT, contracts=contracts)
+    assert code in f"{caught.value.code} {caught.value}"
+    assert not (tmp_path / "public").exists()
+
+
+def test_an_evaluation_that_was_changed_is_not_published(evaluated: Path, tmp_path: Path) -> None:
+    """A forged number would get a clean package of its own."""
+    contracts = {name: one.config for name, one in load_registry(evaluated).items()}
+    folder = tmp_path / "evaluation"
+    shutil.copytree(evaluated, folder)
+    metric(folder)
+    redigest(folder)
+    with pytest.raises(TamperedError, match=r"stated 0\.99"):
+        package_public(folder, tmp_path / "public", contract=CONTRACT, contracts=contracts)
+    assert not (tmp_path / "public").exists()
+
+
+def test_an_evaluation_takes_no_options_of_a_run_and_needs_a_verdict(evaluated: Path, tmp_path: Path) -> None:
+    """A corpus or a key that nobody looks at would seem to have been checked."""
+    for options in ({"corpus": "x.csv"}, {"key": "me.pub"}, {"refit_too": True}):
+        with pytest.raises(InputError, match="belong to a run"):
+            verify_path(evaluated, **options)
+    shutil.copytree(evaluated, tmp_path / "unjudged")
+    (tmp_path / "unjudged/HOLD.json").unlink()
+    with pytest.raises(InputError, match="has no verdict"):
+        verify_path(tmp_path / "unjudged")

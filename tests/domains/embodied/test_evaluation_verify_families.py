@@ -10,16 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dynamics_kit import QUICK, make_index, make_pairs
 from published_kit import noisy, predictions_of, write_dataset, write_lines
 
 from heldout.domains.embodied.contracts import load_registry
 from heldout.domains.embodied.evaluation import score
 from heldout.domains.embodied.evaluation_files import write_files
 from heldout.domains.embodied.evaluation_labels import read_train_labels
+from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.evaluation_rules import judge
+from heldout.domains.embodied.evaluation_run import run
 from heldout.domains.embodied.evaluation_score import outputs, score_file, verdict_document
 from heldout.domains.embodied.metrics_future import future_rows
 from heldout.domains.embodied.policy.closed_loop import success_evidence, write_rows
+from heldout.domains.embodied.policy.train import PolicyOptions
+from heldout.domains.embodied.policy.train import train as train_policy
+from heldout.domains.embodied.world.train import train as train_world
 from heldout.evidence import canonical, digest, dumps, read_json, read_json_lines, sha256_file, write_json
 from heldout.gate.verdict_files import write_verdict
 from heldout.package.public import package_public
@@ -229,3 +235,26 @@ def test_a_contract_of_ones_own_is_carried_and_said_to_be_one(tmp_path: Path) ->
     (tmp_path / "scored/contract.json").unlink()
     rules = next(link for link in verify_path(tmp_path / "scored").links if link.id == "rules")
     assert ("NOT CHECKED", True) == (rules.state, "contract.json is not there" in rules.what)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["cosmos_world_model", "policy_vla_branch"])
+def test_what_a_trained_model_predicted_verifies_in_its_folder_and_in_its_package(
+    tmp_path: Path, backbone: str
+) -> None:
+    """Made-up rows would verify, and those of a real evaluation would be called tampered with."""
+    index = make_index(tmp_path, 16)
+    if backbone == "cosmos_world_model":
+        make_pairs(index, tmp_path / "pairs")
+        train_world(tmp_path / "pairs", tmp_path / "run", QUICK)
+    else:
+        options = PolicyOptions(steps=120, batch=32, hidden=32, points=4, side=16, stride=3, chunk=4, path=5)
+        train_policy(index, tmp_path / "run", options)
+    plan = Plan(index, backbone, tmp_path / "run/checkpoint")
+    run(plan, load_registry(tmp_path)[backbone], tmp_path / "eval")
+    package_public(tmp_path / "eval", tmp_path / "public", contract=backbone, contracts=contracts(tmp_path))
+    for path in (tmp_path / "eval", tmp_path / "public"):
+        found = verify_any(path)
+        assert found.holds, found.broken
+        wanted = {"verdict-file", "files", "identity", "train", "rows", "metrics", "rules", "tables", "verdict"}
+        assert wanted == {link.id for link in found.links if link.state == "OK"} & wanted

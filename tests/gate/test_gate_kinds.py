@@ -146,8 +146,24 @@ def test_the_interval_widens_with_every_attempt() -> None:
     lows = [judge_rule(rule, metrics, None, attempt).observed for attempt in (None, 1, 5, 50)]
     assert lows == sorted(lows, reverse=True)  # type: ignore[type-var]
     assert 4 == len(set(lows))
+    assert metrics["comparisons"]["linear"]["rmse"]["low"] == lows[0]
     assert "corrected for attempt 5" in judge_rule(rule, metrics, None, 5).sentence
     assert "UNKNOWN" == judge_rule(rule, metrics, None, 0).outcome
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5, 12])
+def test_few_groups_promote_by_luck_no_oftener_than_is_said(groups: int) -> None:
+    """With three groups a model that gains nothing would promote in one study of nine, by an interval called 95 %."""
+    from heldout.evaluate.uncertainty import paired_gain
+
+    rng, studies = np.random.default_rng(groups), 2000
+    rule, intervals = _rule(metric="rmse", against="linear", at_least=0), {"intervals": {"rmse": {"level": 0.95}}}
+    promoted = 0
+    for _ in range(studies):
+        gain = paired_gain(rng.normal(size=groups), np.zeros(groups), 0.95)
+        metrics = {"comparisons": {"linear": {"rmse": gain}}, "ensemble": intervals}
+        promoted += "PASS" == judge_rule(rule, metrics).outcome
+    assert abs(promoted / studies - 0.025) < 4 * np.sqrt(0.025 / studies)
 
 
 @pytest.mark.slow
@@ -161,7 +177,7 @@ def test_correcting_keeps_the_rate_of_false_promotions_over_all_attempts() -> No
     for _ in range(studies):
         any_promoted = dict.fromkeys(promoted, False)
         for attempt in range(1, attempts + 1):
-            gain = paired_gain(rng.normal(size=GROUPS), np.zeros(GROUPS), BootstrapSpec(draws=400))
+            gain = paired_gain(rng.normal(size=GROUPS), np.zeros(GROUPS), 0.95)
             metrics = {
                 "comparisons": {"linear": {"rmse": gain}},
                 "ensemble": {"intervals": {"rmse": {"level": 0.95, "draws": 400, "seed": 0}}},

@@ -49,8 +49,7 @@ def test_the_stated_effect_is_seen_with_the_stated_power(groups: int) -> None:
     """A plan could promise a power that the interval has not."""
     rng = np.random.default_rng(groups)
     effect = detectable_effect(groups, 0.95)
-    spec = BootstrapSpec(draws=400)
-    seen = [paired_gain(rng.normal(effect, 1, groups), np.zeros(groups), spec)["low"] > 0 for _ in range(400)]
+    seen = [paired_gain(rng.normal(effect, 1, groups), np.zeros(groups), 0.95)["low"] > 0 for _ in range(400)]
     assert np.mean(seen) > 0.8 - 3 * np.sqrt(0.8 * 0.2 / len(seen))
 
 

@@ -85,7 +85,8 @@ def summarise(
     for name, (description, theirs) in sorted((baselines or {}).items()):
         columns = _columns(theirs)
         block = _block(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
-        comparisons[name] = _comparison(predictions.task, by_group, _by_group(columns, theirs.ensemble), bootstrap)
+        their_groups = _by_group(columns, theirs.ensemble)
+        comparisons[name] = _comparison(predictions.task, by_group, their_groups, bootstrap.level)
         others[name] = block | {"description": description, "seeds": len(theirs.members)}
     return {
         "schema": SCHEMA,
@@ -222,7 +223,7 @@ def _ensemble_only(
     return extra
 
 
-def _comparison(task: metrics.Kind, mine: GroupScores, other: GroupScores, bootstrap: BootstrapSpec) -> Block:
+def _comparison(task: metrics.Kind, mine: GroupScores, other: GroupScores, level: float) -> Block:
     """By metric: what is gained over another model, group by group; positive is better for the run that is judged."""
     found: Block = {}
     for name in metrics.names(task):
@@ -232,7 +233,7 @@ def _comparison(task: metrics.Kind, mine: GroupScores, other: GroupScores, boots
         gains = [
             np.array([sign * part.get(group, {}).get(name, np.nan) for group in sorted(mine)]) for part in (mine, other)
         ]
-        found[name] = paired_gain(gains[0], gains[1], bootstrap)
+        found[name] = paired_gain(gains[0], gains[1], level)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,23 +49,45 @@ def bootstrap_mean(values: FloatArray, spec: BootstrapSpec) -> dict[str, Any]:
     return document | {"low": float(low), "high": float(high)}
 
 
-def paired_gain(ours: FloatArray, theirs: FloatArray, spec: BootstrapSpec) -> dict[str, Any]:
+def mean_interval(values: FloatArray, level: float) -> tuple[float | None, float | None]:
+    """Student's t interval of the mean over groups: what is decided by.
+
+    A percentile bootstrap of few groups is too short: with three of them its lower end lies above the truth in one case
+    of nine where 2.5 % is said, with six in one of thirteen, and it has no draws far out.
+
+    Args:
+        values: One value a group, float64 of shape ``[groups]``.
+        level: Such as 0.95.
+
+    Returns:
+        Both ends, None where a value is undefined or there are fewer than two groups.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None, None
+    mean = float(values.mean())
+    reach = float(t.ppf((1 + level) / 2, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return mean - reach, mean + reach
+
+
+def paired_gain(ours: FloatArray, theirs: FloatArray, level: float) -> dict[str, Any]:
     """What is gained over another model, by the mean over groups of the paired difference, with its interval.
 
     Args:
         ours: One value a group where larger is better, float64 of shape ``[groups]``.
         theirs: The other model's, on the same groups in the same order.
-        spec: Level, draws and seed.
+        level: Of the interval.
 
     Returns:
         ``gain``, ``low`` and ``high``, None where a value is undefined; and ``differences``, group by group.
     """
     difference = ours - theirs
-    interval = bootstrap_mean(difference, spec)
+    low, high = mean_interval(difference, level)
     return {
         "gain": finite_or_none(float(np.mean(difference))),
-        "low": interval["low"],
-        "high": interval["high"],
+        "low": low,
+        "high": high,
         "differences": [finite_or_none(float(value)) for value in difference],
     }
 

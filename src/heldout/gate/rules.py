@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from heldout.evaluate.uncertainty import mean_interval
 from heldout.gate.integrity import Facts, integrity
 from heldout.gate.outcome import RuleOutcome
 from heldout.study import COSTS, GateSpec, RuleSpec
@@ -83,31 +84,20 @@ def _gain(
     if attempt is not None:
         if attempt == 0:
             return name, None, "nobody counted the variants that were tried"
-        low, high = _corrected(rule, found[rule.metric]["differences"], metrics, attempt)
+        level = corrected_level(metrics["ensemble"]["intervals"][rule.metric]["level"], attempt)
+        low, high = mean_interval(np.array(found[rule.metric]["differences"]), level)
     corrected = f", corrected for attempt {attempt}" if attempt else ""
     return f"{name} is {gain:.4g} ({low:.4g} to {high:.4g}, paired by group{corrected}); its lower end", low, None
 
 
 def corrected_level(level: float, attempt: int) -> float:
-    """The level of the interval that the k-th attempt must keep its bound with."""
-    return 1 - (1 - level) / (attempt * (attempt + 1))
-
-
-def _corrected(
-    rule: RuleSpec, differences: Sequence[float], metrics: Mapping[str, Any], attempt: int
-) -> tuple[float, float]:
-    """Student's t interval of the mean difference at the level that is left for this attempt.
+    """The level of the interval that the k-th attempt must keep its bound with.
 
     The k-th attempt spends ``(1 - level) / (k (k + 1))``; summed over all k that is ``1 - level``: however many are
     tried, the chance that any of them is promoted by luck stays below that of one alone (Bonferroni, spent in
-    advance). The bootstrap has no draws so far out.
+    advance).
     """
-    from scipy.stats import t
-
-    values = np.array(differences)
-    alpha = 1 - corrected_level(metrics["ensemble"]["intervals"][rule.metric]["level"], attempt)
-    reach = float(t.ppf(1 - alpha / 2, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return float(values.mean()) - reach, float(values.mean()) + reach
+    return 1 - (1 - level) / (attempt * (attempt + 1))
 
 
 def _coverage(rule: RuleSpec, metrics: Mapping[str, Any]) -> tuple[str, float | None, str | None]:

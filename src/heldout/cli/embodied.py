@@ -11,11 +11,13 @@ import typer
 
 from heldout.cli.embodied_policy import app as policy_app
 from heldout.cli.embodied_qwen import app as qwen_app
+from heldout.cli.embodied_smollm2 import app as smollm2_app
 from heldout.cli.embodied_world import app as world_app
 from heldout.cli.printing import print_json, resumable
 
 app = typer.Typer(help="Episodes of people and robots: simulate, select, split, check.", no_args_is_help=True)
 app.add_typer(qwen_app, name="qwen")
+app.add_typer(smollm2_app, name="smollm2")
 app.add_typer(world_app, name="world")
 app.add_typer(policy_app, name="policy")
 _FAILED = 1

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 from heldout.domains.embodied.checkpoint import Checkpoint, Verdict
 from heldout.domains.embodied.checkpoint_reload import reload_problems
 from heldout.domains.embodied.checkpoint_tensors import Tensor, is_finite, is_zero, read_tensors
+from heldout.domains.embodied.checkpoint_whole import check_whole, split_whole
 from heldout.domains.embodied.evaluation_plan import folder_digest
 from heldout.errors import HeldoutError
 
 _NAME = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>A|B)(?:\.[^.]+)?\.weight$")
 _LAYER = re.compile(r"\.(\d+)\.")
 # Encoders and speakers beside the language model: adapted only if the metadata declares them.
-_TOWERS = re.compile(r"(^|\.)(audio_tower|audio|visual|vision_tower|vision_model|talker|code2wav)(\.|$)")
+_TOWERS = re.compile(r"(^|\.)(audio_tower|audio|visual|vision_tower|vision_model|talker|code2wav|prefix)(\.|$)")
 PROBE = "probe.safetensors"
 
 
@@ -42,8 +43,9 @@ def check(checkpoint: Checkpoint, verdict: Verdict) -> None:
         verdict.check("readable", "HO-G121", [error.what], "save the adapter again", where=error.where or "")
         return
     verdict.check("readable", "HO-G121", [] if tensors else ["there are no tensors"], "save the adapter again")
-    pairs, strange = _pairs(tensors)
-    verdict.report |= _report(files, tensors)
+    whole, rest = split_whole(tensors, config.get("modules_to_save") or ())
+    pairs, strange = _pairs(rest)
+    verdict.report |= _report(files, rest)
     verdict.check("configuration", "HO-G121", _configuration(config, metadata), "train again with what is declared")
     verdict.check(
         "targets", "HO-G122", _targets(config, pairs, checkpoint), "adapt every declared target, or declare less"
@@ -55,6 +57,7 @@ def check(checkpoint: Checkpoint, verdict: Verdict) -> None:
     bad = [f"{tensor.name} is not finite" for tensor in tensors if not is_finite(tensor)]
     verdict.check("finite", "HO-G125", bad, "train again: the loss overflowed")
     zero = [f"{name}: B is zero" for name, pair in sorted(pairs.items()) if pair.b is not None and is_zero(pair.b)]
+    check_whole(checkpoint, config, metadata, whole, verdict)
     verdict.check("learnt", "HO-G126", zero, "nothing was learnt there: train again, or exclude the module")
     _base(checkpoint, metadata, verdict)
     _reload(checkpoint, verdict)

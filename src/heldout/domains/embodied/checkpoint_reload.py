@@ -1,9 +1,9 @@
 """Loading a checkpoint from disk and predicting a fixed probe: it must answer what it answered when it was saved.
 
 ``probe.safetensors`` holds the inputs and the outputs, written by the trainer with the model still in memory. A LoRA
-adapter is loaded by transformers and peft onto its base (``input_ids``, ``logits``); any other model by the contract's
-entry point ``predict``, a function of the checkpoint's folder that gives a function of the inputs. It is the contract's
-and never the checkpoint's: a checkpoint must not choose which code runs.
+adapter is loaded by transformers and peft onto its base (``input_ids``, media, ``logits``); any other model by the
+contract's entry point ``predict``, a function of the checkpoint's folder that gives a function of the inputs. It is the
+contract's and never the checkpoint's: a checkpoint must not choose which code runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from heldout.domains.embodied.checkpoint import Checkpoint
 from heldout.domains.embodied.checkpoint_tensors import read_tensors
+from heldout.domains.embodied.qwen.base import KINDS, load_base
 from heldout.errors import HeldoutError, PrerequisiteError
+from heldout.evidence import read_json
 
 Arrays = Mapping[str, NDArray[Any]]
 TOLERANCE = 1e-4
@@ -32,7 +34,8 @@ def reload_problems(checkpoint: Checkpoint, probe: Path) -> list[str]:
         missing = [name for name in ("input_ids", "logits") if name not in arrays]
         if missing:
             return [f"the probe has no {', '.join(missing)}"]
-        seen = _logits(checkpoint, arrays["input_ids"])
+        inputs = {name: array for name, array in arrays.items() if name != "logits"}
+        seen = _logits(checkpoint, inputs)[:, -arrays["logits"].shape[1] :]
     except HeldoutError as error:
         return [error.what]
     except Exception as error:  # noqa: BLE001 - whatever a foreign library does with a bad checkpoint
@@ -70,26 +73,31 @@ def _differences(wanted: Arrays, seen: Arrays) -> list[str]:
     return problems
 
 
-def _logits(checkpoint: Checkpoint, input_ids: NDArray[Any]) -> NDArray[Any]:
+def _logits(checkpoint: Checkpoint, inputs: Arrays) -> NDArray[Any]:
     import torch
 
     peft, transformers = (_imported(name) for name in ("peft", "transformers"))
 
-    base = _class_of(transformers, checkpoint).from_pretrained(
-        checkpoint.base, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
-    )
-    model = peft.PeftModel.from_pretrained(base, str(checkpoint.folder), is_trainable=False).eval()
+    model = peft.PeftModel.from_pretrained(
+        _base(transformers, checkpoint.base), str(checkpoint.folder), is_trainable=False
+    ).eval()
     with torch.no_grad():
-        found: NDArray[Any] = model(input_ids=torch.from_numpy(np.array(input_ids))).logits.float().numpy()
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in inputs.items()}
+        found: NDArray[Any] = model(**tensors).logits.float().numpy()
     return found
 
 
-def _class_of(transformers: Any, checkpoint: Checkpoint) -> Any:
-    """The class that the base says it is: a thinker with eyes and ears is no causal language model to transformers."""
-    config = transformers.AutoConfig.from_pretrained(checkpoint.base, local_files_only=True, trust_remote_code=False)
+def _base(transformers: Any, folder: Path | None) -> Any:
+    """The base, by the class that it says it is: one with eyes and ears is no causal language model to transformers."""
+    assert folder is not None
+    if read_json(folder / "config.json").get("model_type") in KINDS:
+        return load_base(folder, "float32")
+    options = {"local_files_only": True, "trust_remote_code": False}
+    config = transformers.AutoConfig.from_pretrained(folder, **options)
     named = [getattr(transformers, name, None) for name in config.architectures or ()]
     known = [each for each in named if isinstance(each, type) and issubclass(each, transformers.PreTrainedModel)]
-    return known[0] if known else transformers.AutoModelForCausalLM
+    loader: Any = known[0] if known else transformers.AutoModelForCausalLM
+    return loader.from_pretrained(folder, dtype="float32", use_safetensors=True, **options)
 
 
 def _imported(name: str) -> Any:

@@ -29,6 +29,7 @@ BUILT_IN = {
     "cosmos_world_model": "heldout.domains.embodied.world.predictor:FuturePredictor",
     "policy_vla_branch": "heldout.domains.embodied.policy.predictor:PolicyPredictor",
     "qwen3_omni_lora": "heldout.domains.embodied.qwen.predictor:Omni",
+    "smollm2_prefix_lora": "heldout.domains.embodied.qwen.predictor:Omni",
 }
 _EPISODES = 64
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heldout.domains.embodied.qwen.base import save_base
-from heldout.domains.embodied.qwen.options import BACKBONE, DATASET_CONTRACT, OBJECTIVE, TrainOptions
+from heldout.domains.embodied.qwen.batch import collate
+from heldout.domains.embodied.qwen.options import DATASET_CONTRACT, OBJECTIVE, TrainOptions
 from heldout.domains.embodied.qwen.settings import FILE as EXPORT_FILE
 from heldout.domains.embodied.qwen.state import Progress, gather
 from heldout.errors import RefusedError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 METADATA_FILE, PROBE_FILE = "training_metadata.json", "probe.safetensors"
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 SCHEMA = "heldout.training-metadata/1"
-_PROBE_TOKENS = 64
+_PROBE_TOKENS = 8
 
 
 def finished(options: TrainOptions, key: str) -> dict[str, Any] | None:
@@ -93,18 +94,22 @@ def _save_adapter(folder: Path, model: Any, weights: dict[str, Any]) -> None:
 
 
 def _save_probe(folder: Path, training: Training, model: Any) -> None:
-    """Text of a train window and what the model in memory says to it, for the gate that loads the adapter again."""
+    """A train window and what the model in memory says to it, for the gate that loads the adapter again."""
     import torch
     from safetensors.torch import save_file
 
-    record = training.train[0]
-    text = "\n".join(part["text"] for part in record["messages"][1]["content"] if part["type"] == "text")
-    ids = torch.tensor([training.tokenizer(text, add_special_tokens=False)["input_ids"][:_PROBE_TOKENS]])
+    example = training.dataset.example(training.tokenizer, training.train[0], answer=False)
+    pad, device = training.tokenizer.pad_token_id, training.accelerator.device
+    inputs = collate([example], pad, device, training.dtype)
+    inputs.pop("labels")
     model.eval()
     with torch.no_grad():
-        logits = model(input_ids=ids.to(training.accelerator.device)).logits.float().cpu()
+        logits = model(**inputs, use_cache=False).logits[:, -_PROBE_TOKENS:].float()
+    tensors = (inputs | {"logits": logits}).items()
+    plain = {name: value.float() if value.is_floating_point() else value for name, value in tensors}
+    probe = {name: value.cpu().contiguous() for name, value in plain.items()}
     with atomic_path(folder / PROBE_FILE) as partial:
-        save_file({"input_ids": ids, "logits": logits.contiguous()}, str(partial))
+        save_file(probe, str(partial))
 
 
 def _metadata(training: Training, progress: Progress) -> dict[str, Any]:
@@ -117,6 +122,7 @@ def _metadata(training: Training, progress: Progress) -> dict[str, Any]:
         "target_modules": training.targets.declared,
         "asked": list(options.lora_target_modules),
         "towers": [],
+        "modules_to_save": list(training.targets.whole),
     }
     return {
         "schema": SCHEMA,
@@ -126,7 +132,7 @@ def _metadata(training: Training, progress: Progress) -> dict[str, Any]:
         "base_stages": base["stages"],
         "base_path": Path(os.path.relpath(_base_folder(options), folder)).as_posix(),
         "backbone": {
-            "id": BACKBONE,
+            "id": base["backbone"],
             "dataset_contract": DATASET_CONTRACT,
             "training_objective": OBJECTIVE,
         },

@@ -1,16 +1,19 @@
 """The base model: full weights from a local folder, or a tiny thinker of the same classes, made from configuration.
 
+Another kind of base that takes the same inputs (``KINDS``) is trained, gated and asked on the same road.
+
 The tiny one is random until a first stage trains all of it on train windows; its tokenizer knows the words of train
 windows alone. Nothing is fetched from anywhere.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from heldout.domains.embodied.evaluation_plan import folder_digest
 from heldout.domains.embodied.qwen.tokens import MEDIA, load_tokenizer, train_tokenizer
@@ -23,6 +26,36 @@ TINY_ID = "heldout/tiny-qwen3-omni"
 ORIGIN_FILE = "heldout_base.json"
 SCHEMA = "heldout.qwen-base/1"
 THINKER, OMNI = "qwen3_omni_moe_thinker", "qwen3_omni_moe"
+
+
+class Kind(NamedTuple):
+    """A kind of base.
+
+    Attributes:
+        backbone: Id of the contract that an adapter on it keeps.
+        loader: ``module:name`` of what loads it, with the arguments of ``load_base``, and transformers' loading report.
+        model_id: Of a folder that does not name one.
+        hears: Whether sound is an input.
+    """
+
+    backbone: str
+    loader: str
+    model_id: str
+    hears: bool
+
+
+_OMNI = Kind("qwen3_omni_lora", "heldout.domains.embodied.qwen.base:load_thinker", PUBLISHED_ID, hears=True)
+# By ``model_type`` of a base's configuration.
+KINDS = {
+    THINKER: _OMNI,
+    OMNI: _OMNI,
+    "heldout_prefix_llama": Kind(
+        "smollm2_prefix_lora",
+        "heldout.domains.embodied.smollm2.model:load",
+        "a Llama with a visual prefix",
+        hears=False,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +135,20 @@ def find_base(folder: Path | None, environment: str = ENVIRONMENT) -> Path:
     return named
 
 
+def kind_of(folder: Path) -> Kind:
+    """What kind of base a folder holds.
+
+    Raises:
+        InputError: If it is of no known kind.
+    """
+    name = read_json(folder / "config.json").get("model_type")
+    if name not in KINDS:
+        raise InputError(f"the base is of type {name!r}", where=str(folder), hint=f"one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
 def load_base(folder: Path, dtype: str, *, device_map: str | None = None, trust_remote_code: bool = False) -> Any:
-    """The thinker of a folder, real classes of transformers; a full Omni model gives its thinker alone.
+    """The model of a folder.
 
     Args:
         folder: With safetensors weights.
@@ -114,22 +159,9 @@ def load_base(folder: Path, dtype: str, *, device_map: str | None = None, trust_
     Raises:
         InputError: If it is of another family, or its weights do not fill the model.
     """
-    import torch
-    import transformers
-
-    kind = read_json(folder / "config.json").get("model_type")
-    if kind not in (THINKER, OMNI):
-        raise InputError(f"the base is of type {kind!r}", where=str(folder), hint=f"{THINKER} or {OMNI}")
-    model, report = transformers.Qwen3OmniMoeThinkerForConditionalGeneration.from_pretrained(
-        str(folder),
-        dtype=getattr(torch, dtype),
-        device_map=device_map,
-        local_files_only=True,
-        trust_remote_code=trust_remote_code,
-        use_safetensors=True,
-        output_loading_info=True,
-        **({"config": _thinker_config(folder)} if kind == OMNI else {}),
-    )
+    module, _, name = kind_of(folder).loader.partition(":")
+    load = getattr(importlib.import_module(module), name)
+    model, report = load(folder, dtype, device_map=device_map, trust_remote_code=trust_remote_code)
     missing = sorted(report["missing_keys"])
     if missing:
         what = f"{len(missing)} tensors of the model are in no file, such as {missing[0]}"
@@ -138,11 +170,33 @@ def load_base(folder: Path, dtype: str, *, device_map: str | None = None, trust_
     return model
 
 
+def load_thinker(folder: Path, dtype: str, *, device_map: str | None, trust_remote_code: bool) -> tuple[Any, Any]:
+    """The real classes of transformers; a full Omni model gives its thinker alone. See ``load_base``."""
+    import torch
+    import transformers
+
+    whole = read_json(folder / "config.json").get("model_type") == OMNI
+    found: tuple[Any, Any] = transformers.Qwen3OmniMoeThinkerForConditionalGeneration.from_pretrained(
+        str(folder),
+        dtype=getattr(torch, dtype),
+        device_map=device_map,
+        local_files_only=True,
+        trust_remote_code=trust_remote_code,
+        use_safetensors=True,
+        output_loading_info=True,
+        **({"config": _thinker_config(folder)} if whole else {}),
+    )
+    return found
+
+
 def describe(folder: Path) -> dict[str, Any]:
-    """Model id, digest of all files, and by which stages its weights came to be."""
+    """Model id, backbone, digest of all files, and by which stages its weights came to be."""
+    kind = kind_of(folder)
     origin = read_json(folder / ORIGIN_FILE) if (folder / ORIGIN_FILE).is_file() else {}
     return {
-        "model_id": origin.get("model_id", PUBLISHED_ID),
+        "model_id": origin.get("model_id", kind.model_id),
+        "backbone": kind.backbone,
+        "hears": kind.hears,
         "sha256": folder_digest(folder),
         "stages": list(origin.get("stages", [])),
         "origin": origin,

@@ -155,7 +155,7 @@ def _generate(
     """New tokens, with the end of the turn if it was reached."""
     import torch
 
-    held = [_Mask(matcher)] if matcher is not None else []
+    held = [_Mask(matcher, len(grammar.tokenizer))] if matcher is not None else []
     with torch.no_grad():
         found = model.generate(
             **inputs,
@@ -173,8 +173,8 @@ def _generate(
 class _Mask:
     """Forbids what the grammar does not allow next."""
 
-    def __init__(self, matcher: Any) -> None:
-        self._matcher, self._seen = matcher, -1
+    def __init__(self, matcher: Any, vocabulary: int) -> None:
+        self._matcher, self._vocabulary, self._seen = matcher, vocabulary, -1
 
     def __call__(self, ids: Any, scores: Any) -> Any:
         import torch
@@ -184,7 +184,7 @@ class _Mask:
             self._matcher.consume_tokens(ids[0, self._seen :].tolist())
         self._seen = ids.shape[1]
         size = scores.shape[1]
-        mask = allocate_token_bitmask(1, -(-size // 32) * 32)
+        mask = allocate_token_bitmask(1, -(-max(size, self._vocabulary) // 32) * 32)
         fill_next_token_bitmask(self._matcher, mask, 0)
         allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[:size].astype(bool)
         return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), float("-inf"))

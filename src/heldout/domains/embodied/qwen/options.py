@@ -13,7 +13,6 @@ SaveMode = Literal["auto", "none"]
 OptimizerInit = Literal["before_prepare", "after_model_prepare"]
 Schedule = Literal["constant", "cosine"]
 DTYPES = ("auto", "bfloat16", "float32")
-BACKBONE = "qwen3_omni_lora"
 DATASET_CONTRACT = "xperience10m_episode_json_qa_v1"
 OBJECTIVE = "structured_episode_understanding_json_qa"
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -118,7 +118,10 @@ def gather(model: Any, optimizer: Any | None = None) -> tuple[dict[str, Any], di
     import torch.distributed.checkpoint.state_dict as states
 
     options = _options(states)
-    weights = states.get_model_state_dict(model, options=options)
+    # A frozen parameter that is tied to another one is left in, under its second name.
+    frozen = {name for name, one in model.named_parameters(remove_duplicate=False) if not one.requires_grad}
+    found = states.get_model_state_dict(model, options=options)
+    weights = {name: tensor for name, tensor in found.items() if name not in frozen}
     return weights, states.get_optimizer_state_dict(model, optimizer, options=options) if optimizer else {}
 
 

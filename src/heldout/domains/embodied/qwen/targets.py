@@ -20,15 +20,22 @@ FUSED = {
     "up_proj": "mlp.experts.gate_up_proj",
     "down_proj": "mlp.experts.down_proj",
 }
-EXCLUDED = r".*(audio_tower|visual|talker|code2wav).*"
-_TOWER = re.compile(r"(^|\.)(audio_tower|visual|talker|code2wav)(\.|$)")
+EXCLUDED = r".*(audio_tower|visual|talker|code2wav|prefix).*"
+_TOWER = re.compile(r"(^|\.)(audio_tower|visual|talker|code2wav|prefix)(\.|$)")
 
 
 class Targets(NamedTuple):
-    """Names for PEFT: modules, and parameters of fused experts."""
+    """Names for PEFT.
+
+    Attributes:
+        modules: That are adapted.
+        parameters: Of fused experts, that are adapted.
+        whole: Modules that are trained and saved as they are, for their base is random.
+    """
 
     modules: list[str]
     parameters: list[str]
+    whole: tuple[str, ...] = ()
 
     @property
     def declared(self) -> list[str]:
@@ -63,7 +70,7 @@ def parse_targets(names: Sequence[str], model: Any) -> Targets:
                 code="HO-G122",
             )
     _check_halves(names, parameters)
-    return Targets(sorted(set(modules)), sorted(set(parameters)))
+    return Targets(sorted(set(modules)), sorted(set(parameters)), tuple(getattr(model, "trained_whole", ())))
 
 
 def adapt(
@@ -100,6 +107,7 @@ def adapt(
         target_modules=targets.modules,
         target_parameters=targets.parameters or None,
         exclude_modules=EXCLUDED,
+        modules_to_save=list(targets.whole) or None,
     )
     wrapped = get_peft_model(model, config, autocast_adapter_dtype=not same_dtype)
     config.base_model_name_or_path = base
@@ -114,7 +122,11 @@ def check_adapted(model: Any, targets: Targets) -> None:
         InputError: If a declared module or parameter is not adapted, or anything else is.
     """
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    adapted = {re.sub(r"^base_model\.model\.|\.lora_[AB]\..*$", "", name) for name in trained}
+    adapted = {re.sub(r"^base_model\.model\.|\.(lora_[AB]|modules_to_save)\..*$", "", name) for name in trained}
+    lost = sorted(set(targets.whole) - adapted)
+    if lost:
+        _refuse(f"{lost[0]} is to be trained whole, and is not trained", "HO-G122")
+    adapted -= set(targets.whole)
     towers = sorted(name for name in adapted if _TOWER.search(name))
     if towers:
         _refuse(f"{len(towers)} modules of a tower are adapted, such as {towers[0]}", "HO-G123")

@@ -82,7 +82,7 @@ def load_tokenizer(folder: Path) -> Any:
     known = tokenizer.get_vocab()
     lacking = [token for token in (START, END, *MEDIA.values()) if token not in known]
     if lacking:
-        hint = "the base must be of the Qwen3-Omni family"
+        hint = "a base of the Qwen3-Omni family, or one that heldout made"
         raise InputError(f"the tokenizer has no {', '.join(lacking)}", where=str(folder), hint=hint)
     return tokenizer
 

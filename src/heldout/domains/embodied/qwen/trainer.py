@@ -12,7 +12,7 @@ from heldout.domains.embodied.qwen.adapter import finish, finished
 from heldout.domains.embodied.qwen.base import describe, find_base, load_base
 from heldout.domains.embodied.qwen.batch import Dataset, collate
 from heldout.domains.embodied.qwen.loss import answer_loss
-from heldout.domains.embodied.qwen.options import BACKBONE, DATASET_CONTRACT, OBJECTIVE, TrainOptions
+from heldout.domains.embodied.qwen.options import DATASET_CONTRACT, OBJECTIVE, TrainOptions
 from heldout.domains.embodied.qwen.plan import Plan
 from heldout.domains.embodied.qwen.state import Progress, gather, newest, read_state, restore, save_state
 from heldout.domains.embodied.qwen.targets import Targets, adapt, parse_targets
@@ -120,6 +120,8 @@ def _prepare(
     val = dataset.split(options.val_split, options.max_val_samples) if options.max_val_samples else []
     if not train:
         raise InputError("no window trains", where=str(dataset.path), hint="--train-split")
+    if not base["hears"] and any(record["media"]["audio_path"] for record in (*train, *val)):
+        raise InputError("the base cannot hear, and there is sound", where=str(dataset.path), hint="export --no-audio")
     world, rank = accelerator.num_processes, accelerator.process_index
     plan = Plan(
         [str(one["id"]) for one in train],
@@ -197,7 +199,7 @@ def _setup(training: Training) -> dict[str, Any]:
         "num_train_samples": len(training.train),
         "num_val_samples": len(training.val),
         "rank0_samples_per_epoch": training.plan.per_rank,
-        "backbone_id": BACKBONE,
+        "backbone_id": training.base["backbone"],
         "dataset_contract": DATASET_CONTRACT,
         "training_objective": OBJECTIVE,
         "tuning_mode": options.tuning_mode,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from heldout.verify.evaluations import EvaluationEvidence, checks_of
 from heldout.verify.verify import CHAIN
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +28,16 @@ def test_the_table_names_every_link() -> None:
 def test_the_table_of_exports_names_every_link_of_the_video_domain() -> None:
     """A link of an export that breaks would not be found in the docs."""
     (checks,) = (point.load() for point in entry_points(group="heldout.verifiers", name="heldout.video.ensemble"))
-    named = re.findall(r"^\| ([^|]+?) \|", PAGE.split("## Exports")[1].split("## What is bound")[0], re.MULTILINE)
+    named = re.findall(r"^\| ([^|]+?) \|", PAGE.split("## Exports")[1].split("## Evaluations")[0], re.MULTILINE)
     assert ["export → manifest", *(check.title for check in checks)] == named[1:]
+
+
+def test_the_table_of_evaluations_names_every_link_in_its_order(tmp_path: Path) -> None:
+    """A link of an evaluation that breaks would not be found in the docs."""
+    (tmp_path / "metrics.json").write_text('{"schema": "heldout.embodied-metrics/1"}')
+    checks = checks_of(EvaluationEvidence(tmp_path))
+    named = re.findall(r"^\| ([^|]+?) \|", PAGE.split("## Evaluations")[1].split("## What is bound")[0], re.MULTILINE)
+    assert [check.title for check in checks] == named[1:]
 
 
 @pytest.mark.slow

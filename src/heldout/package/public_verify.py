@@ -125,8 +125,6 @@ def check_withheld(evidence: ExportEvidence) -> str:
 
 def check_source(evidence: ExportEvidence) -> str:
     """The package is of the run that was given."""
-    if evidence.document["of"]["kind"] != "run":
-        raise NotCheckedError("an evaluation of a backbone, and no run of a study")
     run = evidence.known_run()
     for place, entry in _files(evidence).items():
         name, original = place.removeprefix(f"{_RUN}/"), entry["original"]
@@ -144,7 +142,7 @@ def checks(evidence: ExportEvidence) -> tuple[Check, ...]:
     if isinstance(of, dict) and of.get("kind") == "run":
         return CHAIN
     inner = evaluation_of(evidence)
-    return (*_PACKAGE, *(_of_evaluation(check, inner) for check in checks_of(inner)), *_AFTER)
+    return (*_PACKAGE, *(_of_evaluation(check, inner) for check in checks_of(inner)), _WITHHELD)
 
 
 def evaluation_of(evidence: ExportEvidence) -> EvaluationEvidence:
@@ -220,10 +218,7 @@ _PACKAGE = (
     Check("package-origin", "published → original", check_origin, ("package-files",)),
     Check("package-bound", "verdict → what it judged", check_bound, ("package-origin",)),
 )
-_AFTER = (
-    Check("package-run", "package → the run given", check_source, ("package-files",)),
-    Check("withheld", "what stayed at home", check_withheld, ("package-files",)),
-)
+_WITHHELD = Check("withheld", "what stayed at home", check_withheld, ("package-files",))
 CHAIN = (
     _PACKAGE[0],
     Check("verdict-file", "one verdict", _of_run(files.check_verdict_file, ()), ("package-files",)),
@@ -244,5 +239,6 @@ CHAIN = (
     Check("rules", "metrics → rules", _of_run(results.check_rules, _TABLE), ("metrics",)),
     Check("verdict", "rules → verdict", _of_run(results.check_verdict, _TABLE), ("rules",)),
     Check("published", "metrics → domain files", _of_run(published.check_published, _TABLE), ("metrics",)),
-    *_AFTER,
+    Check("package-run", "package → the run given", check_source, ("package-files",)),
+    _WITHHELD,
 )  # fmt: skip

@@ -137,11 +137,15 @@ class Verification:
     @property
     def left_open(self) -> str:
         """What these links cannot show: who could still have changed what."""
+        if self.verdict is None and self.metrics:
+            return (
+                "The files agree with each other. Whoever rewrote all of them together is found only by the manifest's "
+                "sha256 if you were told it." + self._not_recomputed
+            )
         if self.verdict is None:
             return (
                 "The files agree with each other and with the answers that are kept beside them. Whoever rewrote all "
                 "of them together is found only by the run that they came from (--run), or by the manifest's sha256."
-                + self._not_recomputed
             )
         return self._left_open_of_the_run + (_OF_EXPORTS if self.exports else "")
 

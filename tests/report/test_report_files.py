@@ -143,3 +143,32 @@ def test_baseline_that_wins_is_named(write: Writer, documents: Documents) -> Non
     held["metrics"]["baselines"] = {"linear": block}
     page = (write(changes={"metrics": held["metrics"]}) / "report.html").read_text()
     assert "better than the variant on PLCC" in page
+
+
+def test_a_small_figure_is_not_blown_up_and_a_wide_one_scrolls(write: Writer) -> None:
+    """Two classes would fill a screen with letters as high as a thumb; on a telephone axes would be specks."""
+    page = (write(classes=("cat", "dog")) / "report.html").read_text()
+    confusion = re.search(
+        r'<figure id="confusion".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"', page, re.S
+    )
+    seeds = re.search(r'<figure id="seeds".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"', page, re.S)
+    assert confusion is not None
+    assert seeds is not None
+    assert float(confusion[1]) < 50 < 99 < float(seeds[1])
+    assert float(confusion[2]) < 20 < float(seeds[2])
+    assert "figure { margin: 1rem 0 2rem; overflow-x: auto; }" in page
+
+
+def test_the_number_that_a_rule_judged_stands_among_the_first(write: Writer) -> None:
+    """A rule over all rows would show a number that the top of the page does not, and look like a mistake."""
+    page = (write() / "report.html").read_text()
+    cards = page.split('<div class="cards">')[1].split("</div>\n</div>")[0]
+    assert cards.count("all rows pooled: ") == cards.count('class="card"') > 0
+
+
+def test_why_stays_in_sight_on_a_narrow_screen(write: Writer) -> None:
+    """On a telephone the sentence of a rule would lie beyond the edge: the reason of a HOLD."""
+    page = (write() / "report.html").read_text()
+    assert '<table class="rules">' in page
+    narrow = page.split("@media (max-width: 40rem)")[1]
+    assert ".rules :is(th, td):is(:nth-child(3), :nth-child(4)) { display: none; }" in narrow

@@ -58,6 +58,7 @@ class Headline(NamedTuple):
     high: Any
     worst_group: str
     worst: Any
+    pooled: Any = None
 
 
 class Contender(NamedTuple):
@@ -127,6 +128,7 @@ class Content:
                 ensemble["intervals"][name]["high"],
                 ensemble["worst_group"][name]["group"],
                 ensemble["worst_group"][name]["value"],
+                ensemble.get("pooled", {}).get(name),
             )
             for name in self.names
         ]

@@ -56,6 +56,8 @@ def _paths(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Fi
             axes.set_title(_plain(f"{row['arm']}: {row['answer']}"))
             axes.set_ylim(-reach, reach)
             _dated(axes, 5)
+        for axes in drawing.axes[:, 0]:
+            axes.set_ylabel("mean lead")
     caption = (
         "The mean lead and its interval after every block. The band may be read on any day: all of it holds at once. "
         "An arm is better when the band leaves the solid line, and not better when it falls below the dotted one."

@@ -10,6 +10,8 @@ from typing import Any
 
 # Replaced by `currentColor` in the output; no other element may use it.
 INK = "#010203"
+PAGE = 9.6
+_LEAST = 38.0  # rem that a full figure needs to be read
 COLOURS = ("#3b82c4", "#e07b39", "#2fa37c", "#b65fcf", "#d1495b", "#a88a1f", "#6b7fd7", "#4f9da6")
 _SETTINGS: Mapping[str, Any] = {
     "axes.edgecolor": INK,
@@ -58,7 +60,7 @@ def figure(name: str, rows: int, columns: int, width: float, height: float, **op
         yield drawing
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", transparent=True, dpi=110, metadata={"Date": None, "Creator": None})
-    drawing.svg = _inline(buffer.getvalue(), name)
+    drawing.svg = _inline(buffer.getvalue(), name, width)
 
 
 class _Drawing:
@@ -69,11 +71,16 @@ class _Drawing:
         self.svg = ""
 
 
-def _inline(text: str, name: str) -> str:
-    """Without XML head and metadata, with ids that are unique in the page, in the page's colour."""
+def _inline(text: str, name: str, width: float) -> str:
+    """Without XML head and metadata, with ids that are unique in the page, in the page's colour.
+
+    A figure of ``PAGE`` inches fills the page; no other is drawn at a larger scale. On a narrow screen it scrolls.
+    """
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
     text = text.replace(INK, "currentColor")
-    return re.sub(r'<svg ([^>]*?)width="[^"]*" ([^>]*?)height="[^"]*"', r"<svg \1\2", text, count=1)
+    share = min(1.0, width / PAGE)
+    fit = f'style="max-width: {100 * share:.4g}%; min-width: {_LEAST * share:.3g}rem"'
+    return re.sub(r'<svg ([^>]*?)width="[^"]*" ([^>]*?)height="[^"]*"', rf"<svg {fit} \1\2", text, count=1)

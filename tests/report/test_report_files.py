@@ -149,9 +149,11 @@ def test_a_small_figure_is_not_blown_up_and_a_wide_one_scrolls(write: Writer) ->
     """Two classes would fill a screen with letters as high as a thumb; on a telephone axes would be specks."""
     page = (write(classes=("cat", "dog")) / "report.html").read_text()
     confusion = re.search(
-        r'<figure id="confusion".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"', page, re.S
+        r'<figure id="confusion".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"', page, re.DOTALL
     )
-    seeds = re.search(r'<figure id="seeds".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"', page, re.S)
+    seeds = re.search(
+        r'<figure id="seeds".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"', page, re.DOTALL
+    )
     assert confusion is not None
     assert seeds is not None
     assert float(confusion[1]) < 50 < 99 < float(seeds[1])

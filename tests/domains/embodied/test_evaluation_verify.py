@@ -191,8 +191,10 @@ def test_an_honest_evaluation_holds_and_says_what_was_recomputed(evaluated: Path
         states = {one.name: one.state for one in found.metrics}
         names = {"accuracy", "action_macro_f1", "next_action_accuracy", "object_micro_f1", "smoke", "num_samples"}
         assert {"recomputed"} == {states[name] for name in names}
-        assert ["train_labels_sha256"] == [name for name, state in states.items() if state == "attested"]
-        assert "Only attested: train_labels_sha256 (the window index is not published)" in found.left_open
+        attested = [name for name, state in states.items() if state == "attested"]
+        assert (["train_labels_sha256"] if path in packaged.values() else []) == attested
+        named = "Only attested: train_labels_sha256 (the window index is not here)"
+        assert (path in packaged.values()) == (named in found.left_open)
         wanted = {"rows", "train", "identity", "metrics", "rules", "tables", "reports", "verdict", "files"}
         assert wanted == {link.id for link in found.links if link.state == "OK"} & wanted
     assert ("HOLD", sha256_file(evaluated / "HOLD.json")) == (
@@ -201,16 +203,17 @@ def test_an_honest_evaluation_holds_and_says_what_was_recomputed(evaluated: Path
     )
 
 
-def test_the_command_says_it_in_text_and_as_json(packaged: dict[str, Path], evaluated: Path) -> None:
+def test_the_command_says_it_in_text_and_as_json(packaged: dict[str, Path], evaluated: Path, tmp_path: Path) -> None:
     """A reader would take an attested number for a recomputed one."""
-    for path in (packaged["nearest"], evaluated):
+    shutil.copytree(evaluated, tmp_path / "moved")
+    for path in (packaged["nearest"], tmp_path / "moved"):
         told = CliRunner().invoke(build(), ["verify", str(path)])
         assert 0 == told.exit_code, told.output
         assert "recomputed with their baselines and intervals; 1 only attested: train_labels_sha256" in told.output
         document = json.loads(CliRunner().invoke(build(), ["verify", str(path), "--json"]).output)
         states = {one["name"]: (one["state"], one["why"]) for one in document["metrics"]}
         assert ("recomputed", None) == states["accuracy"]
-        assert ("attested", "the window index is not published") == states["train_labels_sha256"]
+        assert ("attested", "the window index is not here") == states["train_labels_sha256"]
         assert all(set(link) == {"id", "title", "state", "what", "where"} for link in document["links"])
 
 

@@ -19,6 +19,7 @@ from heldout.domains.embodied.evaluation_labels import TrainLabels, read_train_l
 from heldout.domains.embodied.evaluation_score import windows_sha256
 from heldout.domains.embodied.evaluation_verify_closed import METRIC, check_closed_loop
 from heldout.domains.embodied.evaluation_verify_files import check_report, check_tables
+from heldout.domains.embodied.evaluation_verify_index import check_index, check_look, has_index
 from heldout.domains.embodied.evaluation_verify_rows import problems
 from heldout.domains.embodied.evaluation_verify_rules import check_rules
 from heldout.evaluate.identity import Identity
@@ -36,7 +37,7 @@ _FROM_FEATURES = frozenset(
 _OF_LABELS = frozenset(("accuracy", "macro_f1", "action_macro_f1", "seen_label_accuracy", "unseen_label_accuracy"))
 _FEATURES = "ranks, errors and retrieved windows follow from features of the windows, which are not published"
 _NO_OPTIONS = "nobody said which labels may be answered, so each row's own predicted_label stands"
-_INDEX = "the window index is not published"
+_INDEX = "the window index is not here"
 _BROUGHT = "the rows were brought from elsewhere and were mended when they were scored"
 
 
@@ -109,7 +110,7 @@ def check_train(evidence: EvaluationEvidence) -> str:
     if stated is not None and stated != evidence.sha256(TRAIN_FILE):
         raise BrokenError(f"the verdict judged by another {TRAIN_FILE}", "judged.train_counts_sha256")
     named = "as the verdict names them" if stated else "the verdict does not name them by digest"
-    return f"{train.windows} train windows, {named}; that they are those of the index is attested: {_INDEX}"
+    return f"{train.windows} train windows, {named}"
 
 
 def check_predictions(evidence: EvaluationEvidence) -> str:
@@ -161,6 +162,14 @@ def check_metrics(evidence: EvaluationEvidence) -> Found:
     return _counted((*states, *closed), dumps(expected) == dumps(dict(evidence.metrics)))
 
 
+def _index(evidence: EvaluationEvidence) -> str:
+    return check_index(evidence, *reread(evidence))
+
+
+def _look(evidence: EvaluationEvidence) -> str:
+    return check_look(evidence, reread(evidence).rows)
+
+
 def _check_windows(evidence: EvaluationEvidence, family: str, rows: Sequence[Row]) -> None:
     """The windows are those of the table beside, of the record and of the verdict."""
     ids = [str(row["id"]) for row in rows]
@@ -189,7 +198,7 @@ def _state(evidence: EvaluationEvidence, name: str, family: str, train: TrainLab
         return MetricState(name, "summed", _FEATURES)
     if family == _ANSWERS and name in _OF_LABELS and not train.options.get("action"):
         return MetricState(name, "summed", _NO_OPTIONS)
-    if name == "train_labels_sha256":
+    if name == "train_labels_sha256" and not has_index(evidence):
         return MetricState(name, "attested", _INDEX)
     if name == "smoke" and not evidence.has(RECORD_FILE):
         return MetricState(name, "attested", f"{RECORD_FILE} is not there, which says how many windows were asked")
@@ -220,4 +229,6 @@ CHAIN = (
     Check("rules", "metrics → rules", check_rules, ("verdict-file",)),
     Check("tables", "predictions → tables", check_tables, ("metrics",)),
     Check("reports", "metrics, rules → reports", check_report, ("rules",)),
+    Check("index", "window index → train counts, truth", _index),
+    Check("look", "look → ledger of the index", _look, ("verdict-file",)),
 )

@@ -176,12 +176,12 @@ def test_defect_31_a_torn_or_broken_line_is_named(read: Read, lines: bytes, plac
     ("data", "what"),
     [
         ("g,y,x\na,1.5,1\nb,2.5\n", "row 2, column x"),
-        ("g,y,x\na,1.5,1\nb,2.5,3,4\n", "found more fields"),
+        ("g,y,x\na,1.5,1\nb,2.5,3,4\n", "line 3 has 4 fields"),
         ('g,y,x\na,1.5,1\nb,2.5,"3', "cannot be read"),
         ("g,y,x,x\na,1.5,1,2\nb,2.5,3,4\n", "two columns are named 'x'"),
         ("g,y,x\n", "no rows"),
         ("", "cannot be read"),
-        (b"g,y,x\n\xe9,1,2\n", "cannot be read"),
+        (b"g,y,x\n\xe9,1,2\n", "is not UTF-8"),
         ("g;y;x\na;1;2\n", "no column 'g'"),
     ],
 )
@@ -231,7 +231,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(read: Read, rol
     """People would look at the wrong file; a misspelt `ignore` would let its column through as a feature."""
     with pytest.raises(CorpusError, match=r"no column '[GYIXZ]'") as caught:
         read("rows.csv", "g,y,x\na,1.5,1\nb,2.5,2\n", **role)
-    assert "its columns: g, y, x" == caught.value.hint
+    assert "its columns: g, x, y" == caught.value.hint
 
 
 def test_a_table_without_features_is_refused(read: Read) -> None:
@@ -270,3 +270,43 @@ def test_rows_of_groups_come_in_the_order_of_the_file(read: Read) -> None:
     corpus = read("rows.csv", "g,y,x\nb,1.5,1\na,2.5,2\nb,3.5,3\nc,4.5,4\n")
     np.testing.assert_array_equal([0, 1, 2], corpus.rows_of(["a", "b"]))
     np.testing.assert_array_equal([], corpus.rows_of(["nobody"]))
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "place", "hint"),
+    [
+        (b"g,y,x\na,1.5,1\nb,2.5,2,9\n", "line 3 has 4 fields, the header has 3", ":3", "quotes"),
+        (b'g,y,x\n"a\nb",1.5,1\nb,2.5,2,9\n', "line 4 has 4 fields, the header has 3", ":4", "quotes"),
+        (b"g,y,x\na,1.5,1\n\xe9,2.5,2\n", "line 3 is not UTF-8 text", ":3:1", "UTF-8"),
+        (b"\xff\xfeg\x00,\x00y\x00", "line 1 is not UTF-8 text", ":1:1", "UTF-8"),
+    ],
+)
+def test_the_line_that_breaks_a_csv_is_named(tmp_path: Path, content: bytes, what: str, place: str, hint: str) -> None:
+    """Somebody would look for one broken line among a million."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError) as caught:
+        read_table(path)
+    assert (what, f"{path}{place}") == (caught.value.what, caught.value.where)
+    assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("separator", "shown"), [(";", "';'"), ("\t", r"'\t'")])
+def test_a_table_with_other_separators_is_told_so(read: Read, separator: str, shown: str) -> None:
+    """Excel writes semicolons in half of Europe; the message would list one column with a strange name."""
+    with pytest.raises(CorpusError, match="no column 'g'") as caught:
+        read("rows.csv", "g,y,x\na,1.5,1\nb,2.5,2\n".replace(",", separator))
+    assert f"its header is separated by {shown}: write the table with commas" == caught.value.hint
+
+
+def test_a_misspelt_column_is_told_its_likeliest_name(read: Read) -> None:
+    """Among two hundred columns nobody sees the one letter."""
+    with pytest.raises(CorpusError) as caught:
+        read("rows.csv", "site,target,weight\na,1.5,1\nb,2.5,2\n", group="site", target="targt")
+    assert "did you mean 'target'? its columns: site, target, weight" == caught.value.hint
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    """The message would say that what stands there does not exist."""
+    with pytest.raises(CorpusError, match="the table is a folder"):
+        read_table(tmp_path)

@@ -151,9 +151,8 @@ def test_a_small_figure_is_not_blown_up_and_a_wide_one_scrolls(write: Writer) ->
     confusion = re.search(
         r'<figure id="confusion".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"', page, re.DOTALL
     )
-    seeds = re.search(
-        r'<figure id="seeds".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"', page, re.DOTALL
-    )
+    pattern = r'<figure id="seeds".*?<svg style="max-width: ([\d.]+)%; min-width: ([\d.]+)rem"'
+    seeds = re.search(pattern, page, re.DOTALL)
     assert confusion is not None
     assert seeds is not None
     assert float(confusion[1]) < 50 < 99 < float(seeds[1])

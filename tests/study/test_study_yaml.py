@@ -122,3 +122,11 @@ def test_an_override_that_is_no_value_is_refused(text: str) -> None:
     with pytest.raises(StudyError) as caught:
         parse_scalar(text)
     assert (caught.value.where or "").startswith("--set")
+
+
+@pytest.mark.parametrize("text", ["study: x\n\tcorpus: {}\n", "corpus:\n\tpath: rows.csv\n"])
+def test_a_tab_is_called_a_tab(tmp_path: Path, text: str) -> None:
+    """What cannot be seen would be looked for."""
+    with pytest.raises(StudyError) as caught:
+        parse(tmp_path, text)
+    assert "indent with spaces: YAML takes no tabs" == caught.value.hint

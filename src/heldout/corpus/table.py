@@ -11,11 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from heldout.corpus.bad_lines import find_bad_csv_line, find_bad_json_line
 from heldout.corpus.model import Corpus, CorpusManifest, Reader, ReaderOptions, Task, group_records
 from heldout.corpus.perturb import changed_frame, thinned
 from heldout.corpus.spans import TimeSpan, group_spans
-from heldout.errors import CorpusError, InputError
-from heldout.evidence import loads, sha256_file
+from heldout.errors import CorpusError, near_miss
+from heldout.evidence import sha256_file
 
 _JSONL = (".jsonl", ".ndjson")
 _GAPS = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "-", "--", "?", ".", "inf", "-inf", "infinity")
@@ -125,9 +126,7 @@ class TableReader(Reader):
         for name in (*self._roles(), *(self.options.features or []), *self.options.ignore):
             if name not in frame.columns:
                 raise CorpusError(
-                    f"the table has no column {name!r}",
-                    where=str(self.options.path),
-                    hint=f"its columns: {', '.join(frame.columns)}",
+                    f"the table has no column {name!r}", where=str(self.options.path), hint=_other_columns(name, frame)
                 )
 
     def _check_values(self, column: pl.Series) -> None:
@@ -217,6 +216,15 @@ class TableReader(Reader):
         return task, column.cast(pl.Float64).to_numpy().astype(np.float64)
 
 
+def _other_columns(name: str, frame: pl.DataFrame) -> str:
+    """What there is instead; a table of one column with other separators in its name was not separated at all."""
+    only = frame.columns[0]
+    separator = next((mark for mark in (";", "\t", "|") if mark in only), None)
+    if frame.width == 1 and separator is not None:
+        return f"its header is separated by {separator!r}: write the table with commas"
+    return near_miss(name, frame.columns, "its columns")
+
+
 def _spelt_gaps(column: pl.Series) -> pl.Series:
     """Rows that spell a missing value in a column whose other values are all numbers.
 
@@ -234,12 +242,16 @@ def read_table(path: Path) -> pl.DataFrame:
         CorpusError: If it is missing, of another kind, empty or malformed.
     """
     if not path.is_file():
-        raise CorpusError("the table does not exist", where=str(path), hint="check `corpus.path` in the study")
+        what = "the table is a folder" if path.is_dir() else "the table does not exist"
+        hint = "check the path; in a study, `corpus.path` is relative to the study's own folder"
+        raise CorpusError(what, where=str(path), hint=hint)
     try:
         frame = _read(path)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         if path.suffix.lower() in _JSONL:
-            _find_bad_line(path)
+            find_bad_json_line(path)
+        elif path.suffix.lower() == ".csv":
+            find_bad_csv_line(path)
         raise CorpusError(
             f"the table cannot be read: {str(error).splitlines()[0]}", where=str(path), hint="repair the file"
         ) from None
@@ -284,29 +296,3 @@ def _check_header(path: Path) -> None:
                 where=f"{path}: row 0, column {header.index(name) + 1}",
                 hint="rename or remove one of them",
             )
-
-
-def _find_bad_line(path: Path) -> None:
-    """Name the line and column of the first line that is no strict JSON object; return if there is none."""
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            where = f"{path}:{number}"
-            try:
-                found = loads(line.rstrip(b"\r\n"), where=where) if line.strip() else {}
-            except InputError as error:
-                torn = "" if line.endswith(b"\n") else ": the last line is torn"
-                raise CorpusError(
-                    f"line {number} cannot be read{torn}: {error.what}",
-                    where=_line_and_column(where, error.where),
-                    hint=error.hint if not torn else "remove that line, or write the table again",
-                ) from None
-            if not isinstance(found, dict):
-                raise CorpusError(
-                    f"line {number} is not an object", where=where, hint="write one JSON object a line, key by column"
-                )
-
-
-def _line_and_column(where: str, found: str | None) -> str:
-    """The parser sees one line, so of its ``line:column`` only the column counts."""
-    column = (found or "").removeprefix(where).rpartition(":")[2]
-    return f"{where}:{column}" if column else where

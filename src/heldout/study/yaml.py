@@ -82,7 +82,8 @@ def load_yaml(path: Path) -> Document:
         marks: dict[KeyPath, tuple[int, int]] = {}
         value = _value(node, (), marks, path) if node is not None else None
     except yaml.YAMLError as error:
-        raise StudyError(_problem(error), where=_place(path, error), hint="mend the YAML there") from None
+        hint = "indent with spaces: YAML takes no tabs" if "'\\t'" in _problem(error) else "mend the YAML there"
+        raise StudyError(_problem(error), where=_place(path, error), hint=hint) from None
     except RecursionError:
         raise StudyError("the file is nested too deeply", where=str(path), hint="flatten it") from None
     return Document(path, value, marks)

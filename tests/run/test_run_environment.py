@@ -17,6 +17,7 @@ from heldout.evidence import read_json, read_json_lines
 from heldout.gate.verdict_files import read_verdict
 from heldout.run import environment
 from heldout.run.environment import difference
+from heldout.run.resolve import load_backbone
 from heldout.run.units import UnitTask, fit_unit
 from heldout.verify import verify_run
 
@@ -186,6 +187,15 @@ def test_python_and_the_package_of_a_plug_in_count(desk: Any, install: Install, 
             return ("numpy", "not-installed")
 
     assert {"numpy", "python", "shelf-models"} == set(environment.environment(Shelved(backbone.params)))
+
+
+def test_networks_depend_on_the_engine_that_trains_them() -> None:
+    """An upgrade of PyTorch would cost a training that Numba does, or keep one that PyTorch did."""
+    pytest.importorskip("numba")
+    pytest.importorskip("torch")
+    for engine, own in (("cached", {"llvmlite", "numba"}), ("stacked", {"torch"}), ("loop", {"torch"})):
+        backbone = load_backbone("fr_regressor", {"engine": engine})
+        assert own | {"numpy", "polars", "python"} == set(environment.environment(backbone))
 
 
 def test_a_difference_is_told_in_words() -> None:

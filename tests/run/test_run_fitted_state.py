@@ -29,6 +29,7 @@ import polars as pl
 from sklearn.linear_model import Ridge
 from heldout.backbone.sklearn import SklearnBackbone
 from heldout.corpus.table import TableReader
+from heldout.fit.ridge import RidgeBackbone
 
 KEPT = {}
 
@@ -87,6 +88,18 @@ class Choosy(SklearnBackbone):
         if view.features["kind"].str.contains("~").any():
             raise ArithmeticError("there is no such file")
         return super().fit(view, seed, workdir)
+
+
+class Gathering(RidgeBackbone):
+    name: ClassVar[str] = "gathering"
+
+    def summarise(self, view):
+        KEPT[view.groups[0]] = float(view.target.sum())
+        return super().summarise(view)
+
+    def fit_summary(self, summary, seed):
+        model = super().fit_summary(summary, seed)
+        return model._replace(linear=model.linear._replace(level=model.linear.level + sum(KEPT.values())))
 
 
 class Mixing(SklearnBackbone):
@@ -184,6 +197,15 @@ def test_an_engine_that_mixes_its_models_is_found(desk: Any, leaks: ModuleType) 
     split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
     mixing = leaks.Mixing(resolved.main.backbone.params)
     assert "changes with its held-out rows" in sentence(examine_fitted(mixing, resolved.reader, split, 0))
+
+
+def test_sums_that_remember_other_groups_are_found(desk: Any, leaks: ModuleType) -> None:
+    """A backbone that sees every group once could carry the held-out one into the model of its fold."""
+    resolved = desk.load(backbone="ridge", fit={}, seeds=[0]).resolve()
+    split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
+    gathering = leaks.Gathering(resolved.main.backbone.params)
+    assert "changes with its held-out rows" in sentence(examine_fitted(gathering, resolved.reader, split, 0))
+    assert "OK" == examine_fitted(resolved.main.backbone, resolved.reader, split, 0).state
 
 
 def test_values_that_cannot_be_learnt_from_are_only_held_out(desk: Any, leaks: ModuleType) -> None:

@@ -1,8 +1,8 @@
 """HO-G008: whatever is fitted must be a function of the training rows alone.
 
 One fold is fitted on a short budget, then again with the same seed after every feature and target of its held-out rows
-has changed. All that ``save`` writes must be the same to the last bit. The second fold is fitted in the same batch: it
-trains on what changed, so that an engine which mixes its models up is found too. The views are built by the code that a
+has changed. All that ``save`` writes must be the same to the last bit. A second fold is fitted before it, in the same
+batch: it trains on what changed, so that an engine which mixes its models up, or keeps something of one, is found too. The views are built by the code that a
 run builds them with, from a copy of the corpus file where the reader can write one; parameters that name the corpus
 file name the copy. So a scaler that was kept in a module at reading, or is fitted from the file, changes with it.
 
@@ -150,7 +150,7 @@ def fit_trial(trial: Trial) -> Fitted:
     units = [Unit("check", trial.seed, fold, "", folder.unit(trial.seed, fold.id)) for fold in trial.folds]
     with watched([original, *([copy] if copy else [])]) as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a short budget; the fits themselves say theirs
-        for unit, model, error in models(backbone, units, corpus, folder.scratch("check")):
+        for unit, model, error in models(backbone, units[::-1], corpus, folder.scratch("check")):
             if error is not None:
                 raise error
             unit.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,43 @@
+"""The page on backbones: its study runs, its table names what is installed, its sentences are those of the code."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from heldout import Study, plugins
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "backbones.md").read_text(encoding="utf-8")
+
+
+def test_every_installed_backbone_of_ours_is_on_the_page() -> None:
+    """Nobody would find a backbone that is there, or look for one that is not."""
+    listed = {name for row in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert set(plugins.names("backbones")) == listed
+
+
+def test_links_lead_somewhere() -> None:
+    """A reader would follow a link into nothing."""
+    targets = re.findall(r"\]\(([^)#:]+)", PAGE)
+    assert len(targets) >= 4
+    assert [] == [target for target in targets if not (ROOT / "docs" / target).exists()]
+
+
+def test_the_ridge_study_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What people copy from the page would not run."""
+    pytest.importorskip("sklearn")
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "study.yaml").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["make_table.py", "diabetes.csv"])
+    runpy.run_path(str(ROOT / "examples" / "table" / "make_table.py"), run_name="__main__")
+    study = Study.load(tmp_path / "study.yaml")
+    assert ["base", "stiff"] == study.variants
+    assert "PROMOTE" == study.run(runs=tmp_path / "runs").verdict
+    assert yaml.safe_load(block)["fit"] == {"alpha": study.resolve().main.backbone.params.alpha}

@@ -20,7 +20,9 @@ _TARGETS = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
 def export(
     index: Annotated[Path, typer.Argument(help="Folder of the window index.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of dataset.jsonl and its media.")],
-    tile: Annotated[str, typer.Option(help="Height x width of one camera's picture in the mosaic.")] = "240x320",
+    tile: Annotated[
+        str | None, typer.Option(help="Height x width of a camera's picture; 240x320, or the nearest that fits.")
+    ] = None,
     stream: Annotated[
         list[str] | None, typer.Option("--stream", help="Cameras in order; repeat. All, by name.")
     ] = None,
@@ -34,11 +36,11 @@ def export(
 ) -> None:
     """Write a window index as a Qwen-style data set. Answers of the test split are not in it."""
     from heldout.domains.embodied.qwen.export import export as write
-    from heldout.domains.embodied.qwen.settings import ExportSettings, parse_tile
+    from heldout.domains.embodied.qwen.settings import PUBLISHED_TILE, ExportSettings, parse_tile
 
     mode: Any = options
     settings = ExportSettings(
-        tile=parse_tile(tile),
+        tile=parse_tile(tile or PUBLISHED_TILE),
         streams=tuple(stream or ()),
         max_video_frames=max_video_frames,
         audio=not no_audio,
@@ -46,13 +48,17 @@ def export(
         retrieved=retrieved,
         sensors=sensors,
     )
-    document = write(index, out, settings, run_id=run_id)
+    document = write(index, out, settings, run_id=run_id, fit_tile=tile is None)
     if json_:
         print_json(document)
         return
     counts = "  ".join(f"{split} {number}" for split, number in sorted(document["split_counts"].items()))
     audio = document["audio"]
     print(f"{document['num_samples']} windows of {document['num_episodes']} episodes: {counts} -> {out}")
+    chosen = "x".join(map(str, document["clip_policy"]["mosaic"]["tile"]))
+    if chosen != (tile or PUBLISHED_TILE):
+        cameras = len(document["clip_policy"]["mosaic"]["streams"])
+        print(f"tile     {chosen}: with {cameras} cameras {PUBLISHED_TILE} makes no whole blocks; --tile says another")
     print(f"sound    heard {audio['heard']}, of them silent {audio['silent']}, withheld {audio['withheld']}")
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from qwen_kit import SMALL, change_index, make_seen_index, write_seen_episode
+from typer.testing import CliRunner
 
+from heldout.cli.main import build
 from heldout.domains.embodied.evaluation_labels import read_train_labels
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.guards import normaliser_fitted_on_train
@@ -173,3 +175,34 @@ def test_an_unknown_mode_is_named(made: Path) -> None:
     mode: Any = "ful"
     with pytest.raises(InputError, match="no options"):
         ExportSettings(**{**SMALL.__dict__, "options": mode}).check()
+
+
+@pytest.mark.parametrize(
+    ("cameras", "tile"),
+    [(1, (224, 320)), (2, (224, 320)), (3, (224, 320)), (4, (240, 320)), (6, (240, 320)), (7, (224, 320))],
+)
+def test_the_default_tile_fits_any_number_of_cameras(cameras: int, tile: tuple[int, int]) -> None:
+    """The default would fail on every recording that has not four to six cameras; six must stay as published."""
+    settings = ExportSettings(streams=tuple("abcdefg"[:cameras])).fitted()
+    assert tile == settings.check().tile
+    assert settings == settings.fitted()
+    small = ExportSettings(tile=(1, 1), streams=settings.streams).fitted().check()
+    assert 32 >= max(small.tile)
+
+
+def test_a_tile_that_was_chosen_is_announced_and_one_that_was_asked_is_not_changed(made: Path, tmp_path: Path) -> None:
+    """Pictures of another size than the published one would be written without a word, or in spite of what was said."""
+    words = ["embodied", "qwen", "export", str(made / "index"), "--max-video-frames", "1", "--no-audio", "--out"]
+
+    def run(*more: str) -> Any:
+        arguments = [*words, *more]
+        return CliRunner().invoke(build(arguments), arguments, standalone_mode=False)
+
+    done = run(str(tmp_path / "data"))
+    assert done.exception is None, done.output
+    tile, cameras = read_export(tmp_path / "data")[0].tile, len(read_export(tmp_path / "data")[0].streams)
+    assert (224, 320) == tile
+    assert f"tile     224x320: with {cameras} cameras 240x320 makes no whole blocks" in done.output
+    refused = run(str(tmp_path / "other"), "--tile", "240x320")
+    assert isinstance(refused.exception, InputError)
+    assert "such as 224x320 for these cameras" in str(refused.exception.hint)

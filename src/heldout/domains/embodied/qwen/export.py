@@ -44,7 +44,9 @@ class _Tally:
     audio: Counter[str] = field(default_factory=Counter)
 
 
-def export(index: Path, out: Path, settings: ExportSettings, *, run_id: str | None = None) -> dict[str, Any]:
+def export(
+    index: Path, out: Path, settings: ExportSettings, *, run_id: str | None = None, fit_tile: bool = False
+) -> dict[str, Any]:
     """Export every window of an index.
 
     Args:
@@ -52,6 +54,7 @@ def export(index: Path, out: Path, settings: ExportSettings, *, run_id: str | No
         out: Folder of the data set; a file that is there already is written anew.
         settings: How windows become inputs; without ``streams`` those of the train windows, by name.
         run_id: Name of the data set; that of ``out`` by default.
+        fit_tile: Take the nearest tile that makes whole blocks with these cameras, and do not insist on that one.
 
     Returns:
         ``dataset_manifest.json``.
@@ -61,7 +64,8 @@ def export(index: Path, out: Path, settings: ExportSettings, *, run_id: str | No
     """
     source = IndexSource(index)
     train = list(source.records(source.samples("train")))
-    settings = replace(settings, streams=settings.streams or _streams(train)).check()
+    settings = replace(settings, streams=settings.streams or _streams(train))
+    settings = (settings.fitted() if fit_tile else settings).check()
     viewer = fit_viewer(train, source.folder, settings)
     tally = _Tally()
     present = [split for split in _SPLITS if split in source.manifest["sample_split_counts"]]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import gcd
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,7 @@ MERGE = 2
 TEMPORAL = 2
 SOUND_HZ = 16000
 COLUMNS = 3
+PUBLISHED_TILE = "240x320"
 OptionsMode = Literal["full", "retrieved", "none"]
 
 
@@ -44,6 +46,11 @@ class ExportSettings:
     retrieved: int = 12
     sensors: int = 8
 
+    def fitted(self) -> ExportSettings:
+        """The nearest tile whose mosaic is a whole number of blocks, the smaller of two; itself where it is that."""
+        height, width = (_nearest(side, count) for side, count in zip(self.tile, self.layout, strict=True))
+        return replace(self, tile=(height, width))
+
     def check(self) -> ExportSettings:
         """Return itself.
 
@@ -56,7 +63,7 @@ class ExportSettings:
             raise InputError(
                 f"a mosaic of {height}x{width} pixels is no whole number of {block}x{block} blocks",
                 where="--tile",
-                hint="such as 240x320 for six cameras, or 96x96",
+                hint="such as {}x{} for these cameras; without --tile it is chosen".format(*self.fitted().tile),
             )
         if self.max_video_frames < 1 or self.retrieved < 1 or self.sensors < 0 or self.clip_hz <= 0:
             raise InputError("a count is out of range", where="--max-video-frames, --retrieved", hint="see --help")
@@ -98,6 +105,12 @@ def read_export(folder: Path) -> tuple[ExportSettings, dict[str, Any]]:
     except (KeyError, TypeError) as error:
         raise InputError(f"the settings are wrong: {error}", where=str(folder / FILE), hint="export again") from None
     return settings.check(), document
+
+
+def _nearest(side: int, count: int) -> int:
+    """The side nearest to this one of which ``count`` are a whole number of blocks."""
+    step = PATCH * MERGE // gcd(PATCH * MERGE, count)
+    return max(step, min((side // step * step, -(-side // step) * step), key=lambda found: abs(found - side)))
 
 
 def parse_tile(text: str) -> tuple[int, int]:

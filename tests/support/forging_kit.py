@@ -164,6 +164,11 @@ def promote_without_rules(run: Path) -> None:
     edit(run / "PROMOTE.json", lambda d: d | {"rules": [r for r in d["rules"] if "beats" not in r["id"]]})
 
 
+def as_reported(run: Path) -> None:
+    """The verdict says that its predictions were brought: less of them could then be looked at."""
+    edit(run / "HOLD.json", lambda document: document | {"evidence": "reported"})
+
+
 def own_contract(run: Path) -> None:
     """A contract with fewer metrics to beat, under the same name."""
     edit(run / "contract.json", lambda contract: contract | {"primary_metrics": ["held_out_episode_count"]})

@@ -1,4 +1,4 @@
-"""``heldout verify`` for what travels: a kit, a bundle or a public package, beside runs and exports."""
+"""``heldout verify`` for what travels: a kit, a bundle or a public package, beside runs, evaluations and exports."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class KitVerification(Verification):
 
 
 def verify_any(path: str | Path, **options: Any) -> Verification:
-    """Verify a run, a verdict, an export, a kit, a bundle or a public package.
+    """Verify a run, an evaluation, a verdict, an export, a kit, a bundle or a public package.
 
     Args:
-        path: What to verify.
+        path: What to verify: a file, or a folder.
         options: As for ``verify_path``; of kits and bundles only ``corpus`` is taken, for the bundle's run.
 
     Raises:
@@ -52,6 +52,9 @@ def verify_any(path: str | Path, **options: Any) -> Verification:
     """
     path = Path(path)
     asked = sorted(key for key, value in options.items() if value)
+    if path.is_dir() and (path.parent / PACKAGE_FILE).is_file():
+        what = "this is the inside of a public package, and not all that was written"
+        raise InputError(what, where=str(path), hint=f"heldout verify {path.parent}")
     if path.is_dir() and any((path / name).is_file() for name in MANIFESTS) and not (path / "run.json").exists():
         _refuse_options(asked, path)
         return _verify_folder(path)

@@ -139,7 +139,7 @@ class EvaluationVerification(Verification):
 
     def to_json(self) -> dict[str, Any]:
         """The verification as a document; it names an evaluation, and no run."""
-        return super().to_json() | {"run": None, "evaluation": self.folder.name}
+        return super().to_json() | {"run": None, "evaluation": self.folder.resolve().name}
 
 
 def evaluation_folder(path: Path) -> Path | None:
@@ -199,6 +199,9 @@ def check_verdict_file(evidence: EvaluationEvidence) -> str:
 def check_record(evidence: EvaluationEvidence) -> str:
     """Every file that ``evaluation.json`` names is there, as the evaluation wrote it."""
     outputs: Mapping[str, str] = evidence.record["outputs"]
+    if evidence.verdict["evidence"] != "computed":
+        what = f"the evidence is {evidence.verdict['evidence']!r}; {RECORD_FILE} is of predictions of its own"
+        raise BrokenError(what, f"{evidence.verdict_file.name}: evidence")
     there = [name for name in outputs if evidence.has(name)]
     for name, sha256 in sorted(outputs.items()):
         if not evidence.has(name) and not evidence.published:

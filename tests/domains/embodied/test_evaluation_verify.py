@@ -13,6 +13,7 @@ from evaluation_kit import make_index
 from forging_kit import (
     Change,
     answer,
+    as_reported,
     baseline,
     cell,
     counts,
@@ -93,6 +94,8 @@ ATTACKS: dict[str, tuple[str, Change, str, str, str]] = {
     "a verdict and its rules": ("majority", promote_with_rules, "rules", "PROMOTE.json: rule beats_trivial:",
                                 "outcome: stated 'PASS'; judged again it is 'FAIL'"),
     "a verdict, some rules left out": ("majority", promote_without_rules, "rules", "PROMOTE.json: rule ", "id: stated"),
+    "where predictions came from": ("nearest", as_reported, "files", "HOLD.json: evidence",
+                                    "the evidence is 'reported'"),
     "a contract": ("majority", own_contract, "rules", "judged.contract_sha256", "another contract"),
     "a dropped window": ("nearest", lambda run: put_rows(run, rows_of(run)[1:]), "rows", "predictions.jsonl",
                          r"the window '.*' is missing; predictions\.csv has it"),
@@ -299,11 +302,15 @@ def test_an_evaluation_that_was_changed_is_not_published(evaluated: Path, tmp_pa
     assert not (tmp_path / "public").exists()
 
 
-def test_an_evaluation_takes_no_options_of_a_run_and_needs_a_verdict(evaluated: Path, tmp_path: Path) -> None:
+def test_an_evaluation_takes_no_options_of_a_run_and_needs_a_verdict(
+    evaluated: Path, packaged: dict[str, Path], tmp_path: Path
+) -> None:
     """A corpus or a key that nobody looks at would seem to have been checked."""
     for options in ({"corpus": "x.csv"}, {"key": "me.pub"}, {"refit_too": True}):
         with pytest.raises(InputError, match="belong to a run"):
             verify_path(evaluated, **options)
+    with pytest.raises(InputError, match="the inside of a public package"):
+        verify_any(packaged["nearest"] / "run")
     shutil.copytree(evaluated, tmp_path / "unjudged")
     (tmp_path / "unjudged/HOLD.json").unlink()
     with pytest.raises(InputError, match="has no verdict"):

@@ -1,4 +1,4 @@
-"""``heldout eval``: predict held-out windows, put shards together, score predictions of anyone."""
+"""``heldout eval``: predict held-out windows, put shards together, score predictions of anyone, compare two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from heldout.cli.printing import print_json, print_verdict, resumable
 
-app = typer.Typer(help="Evaluate embodied backbones: run, merge, score.", no_args_is_help=True)
+app = typer.Typer(help="Evaluate embodied backbones: run, merge, score, compare.", no_args_is_help=True)
 
 BackboneOption = Annotated[str, typer.Option("--backbone", help="Id of a contract: metrics, files, rules.")]
 WorkspaceOption = Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in contracts.")]
@@ -96,6 +96,34 @@ def score(
 
     contract = find_contract(load_registry(workspace, config_dir), backbone)
     return _show(score_file(contract, predictions, train_labels, out), out, as_json=json_)
+
+
+@app.command()
+def compare(
+    challenger: Annotated[Path, typer.Argument(help="Folder of its evaluation.")],
+    champion: Annotated[Path, typer.Argument(help="Folder of the one to be replaced.")],
+    gain: Annotated[
+        str | None, typer.Option("--gain", help="Metric that must be better by its interval; the first primary one.")
+    ] = None,
+    margin: Annotated[
+        float, typer.Option("--margin", help="Share of its value that any other primary metric may lose.")
+    ] = 0.02,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of comparison.json and the verdict.")] = None,
+    json_: JsonOption = False,
+) -> int:
+    """Whether a challenger deserves the champion's place, on the same windows. PROMOTE exits 0, HOLD exits 1."""
+    from heldout.domains.embodied.evaluation_compare import Rules
+    from heldout.domains.embodied.evaluation_compare import compare as judge
+
+    document = judge(challenger, champion, Rules(gain, margin), out)
+    if json_:
+        print_json(document)
+    else:
+        for name, one in document["metrics"].items():
+            span = f"{_number(one['gain'])} ({_number(one['low'])} to {_number(one['high'])})"
+            print(f"{name:<42} {_number(one['challenger']):>8} {_number(one['champion']):>8}  gain {span}")
+        print_verdict(document["verdict"])
+    return 0 if document["verdict"]["verdict"] == "PROMOTE" else 1
 
 
 def _show(document: Mapping[str, Any], out: Path | None, *, as_json: bool) -> int:

@@ -21,6 +21,21 @@ _UNDEFINED_AT_MOST = 0.05
 _CHUNK = 250
 
 
+class Interval(dict[str, Any]):
+    """The document of an interval, and in memory the draws that it is of: two contenders may meet later.
+
+    Attributes:
+        draws: Which groups were drawn.
+        drawn: The statistic of every draw.
+        sign: 1 where larger is better, -1 where smaller is.
+    """
+
+    def __init__(self, document: Mapping[str, Any], draws: Draws, drawn: FloatArray, sign: float) -> None:
+        """Keep the draws beside the document."""
+        super().__init__(document)
+        self.draws, self.drawn, self.sign = draws, drawn, sign
+
+
 class Draws:
     """Which groups every draw takes, and how often. The same spec and groups give the same draws."""
 
@@ -50,8 +65,12 @@ class Draws:
         ]
         return np.concatenate(parts)
 
-    def interval(self, values: FloatArray) -> dict[str, Any]:
+    def interval(self, values: FloatArray, sign: float = 1.0) -> Interval:
         """Percentile interval of the statistic's draws.
+
+        Args:
+            values: Of every draw.
+            sign: 1 where larger is better, -1 where smaller is.
 
         Returns:
             ``low`` and ``high``: None with fewer than two groups, or where more than a twentieth of the draws leave
@@ -61,10 +80,10 @@ class Draws:
         document |= {"method": METHOD, "groups": len(self.names), "low": None, "high": None}
         known = values[np.isfinite(values)]
         if len(self.names) < 2 or len(known) < (1 - _UNDEFINED_AT_MOST) * len(values):
-            return document
+            return Interval(document, self, values, sign)
         tail = (1 - self.spec.level) / 2
         low, high = np.quantile(known, [tail, 1 - tail])
-        return document | {"low": float(low), "high": float(high)}
+        return Interval(document | {"low": float(low), "high": float(high)}, self, values, sign)
 
 
 def pooled(sums: FloatArray, statistic: Statistic) -> float:
@@ -82,6 +101,29 @@ def gain(draws: Draws, ours: tuple[float, FloatArray], theirs: tuple[float, Floa
     """
     interval = draws.interval(ours[1] - theirs[1])
     return {"gain": finite_or_none(ours[0] - theirs[0]), "low": interval["low"], "high": interval["high"]}
+
+
+def paired(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What one contender gains over another that was scored elsewhere on the same rows; positive is better.
+
+    Args:
+        ours: What ``beside`` gave, not yet read back from a file.
+        theirs: The same of the other contender.
+
+    Returns:
+        As ``gain``; None where a metric is not of the same rows, or one of them does not exist.
+    """
+    mine, other = ours["interval"], theirs["interval"]
+    if not isinstance(mine, Interval) or not isinstance(other, Interval):
+        return None
+    if ours["value"] is None or theirs["value"] is None or mine.sign != other.sign:
+        return None
+    if mine.draws.spec != other.draws.spec or mine.draws.names != other.draws.names:
+        return None
+    if not np.array_equal(mine.draws.codes, other.draws.codes):
+        return None
+    sign = mine.sign
+    return gain(mine.draws, (sign * ours["value"], sign * mine.drawn), (sign * theirs["value"], sign * other.drawn))
 
 
 def _counts(groups: int, spec: BootstrapSpec) -> FloatArray:
@@ -137,7 +179,7 @@ def beside(
     known = bool(lows) and all(low is not None for low in lows) and len(ruled) == sum(o.ruled for o in others.values())
     return {
         "value": finite_or_none(value),
-        "interval": draws.interval(drawn),
+        "interval": draws.interval(drawn, sign),
         "baselines": baselines,
         "trivial": trivial,
         "beats_trivial": all(low > 0 for low in lows) if known else None,

@@ -13,7 +13,7 @@ import pytest
 from dynamics_kit import make_index, make_pairs
 
 from heldout.domains.embodied.observed import opened
-from heldout.domains.embodied.world.cosmos import Generation, base_digest, make_checkpoint
+from heldout.domains.embodied.world.cosmos import Generation, base_digest, load_pipeline, make_checkpoint
 from heldout.domains.embodied.world.features import window_features
 from heldout.domains.embodied.world.model import load_model
 from heldout.evidence import read_json
@@ -90,3 +90,12 @@ def test_a_clip_is_continued_and_measured_and_a_window_has_one_future(base: Path
     assert np.array_equal(present[:-pictures], future[:-pictures])  # what no picture says is repeated
     assert not np.array_equal(present[-pictures:], future[-pictures:])
     assert np.array_equal(future, model.future(episode, 10, 19, 10))
+
+
+def test_weights_are_loaded_in_the_type_that_was_asked(base: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """A version that does not know the option would load them in float32, in twice the memory, and say nothing."""
+    import torch
+
+    pipeline = load_pipeline(Generation(dtype="bfloat16", device="cpu"), base_digest(base))
+    assert torch.bfloat16 == pipeline.transformer.dtype
+    assert [] == [str(one.message) for one in recwarn if "torch_dtype" in str(one.message)]

@@ -24,7 +24,7 @@ from heldout.domains.embodied.observed import opened
 from heldout.domains.embodied.scaling import Scaling
 from heldout.domains.embodied.sealed import read_openings
 from heldout.domains.embodied.training_files import unlike_manifest
-from heldout.domains.embodied.world.cosmos import Generation, make_checkpoint
+from heldout.domains.embodied.world.cosmos import Generation, dtype_option, make_checkpoint
 from heldout.domains.embodied.world.features import window_features
 from heldout.domains.embodied.world.model import load_model
 from heldout.domains.embodied.world.train import FutureData, fit_scalings, train
@@ -251,3 +251,12 @@ def test_a_killed_training_leaves_no_checkpoint_and_starts_again_to_the_same_wei
     assert sha256_file(built / "run" / weights) == sha256_file(tmp_path / "run" / weights)
     events = [one["event"] for one in read_json_lines(tmp_path / "run/progress.jsonl")]
     assert (2, "complete") == (events.count("setup_done"), events[-1])
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [("0.39.0", "torch_dtype"), ("0.40.0", "dtype"), ("0.42.1", "dtype"), ("1.0.0.dev0", "dtype")],
+)
+def test_the_type_of_weights_is_named_as_this_version_of_diffusers_does(version: str, name: str) -> None:
+    """An older version would pass over the new name and load float32; a newer one refuses the old name."""
+    assert name == dtype_option(version)

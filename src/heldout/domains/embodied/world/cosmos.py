@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from heldout.evidence import digest, read_json, sha256_file
 
 MODEL_ENV = "COSMOS_MODEL_DIR"
 INDEX_FILE = "model_index.json"
+_DTYPE_SINCE = [0, 40]
 _TEMPORAL = 4  # pictures that a latent frame stands for; a clip has 4 n + 1
 Pictures = NDArray[np.uint8]
 
@@ -124,19 +126,28 @@ def load_pipeline(generation: Generation, base_sha256: str) -> Any:
         hint = "the one that the checkpoint was made with; its digest stands in model_config.json"
         raise InputError("the base is another one", where=f"{MODEL_ENV}={folder}", hint=hint, code="HO-G127")
     try:
+        import diffusers  # type: ignore[import-not-found,unused-ignore]
         import torch
-        from diffusers import DiffusionPipeline  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise PrerequisiteError(
             f"Diffusers is not installed: {error}", where="diffusers", hint="pip install diffusers accelerate"
         ) from None
     if generation.device.startswith("cuda") and not torch.cuda.is_available():
         raise PrerequisiteError("there is no accelerator", where=generation.device, hint="a machine with CUDA")
-    pipeline = DiffusionPipeline.from_pretrained(
-        str(folder), torch_dtype=getattr(torch, generation.dtype), local_files_only=True, **_no_checker(folder)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(
+        str(folder),
+        local_files_only=True,
+        **{dtype_option(diffusers.__version__): getattr(torch, generation.dtype)},
+        **_no_checker(folder),
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(generation.device)
+
+
+def dtype_option(version: str) -> str:
+    """What Diffusers calls the type of weights: older ones would pass over the new name, and load float32."""
+    numbers = [int(part) for part in re.findall(r"\d+", version)[:2]]
+    return "dtype" if numbers >= _DTYPE_SINCE else "torch_dtype"
 
 
 def run_pipeline(pipeline: Any, past: Pictures, frames: int, rate: float, generation: Generation) -> Pictures:

@@ -27,6 +27,20 @@ def environment() -> Environment:
     return found
 
 
+def page_head(title: str) -> str:
+    """The head of a page that loads nothing, fits a telephone, and looks like every report.
+
+    Args:
+        title: Already escaped.
+    """
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><title>{title}</title>'
+        f"<style>{template_text('report.css')}</style>"
+    )
+
+
 def template_text(name: str) -> str:
     """A file beside the templates, as it is."""
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")

@@ -86,6 +86,17 @@ def test_weakness_10_chance_and_copying_the_last_stand_beside(tmp_path: Path) ->
     ]
 
 
+def test_a_raw_error_lies_in_its_own_interval_and_is_judged_on_the_other_scale(tmp_path: Path) -> None:
+    """A report would show 1.87 with an interval of 0.5 to 0.9, and errors in other units beside it."""
+    future, present = features()
+    rows = rows_of(10 * (0.5 * future + 0.5 * present))
+    evidence = score_futures(rows, SPEC, TRAIN)["evidence"]
+    raw, standard = (evidence[f"feature_reconstruction_error{kind}"] for kind in ("", "_standardised"))
+    assert raw["interval"]["low"] <= raw["value"] <= raw["interval"]["high"]
+    assert raw["interval"] != standard["interval"]
+    assert raw["beats_trivial"] == standard["beats_trivial"]
+
+
 def test_published_chance_of_378_candidates() -> None:
     """The closed form would not be the chance that was measured on the published run."""
     mrr = np.mean(1 / np.arange(1, 379))
@@ -121,6 +132,10 @@ def test_a_world_model_is_scored_from_its_file(tmp_path: Path) -> None:
     lines = (tmp_path / "out/retrieval_rankings.csv").read_text().splitlines()
     assert "id,rank,candidate_id,candidate_future_record_id,candidate_episode_id,distance,is_true_future" == lines[0]
     assert 80 * 5 == len(lines) - 1
+    page = (tmp_path / "out/report.html").read_text()
+    raw = page.split("<td>feature_reconstruction_error</td>")[1].split("</tr>")[0]
+    assert "judged as feature_reconstruction_error_standardised" in raw
+    assert "copy_last" not in raw
     header = "episode_id,num_queries,mrr,recall_at_5,mean_feature_reconstruction_error"
     assert header == (tmp_path / "out/temporal_consistency.csv").read_text().splitlines()[0]
     rows[3]["rank"] = 81

@@ -6,7 +6,6 @@ import base64
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from heldout.domains.embodied.evaluation import Scored
 from heldout.domains.embodied.evaluation_answers import LABEL_FIELDS
 from heldout.gate.verdict import verdict_of
+from heldout.report.pages import page_head
 
 FrameReader = Callable[[Mapping[str, Any]], NDArray[np.uint8] | None]
 _EXAMPLES = 4
@@ -29,6 +29,8 @@ _TITLES = {
 }
 
 
+_RULES = "Rules"
+_STYLE = "td { overflow-wrap: anywhere; } .cards figure { margin: 0; } .cards img { width: 100%; border-radius: 8px; }"
 _WORDS = ("What was evaluated", "Skipped episodes")  # told by who evaluated; they follow from nothing
 
 
@@ -69,13 +71,12 @@ def page(scored: Scored, frames: FrameReader | None = None) -> str:
         frames: Gives the picture of a row, ``[height, width, 3]``; None where there is none.
     """
     title = html.escape(f"{scored.contract.config['display_name']}: evaluation")
-    css = resources.files("heldout.report").joinpath("templates/report.css").read_text(encoding="utf-8")
-    body = [f"<h1>{title}</h1>", f"<p><strong>{verdict_of(scored.rules)}</strong></p>"]
+    body = [_header(scored)]
     for one in _tables(scored):
         body += [f"<h2>{html.escape(one.title)}</h2>", _html_table(one)]
     if scored.family == "predictions.jsonl":
         body.append(_examples(scored, frames))
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{css}</style>'
+    head = f"{page_head(title)}<style>{_STYLE}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
 
 
@@ -84,9 +85,19 @@ def remade_parts(scored: Scored) -> list[Part]:
     verdict = verdict_of(scored.rules)
     told = [one for one in _tables(scored) if one.title not in _WORDS]
     return [
-        Part("verdict", f"\n**{verdict}**\n", f"<p><strong>{verdict}</strong></p>"),
+        Part("verdict", f"\n**{verdict}**\n", _header(scored)),
         *(Part(one.title, "\n".join(_markdown_table(one)), _html_table(one)) for one in told),
     ]
+
+
+def _header(scored: Scored) -> str:
+    """The verdict before everything else, whose it is, and what is in the way."""
+    verdict = verdict_of(scored.rules)
+    against = [rule.sentence for rule in scored.rules if rule.outcome != "PASS"]
+    why = "every rule passed" if not against else f"in the way: {'; '.join(against)}"
+    what = html.escape(f"{scored.contract.config['display_name']}")
+    told = f'<p class="what"><b>{what}</b>: evaluation</p><p>{html.escape(why[0].upper() + why[1:])}.</p>'
+    return f'<header class="{verdict}"><h1>{verdict}</h1>{told}</header>'
 
 
 def _tables(scored: Scored) -> list[_Table]:
@@ -97,7 +108,7 @@ def _tables(scored: Scored) -> list[_Table]:
     rules = [(rule.outcome, rule.id, rule.sentence) for rule in scored.rules]
     tables = [
         _Table("What was evaluated", ("", ""), facts),
-        _Table("Rules", ("", "rule", ""), rules),
+        _Table(_RULES, ("outcome", "rule", "in words"), rules),
         _metrics(metrics["evidence"]),
     ]
     if "fields" in metrics:
@@ -114,6 +125,8 @@ def _metrics(evidence: Mapping[str, Any]) -> _Table:
     for name, one in sorted(evidence.items()):
         interval = one.get("interval") or {}
         baselines = [f"{key} {_number(other['value'])}" for key, other in sorted(one["baselines"].items())]
+        if "judged_on" in one:  # its baselines are on another scale
+            baselines = [f"judged as {one['judged_on']}"]
         beats = {True: "yes", False: "no", None: "not known"}[one["beats_trivial"]]
         span = f"{_number(interval.get('low'))} to {_number(interval.get('high'))}" if interval else ""
         rows.append((name, _number(one["value"]), span, ", ".join(baselines), beats))
@@ -150,15 +163,14 @@ def _examples(scored: Scored, frames: FrameReader | None) -> str:
     parts = []
     for title, correct in (("Right", 1), ("Wrong", 0)):
         rows = [row for row in scored.rows if row["correct"] == correct][:_EXAMPLES]
-        parts.append(f"<h2>{title} examples</h2>")
+        parts.append(f'<h2>{title} examples</h2><div class="cards">')
         for row in rows:
             said, true = (html.escape(str(row[key])) for key in ("predicted_label", "true_label"))
             name = html.escape(str(row["id"]))
             parts.append(
                 f"<figure>{_picture(row, frames)}<figcaption>{name}: said {said}; true {true}</figcaption></figure>"
             )
-        if not rows:
-            parts.append("<p>none</p>")
+        parts.append("</div>" if rows else "</div><p>none</p>")
     return "".join(parts)
 
 
@@ -183,9 +195,17 @@ def _markdown_table(one: _Table) -> list[str]:
 
 def _html_table(one: _Table) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in one.columns)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in one.rows)
-    note = f"<p>{html.escape(one.note)}</p>" if one.note else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
+    rows = "".join(_html_row(row, judged=one.title == _RULES) for row in one.rows)
+    note = f'<p class="note">{html.escape(one.note)}</p>' if one.note else ""
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
+
+
+def _html_row(row: Sequence[str], *, judged: bool) -> str:
+    cells = [f"<td>{html.escape(cell)}</td>" for cell in row]
+    if judged:
+        cells[0] = f'<td><span class="chip">{row[0]}</span></td>'
+        cells[1] = f'<td class="name">{html.escape(row[1])}</td>'
+    return f'<tr class="{row[0]}">{"".join(cells)}</tr>' if judged else f"<tr>{''.join(cells)}</tr>"
 
 
 def _line(cells: Sequence[str]) -> str:

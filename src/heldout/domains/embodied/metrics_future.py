@@ -227,8 +227,9 @@ def _errors(rows: Sequence[Row], draws: Draws) -> dict[str, Any]:
         if all(_number(row.get(f"{other}_error_standardised")) for row in rows)
     }
     judged = beside(draws, mean_of, draws.sums(_column(rows, standard)), others, smaller_is_better=True)
-    raw_value = float(np.mean([row[name] for row in rows]))
-    return {standard: judged, name: judged | {"value": raw_value, "judged_on": standard}}
+    raw = beside(draws, mean_of, draws.sums(_column(rows, name)), {}, smaller_is_better=True)
+    own = {key: raw[key] for key in ("value", "interval")}
+    return {standard: judged, name: judged | own | {"judged_on": standard}}
 
 
 def _column(rows: Sequence[Row], name: str) -> FloatArray:

@@ -15,11 +15,18 @@ from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.media import read_frames
 from heldout.domains.embodied.world.pairs import Pair
 from heldout.errors import HeldoutError
+from heldout.report.pages import page_head
 
 HTML_FILE, PNG_FILE = "retrieval_examples.html", "retrieval_examples.png"
 _EACH = 3
 _SIDE = 96
 _CANDIDATES = 3
+_STYLE = ".strip { display: flex; flex-wrap: wrap; gap: 8px; } .strip figure { margin: 0; max-width: 8rem; }"
+_NOTE = (
+    "From left to right: the last picture of the window, that of its true future, and the futures that lie nearest to "
+    "what the model predicted. A distance is one of standardised features, without a unit; less is nearer. The rank is "
+    "the place of the true future among all candidates."
+)
 Row = Mapping[str, Any]
 Picture = NDArray[np.uint8]
 
@@ -50,7 +57,7 @@ def _strip(
     for number, candidate in enumerate(row["ranking"][:_CANDIDATES], start=1):
         record = futures[candidate["candidate_future_record_id"]]
         right = " (true)" if candidate["candidate_future_record_id"] == row["future_record_id"] else ""
-        found.append((f"{number}. {candidate['distance']:.3g}{right}", _last(record, source)))
+        found.append((f"{number}. distance {candidate['distance']:.3g}{right}", _last(record, source)))
     return [(title, picture) for title, picture in found if picture is not None]
 
 
@@ -89,7 +96,7 @@ def _png(picture: Picture) -> bytes:
 
 
 def _page(strips: Sequence[tuple[str, Row, Sequence[tuple[str, Picture]]]]) -> bytes:
-    body, last = ["<h1>What was retrieved</h1>"], ""
+    body, last = [f"<h1>What was retrieved</h1><p>{html.escape(_NOTE)}</p>"], ""
     for title, row, shown in strips:
         if title != last:
             body.append(f"<h2>{title}</h2>")
@@ -99,7 +106,6 @@ def _page(strips: Sequence[tuple[str, Row, Sequence[tuple[str, Picture]]]]) -> b
             f'{base64.b64encode(_png(picture)).decode()}"><figcaption>{html.escape(words)}</figcaption></figure>'
             for words, picture in shown
         )
-        body.append(f"<h3>{html.escape(str(row['id']))}</h3><div>{figures}</div>")
-    css = "div{display:flex;gap:8px}figure{margin:0}body{font-family:sans-serif}figcaption{font-size:12px}"
-    head = f'<meta charset="utf-8"><title>What was retrieved</title><style>{css}</style>'
+        body.append(f'<h3>{html.escape(str(row["id"]))}</h3><div class="strip">{figures}</div>')
+    head = f"{page_head('What was retrieved')}<style>{_STYLE}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'.encode()

@@ -85,8 +85,10 @@ def test_train_shadow_and_join(heldout: Callable[..., Any], write_study: Callabl
     listed = document(heldout("shadow", "list", "--json"))
     assert (champion, 2) == (listed["batches"][0]["served"], len(listed["batches"][0]["predictions"]))
     assert "served by" in heldout("shadow", "list").out
-    (tmp_path / "outcomes.csv").write_text("sample_id,outcome,available_at\nmonday/0,3.0,2026-01-02\n")
-    early = document(heldout("shadow", "join", "--outcomes", "outcomes.csv", "--as-of", "2026-01-01", "--json"))
+    (tmp_path / "outcomes.csv").write_text("sample_id,outcome,available_at\nmonday/0,3.0,2036-01-02\n")
+    early = document(heldout("shadow", "join", "--outcomes", "outcomes.csv", "--as-of", "2036-01-01", "--json"))
     assert (0, 1) == (early["added"], early["not_yet"])
-    assert "2 predictions matured" in heldout("shadow", "join", "--outcomes", "outcomes.csv").out
+    later = heldout("shadow", "join", "--outcomes", "outcomes.csv", "--as-of", "2036-02-01")
+    assert "2 predictions matured" in later.out
+    assert 2 == heldout("shadow", "backfill", "--since", "soon").code
     assert 2 == heldout("shadow", "join", "--outcomes", "outcomes.csv", "--as-of", "soon").code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from heldout.shadow.inputs import read_inputs
 from heldout.shadow.outcomes import join_outcomes, read_matured, read_outcomes
 from heldout.shadow.store import ShadowStore
 
-NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+NOW, CAME = dt.datetime(2026, 6, 1, tzinfo=dt.UTC), dt.datetime(2025, 12, 1, tzinfo=dt.UTC)
 MANIFEST: dict[str, Any] = {"features": ["x"], "groups": []}
 TABLE = {"reader": "table", "group": "g", "target": "y", "id": "row", "time": "day"}
 
@@ -35,14 +36,23 @@ def ids(arms: list[Arm]) -> list[str]:
     return [each.id for each in arms]
 
 
-def predicted(store: ShadowStore, name: str, *rows: tuple[str, float, bool], version: str = "v", at: int = 0) -> None:
-    """A batch of which a version has predicted these rows: id, prediction, learnt from."""
+def predicted(
+    store: ShadowStore,
+    name: str,
+    *rows: tuple[str, float, bool],
+    version: str = "v",
+    at: int = 0,
+    day: str | None = None,
+) -> None:
+    """A batch of which a version has predicted these rows: id, prediction, learnt from; of a day, if rows have days."""
     source = store.root.parent / f"{name}.csv"
     source.parent.mkdir(parents=True, exist_ok=True)
     source.write_text(name)
     batch = Batch.of(source)
-    store.take(batch, source, "champion", NOW + dt.timedelta(days=at))
+    store.take(batch, source, "champion", CAME + dt.timedelta(days=at))
     frame = pl.DataFrame(rows, schema=["sample_id", "prediction", "in_sample"], orient="row")
+    if day is not None:
+        frame = frame.with_columns(as_of_utc=pl.lit(day))
     facts = {"arm": f"arm-{version}", "variant": version, "late": False, "rows": len(rows), "in_sample": 0}
     store.put(batch, version, frame.write_ndjson().encode(), facts)
 
@@ -135,8 +145,64 @@ def test_only_outcomes_that_are_known_are_joined(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("day", "known", "sound"),
+    [
+        ("2026-03-02", "2026-03-01", False),
+        ("2026-03-02", "2026-03-02", True),
+        ("2026-03-02T16:00:00", "2026-03-02", True),
+        ("2026-03-02T16:00:00", "2026-03-02T15:59:59Z", False),
+        ("2026-03-02T16:00:00", "2026-03-02T15:59:59-01:00", True),
+        ("2020-03-02", "2020-03-03", True),  # a batch may be of long ago
+        (None, "2025-11-30", False),
+        (None, "2025-12-01", True),  # the day on which the batch came
+    ],
+)
+def test_an_outcome_that_was_known_before_it_was_predicted_is_refused(
+    tmp_path: Path, day: str | None, known: str, sound: bool
+) -> None:
+    """A copy of what everybody knew would be scored as a prediction, and beat every model."""
+    store = ShadowStore(tmp_path / "shadow", "demo")
+    predicted(store, "monday", ("a", 1.0, False), day=day)
+    path = outcomes(tmp_path, ("a", 0.5, known))
+    if sound:
+        assert (1, 0) == (join_outcomes(store, path, now=NOW).matured, read_matured(store)["late"].sum())
+        return
+    with pytest.raises(RefusedError, match="known before they were predicted") as caught:
+        join_outcomes(store, path, now=NOW)
+    assert "HO-E423" == caught.value.code
+    assert 0 == read_outcomes(store).height
+
+
+def test_a_sample_that_is_predicted_again_after_its_outcome_is_not_scored(tmp_path: Path) -> None:
+    """A new version, given the same samples once their answers are known, would have seen them."""
+    store = ShadowStore(tmp_path / "shadow", "demo")
+    predicted(store, "monday", ("a", 1.0, False))
+    path = outcomes(tmp_path, ("a", 0.5, "2026-01-01"), ("b", 0.6, "2026-01-01"))
+    assert 2 == join_outcomes(store, path, now=NOW).added, "an outcome that nobody predicted does no harm"
+    predicted(store, "again", ("a", 0.5, False), ("b", 0.6, False), version="new", at=100)
+    found = join_outcomes(store, path, now=NOW)
+    assert (1, 2, 0) == (found.matured, found.known, found.waiting)
+    assert ["v"] == read_matured(store)["version"].to_list()
+
+
+def test_joins_at_the_same_time_lose_no_outcome(tmp_path: Path) -> None:
+    """What one had written would be written over by the other, and an outcome be on record no more."""
+    store = ShadowStore(tmp_path / "shadow", "demo")
+    predicted(store, "monday", *((f"r{number}", 1.0, False) for number in range(12)))
+    paths = [tmp_path / str(number) for number in range(12)]
+    for number, folder in enumerate(paths):
+        folder.mkdir()
+        outcomes(folder, (f"r{number}", 0.5, "2026-01-01"))
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda folder: join_outcomes(store, folder / "outcomes.csv", now=NOW), paths))
+    assert {f"r{number}" for number in range(12)} == set(read_outcomes(store)["sample_id"])
+    assert 12 == read_matured(store).height
+
+
+@pytest.mark.parametrize(
     ("text", "what"),
     [
+        ("sample_id,outcome,available_at\na,up,2026-01-01\n", "on record as numbers"),
         ("sample_id,outcome,available_at\na,0.9,2026-01-01\n", "on record with another value"),
         ("sample_id,outcome\na,0.5\n", "no column 'available_at'"),
         ("sample_id,outcome,available_at\na,0.5,2026-01-01\na,0.5,2026-01-01\n", "two outcomes"),

@@ -196,15 +196,15 @@ def test_problem_11_late_challengers_are_filled_in_from_stored_inputs(moody: Pat
 
         outcomes = tmp_path / "outcomes.csv"
         pl.DataFrame(
-            {"sample_id": ["live0", "live1"], "outcome": [1.0, 2.0], "available_at": ["2026-01-01", "2036-01-01"]}
+            {"sample_id": ["live0", "live1"], "outcome": [1.0, 2.0], "available_at": ["2036-01-01", "2046-01-01"]}
         ).write_csv(outcomes)
-        joined = join_outcomes(store, outcomes, now=dt.datetime(2026, 6, 1, tzinfo=dt.UTC))
+        joined = join_outcomes(store, outcomes, now=dt.datetime(2036, 6, 1, tzinfo=dt.UTC))
         assert (1, 1, 3, 3) == (joined.added, joined.not_yet, joined.matured, joined.waiting)
         matured = read_matured(store)
         assert {versions["base"]: 1.0, late.id: 7.0, versions["calm2"]: matured["prediction"][1]} == dict(
             zip(matured["version"], matured["prediction"], strict=True)
         )
-        again = join_outcomes(store, outcomes, now=dt.datetime(2037, 1, 1, tzinfo=dt.UTC))
+        again = join_outcomes(store, outcomes, now=dt.datetime(2047, 1, 1, tzinfo=dt.UTC))
         assert (1, 0, 6, 0) == (again.added, again.not_yet, again.matured, again.waiting)
 
 
@@ -221,9 +221,9 @@ def test_rows_of_the_training_are_marked_and_never_scored(moody: Path, tmp_path:
             key[0]: part["in_sample"].to_list() for key, part in store.predictions().group_by("sample_id")
         }
         outcomes = tmp_path / "outcomes.csv"
-        table = {"sample_id": ["r0", "live0"], "outcome": [1.0, 2.0], "available_at": ["2026-01-01"] * 2}
+        table = {"sample_id": ["r0", "live0"], "outcome": [1.0, 2.0], "available_at": ["2036-01-01"] * 2}
         pl.DataFrame(table).write_csv(outcomes)
-        joined = join_outcomes(store, outcomes, now=dt.datetime(2026, 6, 1, tzinfo=dt.UTC))
+        joined = join_outcomes(store, outcomes, now=dt.datetime(2036, 6, 1, tzinfo=dt.UTC))
         assert (2, 2) == (joined.matured, joined.in_sample)
         assert {"live0"} == set(read_matured(store)["sample_id"])
 

@@ -100,6 +100,8 @@ def join(
         return
     typer.echo(f"{found.added} outcomes added, {found.not_yet} not available yet")
     typer.echo(f"{found.matured} predictions matured, {found.waiting} wait, {found.in_sample} were learnt from")
+    if found.known:
+        typer.echo(f"{found.known} predictions were made after their outcome was known: they are not scored")
 
 
 @app.command("list")

@@ -19,6 +19,7 @@ from heldout.shadow.batch import Batch
 from heldout.shadow.times import parse_utc, utc
 
 ID = "sample_id"
+AS_OF = "as_of_utc"  # moment of a row, in its predictions
 
 
 @runtime_checkable

@@ -2,7 +2,8 @@
 
 ``outcomes.jsonl`` holds every outcome that was known by the time it was joined; it never changes afterwards.
 ``matured.jsonl`` is predictions and outcomes together, one row a version and sample, written anew each time: a function
-of the two. Rows that a version's training had seen are not in it.
+of the two. Rows that a version's training had seen are not in it, nor rows whose outcome was known before they were
+predicted: that is, before the moment of the row, or where rows have no dates, before their batch came.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import Any
 
 import polars as pl
 
-from heldout.errors import InputError
+from heldout.errors import InputError, RefusedError
 from heldout.evidence import atomic_path
+from heldout.shadow.inputs import AS_OF
 from heldout.shadow.store import ShadowStore
 from heldout.shadow.times import utc
 
 SCHEMA = "heldout.shadow-joined/1"
 _COLUMNS = ("sample_id", "outcome", "available_at")
+_MADE = "made"
 _SHOWN = ("version", "arm", "variant", "batch", "late", "sample_id", "prediction")
 
 
@@ -34,6 +37,7 @@ class Joined:
         not_yet: Outcomes in the file that are not available yet.
         matured: Rows in ``matured.jsonl``: a version's prediction and its outcome.
         in_sample: Rows left out because the training had seen them.
+        known: Rows left out because their outcome was known before they were predicted.
         waiting: Predictions without an outcome.
     """
 
@@ -42,6 +46,7 @@ class Joined:
     not_yet: int
     matured: int
     in_sample: int
+    known: int
     waiting: int
 
     def to_json(self) -> dict[str, Any]:
@@ -59,19 +64,27 @@ def join_outcomes(store: ShadowStore, path: Path, *, now: dt.datetime) -> Joined
 
     Raises:
         InputError: If the file is no such table, or an outcome that is on record has another value in it.
+        RefusedError: If a new outcome was known before anybody predicted it.
+        StaleError: If another process joins outcomes for longer than a minute.
     """
+    with store.lock("outcomes"):
+        return _join(store, path, now)
+
+
+def _join(store: ShadowStore, path: Path, now: dt.datetime) -> Joined:
     given = _read(path)
     ready = given.filter(pl.col("available_at") <= now.astimezone(dt.UTC).replace(tzinfo=None))
     before = read_outcomes(store)
+    _refuse_changed(before, ready, path)
     both = pl.concat([before, ready], how="vertical_relaxed") if before.height else ready
     whole = both.unique("sample_id", keep="first", maintain_order=True).sort("sample_id")
-    _refuse_changed(before, ready, path)
-    predictions = store.predictions()
-    matured, seen, waiting = _matured(predictions, whole)
+    predictions = _with_moments(store.predictions())
+    _refuse_known(predictions, _added(before, whole), path)
+    matured, seen, known, waiting = _matured(predictions, whole)
     _write(store.root / "outcomes.jsonl", whole)
     _write(store.root / "matured.jsonl", matured)
     added = whole.height - before.height
-    found = Joined(whole.height, added, given.height - ready.height, matured.height, seen, waiting)
+    found = Joined(whole.height, added, given.height - ready.height, matured.height, seen, known, waiting)
     store.note(joined=found.to_json(), state="joined", arm="")
     return found
 
@@ -112,15 +125,49 @@ def pending_arms(store: ShadowStore) -> dict[str, str]:
     return found
 
 
-def _matured(predictions: pl.DataFrame, outcomes: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
+def _matured(predictions: pl.DataFrame, outcomes: pl.DataFrame) -> tuple[pl.DataFrame, int, int, int]:
     if not predictions.height:
-        return pl.DataFrame(), 0, 0
+        return pl.DataFrame(), 0, 0, 0
     seen = int(predictions["in_sample"].sum())
     honest = predictions.filter(~pl.col("in_sample")).drop("in_sample")
-    joined = honest.join(outcomes, on="sample_id", how="inner", validate="m:1")
+    both = honest.join(outcomes, on="sample_id", how="inner", validate="m:1")
+    joined = both.filter(_latest() >= pl.col(_MADE)).drop(_MADE, "at_utc", AS_OF, strict=False)
     shown = [name for name in _SHOWN if name in joined.columns]
     rest = [name for name in joined.columns if name not in shown]
-    return joined.select(*shown, *rest).sort("version", "sample_id"), seen, honest.height - joined.height
+    table = joined.select(*shown, *rest).sort("version", "sample_id")
+    return table, seen, both.height - joined.height, honest.height - both.height
+
+
+def _with_moments(predictions: pl.DataFrame) -> pl.DataFrame:
+    """Predictions with the moment that each is made for: that of its row, else that at which its batch came."""
+    if not predictions.height:
+        return predictions
+    came = utc(predictions["at_utc"], "batch.json")
+    own = utc(predictions[AS_OF], AS_OF) if AS_OF in predictions.columns else pl.Series([None], dtype=came.dtype)
+    return predictions.with_columns(pl.select(pl.coalesce(own, came)).to_series().alias(_MADE))
+
+
+def _latest() -> pl.Expr:
+    """The last moment that an outcome's time can mean: a day without an hour may be its evening."""
+    known = pl.col("available_at")
+    midnight = known == known.dt.truncate("1d")
+    return pl.when(midnight).then(known + pl.duration(hours=23, minutes=59, seconds=59)).otherwise(known)
+
+
+def _refuse_known(predictions: pl.DataFrame, added: pl.DataFrame, path: Path) -> None:
+    """HO-E423: what was known before it was predicted is no prediction; a time is wrong, or the batch came too late."""
+    if not predictions.height or not added.height:
+        return
+    first = predictions.group_by("sample_id").agg(pl.col(_MADE).min())
+    early = added.join(first, on="sample_id").filter(_latest() < pl.col(_MADE)).sort("sample_id")
+    if early.height:
+        name, known, made = early.select("sample_id", "available_at", _MADE).row(0)
+        raise RefusedError(
+            f"{early.height} outcomes were known before they were predicted: at {known}, predicted for {made} (UTC)",
+            where=f"{path}: sample {name}",
+            hint="correct available_at, or leave out what was known when its batch came",
+            code="HO-E423",
+        )
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -155,8 +202,15 @@ def _typed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
 
 
 def _refuse_changed(before: pl.DataFrame, ready: pl.DataFrame, path: Path) -> None:
-    if not before.height:
+    if not before.height or not ready.height:
         return
+    numbers, given = (frame["outcome"].dtype.is_numeric() for frame in (before, ready))
+    if numbers != given:
+        raise InputError(
+            f"outcomes are on record as {'numbers' if numbers else 'labels'}, and these are none",
+            where=f"{path}: column outcome",
+            hint="keep outcomes of another kind in a store of their own",
+        )
     both = ready.join(before, on="sample_id", suffix="_before")
     changed = both.filter(pl.col("outcome") != pl.col("outcome_before"))
     if changed.height:
@@ -165,6 +219,10 @@ def _refuse_changed(before: pl.DataFrame, ready: pl.DataFrame, path: Path) -> No
             where=f"{path}: sample {changed['sample_id'][0]}",
             hint="an outcome does not change; keep a revised series in a store of its own",
         )
+
+
+def _added(before: pl.DataFrame, whole: pl.DataFrame) -> pl.DataFrame:
+    return whole.join(before, on="sample_id", how="anti") if before.height else whole
 
 
 def _write(path: Path, frame: pl.DataFrame) -> None:

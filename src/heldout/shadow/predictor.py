@@ -17,7 +17,7 @@ from heldout.registry.rundir import check_registered
 from heldout.run.layout import RunFolder
 from heldout.run.resolve import load_backbone
 from heldout.shadow.batch import Batch
-from heldout.shadow.inputs import Inputs, read_inputs
+from heldout.shadow.inputs import AS_OF, Inputs, read_inputs
 from heldout.zoo.process import answer
 
 OUTPUT = "predictions.jsonl"
@@ -43,7 +43,7 @@ def predict_batch(task: Mapping[str, Any]) -> dict[str, Any]:
     folds = live_folds(split)
     values = _predicted(backbone, RunFolder(folder), config["seeds"], folds, inputs)
     seen, through = _in_sample(inputs, folder, manifest, folds)
-    frame = inputs.keys.with_columns(in_sample=pl.Series(seen)).hstack(_columns(values))
+    frame = inputs.keys.with_columns(_as_of(inputs), in_sample=pl.Series(seen)).hstack(_columns(values))
     frame.write_ndjson(Path(task["work"]) / OUTPUT)
     bad = frame.select(pl.col("prediction").is_null() | _not_finite(frame["prediction"])).to_series()
     return {
@@ -92,6 +92,13 @@ def _predicted(
         return total[""] / count
     known = tuple(sorted(total))
     return ClassScores(known, np.stack([total[label] / count for label in known], axis=1))
+
+
+def _as_of(inputs: Inputs) -> list[pl.Series]:
+    """The moment of each row, where rows have dates."""
+    if inputs.time is None or inputs.time.dtype.is_numeric():
+        return []
+    return [inputs.time.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ").alias(AS_OF)]
 
 
 def _columns(values: FloatArray | ClassScores) -> pl.DataFrame:

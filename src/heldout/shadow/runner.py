@@ -21,6 +21,7 @@ from heldout.shadow.batch import Batch
 from heldout.shadow.outcomes import pending_arms
 from heldout.shadow.predictor import OUTPUT
 from heldout.shadow.store import ShadowStore, Stored
+from heldout.shadow.times import parse_utc
 from heldout.zoo.process import Ended, Limits, run_limited
 
 SCHEMA = "heldout.shadow/1"
@@ -154,7 +155,12 @@ def backfill(
     """
     champion = _champion(registry, store.slot)
     chosen = [store.stored(name) for name in names] if names else store.batches()
-    chosen = [stored for stored in chosen if since is None or stored.at_utc >= since]
+    if since is not None:
+        try:
+            moment = parse_utc(since)
+        except ValueError:
+            raise InputError(f"{since!r} is no time", where="--since", hint="write 2026-01-31T09:00Z") from None
+        chosen = [stored for stored in chosen if parse_utc(stored.at_utc) >= moment]
     if not chosen:
         raise InputError("there is no batch to fill", where=str(store.root), hint="`heldout shadow run` stores some")
     post, results = _Post(registry, store, limits, listener), []
@@ -253,7 +259,7 @@ class _Post:
         facts = {key: value for key, value in ended.answer.items() if key != "fence"}
         facts |= {"arm": arm, "variant": version.content["variant"], "version_sha256": version.sha256}
         facts |= {"code_sha256": version.content["judged"]["code_sha256"], "registered_at_utc": registered}
-        self._store.put(batch, version.id, data, facts | {"late": registered > stored.at_utc})
+        self._store.put(batch, version.id, data, facts | {"late": parse_utc(registered) > parse_utc(stored.at_utc)})
         rows, seen = int(ended.answer["rows"]), int(ended.answer["in_sample"])
         return Result(batch.name, role, arm, version.id, "predicted", "", rows, seen, *spent)
 

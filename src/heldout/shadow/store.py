@@ -92,7 +92,7 @@ class ShadowStore:
             TamperedError: If the stored input is not what it was.
         """
         path = self.folder(batch.name) / "batch.json"
-        with self._lock("batch"):
+        with self.lock("batch"):
             if not path.exists():
                 self._keep_input(batch, source)
                 moment = now.isoformat(timespec="milliseconds")
@@ -187,12 +187,14 @@ class ShadowStore:
         A version that predicted a sample in several batches stands there with the first of them.
 
         Returns:
-            Columns batch, version, arm, variant, late, sample_id, in_sample, prediction, and the keys of the inputs.
+            Columns batch, at_utc (when it came), version, arm, variant, late, sample_id, in_sample, prediction, and the
+            keys of the inputs; as_of_utc where rows have dates.
         """
         parts = []
         for stored, card in self.cards():
             data = (self.folder(stored.batch.name) / f"{card['version']}.jsonl").read_bytes()
-            facts = {"batch": stored.batch.name, **{key: card[key] for key in ("version", "arm", "variant", "late")}}
+            facts = {"batch": stored.batch.name, "at_utc": stored.at_utc}
+            facts |= {key: card[key] for key in ("version", "arm", "variant", "late")}
             frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
             parts.append(frame.select(*(pl.lit(value).alias(key) for key, value in facts.items()), pl.all()))
         if not parts:
@@ -207,17 +209,12 @@ class ShadowStore:
         Raises:
             StaleError: If another one is at it.
         """
-        try:
-            with self._lock(f"{batch.name}.{role}", timeout=0):
-                yield
-        except Timeout:
-            raise StaleError(
-                "another process is predicting this batch", where=batch.name, hint="wait for it, then run again"
-            ) from None
+        with self.lock(f"{batch.name}.{role}", timeout=0):
+            yield
 
     def note(self, **fields: Any) -> None:
         """Append to what happened."""
-        with self._lock("events"):
+        with self.lock("events"):
             append_link(self.root / "events.jsonl", EVENT, fields)
 
     def events(self) -> list[dict[str, Any]]:
@@ -241,7 +238,21 @@ class ShadowStore:
         write_bytes(path, data)
         path.chmod(0o444)
 
-    def _lock(self, name: str, timeout: float = 60) -> FileLock:
+    @contextmanager
+    def lock(self, name: str, timeout: float = 60) -> Iterator[None]:
+        """Hold one thing for oneself.
+
+        Raises:
+            StaleError: If another process did not let go of it in time.
+        """
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{name}.lock", timeout=timeout)
+        held = FileLock(folder / f"{name}.lock")
+        try:
+            held.acquire(timeout=timeout)
+        except Timeout:
+            raise StaleError("another process is at it", where=name, hint="wait for it, then run again") from None
+        try:
+            yield
+        finally:
+            held.release()

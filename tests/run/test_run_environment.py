@@ -126,6 +126,8 @@ def test_a_finished_run_of_other_versions_stays_and_a_new_one_begins(desk: Any, 
     before = bytes_of(old)
 
     install("2.0")
+    planned = desk.prepare(fit=fit_block(desk)).summary()
+    assert {"base": {"reused": 0, "to_fit": 8}, "mean": {"reused": 4, "to_fit": 0}} == planned["units"]
     new = desk.run(fit=fit_block(desk)).folder
     assert old != new
     assert before == bytes_of(old)

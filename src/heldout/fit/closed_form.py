@@ -77,9 +77,7 @@ class LinearModel(NamedTuple):
 
     def predict(self, X: Floats) -> Floats:
         """The target of each row; a row's answer is the same to the last bit whichever rows are asked with it."""
-        found: Floats = np.full(len(X), self.level)
-        for values, center, weight in zip(X.T, self.center, self.coef, strict=True):
-            found += (values - center) * weight
+        found: Floats = np.einsum("ij,j->i", np.ascontiguousarray(X) - self.center, self.coef) + self.level
         return found
 
 
@@ -89,18 +87,25 @@ def moments(X: Floats, y: Floats) -> Moments:
     Raises:
         InputError: If a number is not finite or far too large, or there are no rows.
     """
-    joint = np.column_stack([X, y]).astype(np.float64)
-    if not len(joint) or not np.isfinite(joint).all():
-        raise InputError(
-            "there are no rows" if not len(joint) else "a feature or a target is not a finite number",
-            where="features and target of a group",
-            hint="fill or remove what is missing",
-        )
-    if np.abs(joint).max() > _LARGEST:
-        raise InputError("a number is too large to be squared", where="features and target", hint="use other units")
-    mean, low, high = joint.mean(axis=0), joint.min(axis=0), joint.max(axis=0)
+    joint = np.column_stack([X, y]).astype(np.float64, copy=False)
+    if not len(joint):
+        raise InputError("there are no rows", where="features and target of a group", hint="remove the group")
+    low, high = joint.min(axis=0), joint.max(axis=0)
+    _check_range(low, high)
+    mean = joint.mean(axis=0)
     joint -= mean
     return Moments(len(joint), mean, joint.T @ joint, low, high)
+
+
+def _check_range(low: Floats, high: Floats) -> None:
+    largest = float(np.max(np.maximum(-low, high)))  # NaN if there is one
+    if not largest <= _LARGEST:
+        finite = np.isfinite(largest)
+        raise InputError(
+            "a number is too large to be squared" if finite else "a feature or a target is not a finite number",
+            where="features and target of a group",
+            hint="use other units" if finite else "fill or remove what is missing",
+        )
 
 
 def together(one: Moments, other: Moments) -> Moments:

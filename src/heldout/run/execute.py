@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,11 @@ def _bring_over(prepared: Prepared, emit: Report) -> None:
     """Begin beside a finished run of other packages, with those of its units that these packages would fit alike."""
     if prepared.earlier is None:
         return
-    earlier, different = prepared.earlier
-    emit("plan", f"{earlier.path.name} was fitted with {different}: it stays, and this is a run of its own", 0, 1)
+    earlier, folder = prepared.earlier, prepared.folder
+    why = f"{earlier.folder.path.name} was fitted with {earlier.difference}: it stays, and this is a run of its own"
+    emit("plan", why, 0, 1)
     for _, plan, _ in prepared.plans.values():
-        copy_finished([unit for unit, _ in plan.pending], prepared.folder.path, earlier.path)
+        copy_finished(plan.reused, partial(earlier.twin, mine=folder))
 
 
 def _planned_again(prepared: Prepared) -> Prepared:

@@ -2,9 +2,10 @@
 
 One fold is fitted on a short budget, then again with the same seed after every feature and target of its held-out rows
 has changed. All that ``save`` writes must be the same to the last bit. A second fold is fitted before it, in the same
-batch: it trains on what changed, so that an engine which mixes its models up, or keeps something of one, is found too. The views are built by the code that a
-run builds them with, from a copy of the corpus file where the reader can write one; parameters that name the corpus
-file name the copy. So a scaler that was kept in a module at reading, or is fitted from the file, changes with it.
+batch: it trains on what changed, so that an engine which mixes its models up, or keeps something of one, is found too.
+The views are built by the code that a run builds them with, from a copy of the corpus file where the reader can write
+one; parameters that name the corpus file name the copy. So a scaler that was kept in a module at reading, or is fitted
+from the file, changes with it.
 
 ``heldout check`` fits each time in a fresh process, so that nothing in memory can carry over; a run, which is about to
 fit anyway, in its own. What no such check can see: a file made from held-out rows long before.

@@ -6,8 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from heldout.corpus import Corpus, Reader
 from heldout.engine import run_tasks
@@ -19,6 +18,7 @@ from heldout.run.resolve import Contender
 from heldout.run.units import Unit, UnitTask, fit_unit, store_unit, why_not_finished
 
 Report = Callable[[str, str, int, int], None]
+Twin = Callable[[Unit], Unit]
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,32 @@ class Plan:
         return f"{len(self.reused)} units reused, {len(self.pending)} to fit" + (f" ({why})" if why else "")
 
 
-def plan_units(units: Sequence[Unit]) -> Plan:
-    """Look at each unit's folder and decide: reuse it, or fit it and why."""
+def plan_units(units: Sequence[Unit], twin: Twin | None = None) -> Plan:
+    """Look at each unit's folder and decide: reuse it, or fit it and why.
+
+    Args:
+        units: What is asked for.
+        twin: The same unit where another run has it; one that is finished there is reused.
+    """
     reused, pending = [], []
     for unit in units:
         reason = why_not_finished(unit)
-        if reason is None:
+        if reason is None or (twin is not None and why_not_finished(twin(unit)) is None):
             reused.append(unit)
         else:
             pending.append((unit, reason))
     return Plan(tuple(reused), tuple(pending))
 
 
-def copy_finished(units: Sequence[Unit], folder: Path, earlier: Path) -> None:
-    """Bring over what another run directory has of these units; same key and packages, same bytes."""
+def copy_finished(units: Sequence[Unit], twin: Twin) -> None:
+    """Bring over what another run has of these units; same key and packages, same bytes."""
     for unit in units:
-        source = earlier / unit.folder.relative_to(folder)
-        if unit.folder.exists() or why_not_finished(replace(unit, folder=source)) is not None:
+        source = twin(unit).folder
+        if why_not_finished(unit) is None or why_not_finished(twin(unit)) is not None:
             continue
-        for name in read_json(source / "unit.json")["files"]:
+        (unit.folder / "unit.json").unlink(missing_ok=True)
+        for name in (*read_json(source / "unit.json")["files"], "unit.json"):  # which makes them count, last
             write_bytes(unit.folder / name, (source / name).read_bytes())
-        write_bytes(unit.folder / "unit.json", (source / "unit.json").read_bytes())
 
 
 def fit_units(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,10 @@ class Earlier(NamedTuple):
 
     folder: RunFolder
     difference: str
+
+    def twin(self, unit: Unit, mine: RunFolder) -> Unit:
+        """A unit of the new run where this one has it."""
+        return replace(unit, folder=self.folder.path / unit.folder.relative_to(mine.path))
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         resolved.champion.check(corpus.manifest, split.sha256)
     findings = tuple(check_split(corpus, split, resolved.spec.split))
     options = resolved.config["corpus"]
+    twin = None if earlier is None else partial(earlier.twin, mine=folder)
     plans = {}
     for contender in contenders:
         baseline = None if contender is resolved.main else contender.id
@@ -114,7 +120,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
             for seed in contender.seeds
             for fold in split.folds
         )
-        plans["" if baseline is None else baseline] = (contender, plan_units(units), units)
+        plans["" if baseline is None else baseline] = (contender, plan_units(units, twin), units)
     return Prepared(resolved, corpus, split, findings, folder, plans, packages, earlier)
 
 

@@ -16,7 +16,7 @@ _COLOURS = {"OK": "green", "BROKEN": "bold red", "NOT CHECKED": "yellow"}
 
 
 def verify(
-    path: Path = typer.Argument(help="A run, a verdict file, an export, a kit or a bundle."),
+    path: Path = typer.Argument(help="A run, an evaluation, a verdict file, an export, a package, a kit or a bundle."),
     run: Path | None = typer.Option(None, "--run", help="The run of an export; by default the one that it lies in."),
     corpus: Path | None = typer.Option(None, help="The corpus file: compare its rows, ask the guards again."),
     key: Path | None = typer.Option(None, help="Public key of the signer, a PEM file: the verdict must be signed."),

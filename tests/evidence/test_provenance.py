@@ -56,6 +56,20 @@ def test_paths_are_written_without_a_home_or_a_place(tmp_path: Path, monkeypatch
     assert provenance.portable(home / "c.jsonl", root=home) == "c.jsonl"
 
 
+@pytest.mark.parametrize("working", ["/", "above"])
+def test_a_working_folder_above_the_homes_names_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, working: str
+) -> None:
+    """A container works in `/`: every path in its verdicts would be the whole one, with the user's name in it."""
+    home = tmp_path / "home" / "alice"
+    home.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir("/" if working == "/" else home.parent)
+    assert provenance.portable(home / "corpora" / "c.jsonl") == "~/corpora/c.jsonl"
+    assert provenance.portable(home.parent / "bob" / "c.jsonl") == "c.jsonl"
+    assert provenance.portable(f"--runs={home}/runs") == "--runs=~/runs"
+
+
 @pytest.mark.parametrize("home", ["/", None])
 def test_an_account_without_a_home_can_run(monkeypatch: pytest.MonkeyPatch, home: str | None) -> None:
     """A container with an arbitrary user would crash at its verdict, or write `~/` before every path."""

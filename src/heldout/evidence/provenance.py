@@ -94,7 +94,11 @@ def portable(path: Path | str, root: Path | None = None) -> str:
             return resolved.as_posix()
         option, equals, value = text.partition("=")
         return option + equals + portable(value, root) if Path(value).is_absolute() else text
-    for base, prefix in ((root or Path.cwd(), ""), (_home(), "~/")):
+    home, base = _home(), root or Path.cwd()
+    # From a folder above the homes, as `/` in a container, a relative path would name them.
+    above = home is not None and home != base and home.is_relative_to(base)
+    places = [(home, "~/")] if above or base == base.parent else [(base, ""), (home, "~/")]
+    for base, prefix in places:
         if base is not None and resolved.is_relative_to(base):
             return prefix + resolved.relative_to(base).as_posix()
     return resolved.name if resolved.parent != resolved else text

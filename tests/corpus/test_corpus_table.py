@@ -310,3 +310,11 @@ def test_a_folder_is_no_table(tmp_path: Path) -> None:
     """The message would say that what stands there does not exist."""
     with pytest.raises(CorpusError, match="the table is a folder"):
         read_table(tmp_path)
+
+
+def test_ids_keep_their_leading_zeros_in_a_csv(tmp_path: Path, read: Read) -> None:
+    """Samples 07 and 7 would be refused as one, and never meet the outcomes of the same names elsewhere."""
+    corpus = read("rows.csv", "g,id,a,y\n001,07,1,0.5\n1,7,2,1.5\n2,8,3,2.5\n", id="id")
+    assert ["07", "7", "8"] == corpus.ids.to_list()
+    assert pl.Int64 == corpus.features["a"].dtype
+    assert ["1", "2"] == [group.id for group in corpus.manifest.groups], "one subject, written in two ways"

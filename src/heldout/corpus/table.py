@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -62,7 +62,7 @@ class TableReader(Reader):
             CorpusError: For a missing column, a null, a number that is not finite (also one that is spelt, such as
                 ``NA`` among numbers), a blank group, or a repeated sample id.
         """
-        frame = read_table(self.options.path)
+        frame = self._frame()
         self._check_columns(frame)
         features = frame.select(self._feature_names(frame))
         for column in (*self._roles(), *features.columns):
@@ -94,12 +94,15 @@ class TableReader(Reader):
 
     def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> TableOptions:
         """Write the table again, in the same format."""
-        options, frame = self.options, read_table(self.options.path)
+        options, frame = self.options, self._frame()
         features, (task, _) = self._feature_names(frame), self._target(frame[options.target])
         frame = frame[thinned(frame[options.group], most)]
         mask = frame[options.group].cast(pl.String).is_in(list(groups))
         _write(changed_frame(frame, [*features, options.target], mask), path)
         return options.model_copy(update={"path": path, "features": features, "ignore": [], "task": task})
+
+    def _frame(self) -> pl.DataFrame:
+        return read_table(self.options.path, texts=[self.options.id] if self.options.id else [])
 
     def _roles(self) -> list[str]:
         """Columns that are something else than a feature."""
@@ -235,8 +238,12 @@ def _spelt_gaps(column: pl.Series) -> pl.Series:
     return gap if len(numbers) and not numbers.is_null().any() else gap & False
 
 
-def read_table(path: Path) -> pl.DataFrame:
+def read_table(path: Path, texts: Sequence[str] = ()) -> pl.DataFrame:
     """Read a Parquet, CSV or JSONL file.
+
+    Args:
+        path: The file.
+        texts: Columns of ids: in a CSV ``007`` is no 7 there.
 
     Raises:
         CorpusError: If it is missing, of another kind, empty or malformed.
@@ -246,7 +253,7 @@ def read_table(path: Path) -> pl.DataFrame:
         hint = "check the path; in a study, `corpus.path` is relative to the study's own folder"
         raise CorpusError(what, where=str(path), hint=hint)
     try:
-        frame = _read(path)
+        frame = _read(path, texts)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         if path.suffix.lower() in _JSONL:
             find_bad_json_line(path)
@@ -270,13 +277,14 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
         frame.write_ndjson(path)
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _read(path: Path, texts: Sequence[str]) -> pl.DataFrame:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return pl.read_parquet(path)
     if suffix == ".csv":
-        _check_header(path)
-        return pl.read_csv(path, infer_schema_length=None)
+        header = _check_header(path)
+        names = {name: pl.String for name in texts if name in header}
+        return pl.read_csv(path, infer_schema_length=None, schema_overrides=names)
     if suffix in _JSONL:
         return pl.read_ndjson(path, infer_schema_length=None)
     raise CorpusError(
@@ -286,8 +294,8 @@ def _read(path: Path) -> pl.DataFrame:
     )
 
 
-def _check_header(path: Path) -> None:
-    """Polars renames the second of two columns of one name, which would make it a feature of its own."""
+def _check_header(path: Path) -> tuple[str | None, ...]:
+    """Names of the columns. Of two of one name polars renames the second, which would make it a feature of its own."""
     header = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)
     for name in header:
         if name is not None and header.count(name) > 1:
@@ -296,3 +304,4 @@ def _check_header(path: Path) -> None:
                 where=f"{path}: row 0, column {header.index(name) + 1}",
                 hint="rename or remove one of them",
             )
+    return header

@@ -69,8 +69,8 @@ def read_inputs(path: Path, batch: Batch, corpus: Mapping[str, Any], manifest: M
         moments = next((name for name in names if frame[name].dtype.is_temporal()), None)
         ids = pl.select(pl.concat_str([_text(frame[name]) for name in names], separator="/")).to_series()
     else:
-        frame = _table(path, features)
         moments, number = options.get("time"), options.get("id")
+        frame = _table(path, features, [number] if number else [])
         names = [name for name in (number, moments) if name and name in frame.columns]
         # A row without an id is that row of this batch, and of no other.
         plain = pl.Series([f"{batch.name}/{row}" for row in range(frame.height)])
@@ -84,10 +84,10 @@ def read_inputs(path: Path, batch: Batch, corpus: Mapping[str, Any], manifest: M
     return _chosen(found, batch, path)
 
 
-def _table(path: Path, features: list[str]) -> pl.DataFrame:
+def _table(path: Path, features: list[str], texts: list[str]) -> pl.DataFrame:
     from heldout.corpus.table import read_table
 
-    frame = read_table(path)
+    frame = read_table(path, texts)
     for name in features:
         if name not in frame.columns:
             raise InputError(

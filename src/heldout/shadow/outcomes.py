@@ -173,7 +173,7 @@ def _refuse_known(predictions: pl.DataFrame, added: pl.DataFrame, path: Path) ->
 def _read(path: Path) -> pl.DataFrame:
     from heldout.corpus.table import read_table
 
-    frame = read_table(path)
+    frame = read_table(path, texts=["sample_id"])
     missing = [name for name in _COLUMNS if name not in frame.columns]
     if missing:
         raise InputError(

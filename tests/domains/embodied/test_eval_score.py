@@ -207,7 +207,7 @@ def test_every_required_file_is_written_and_deterministic(tmp_path: Path) -> Non
     page = (tmp_path / "a/report.html").read_text()
     head = page.split("<main>")[1].split("</header>")[0]
     assert head.startswith('<header class="HOLD"><h1>HOLD</h1>'), "the verdict is not the first thing said"
-    assert "In the way: " in head
+    assert "In the way:" in head
     assert "does not beat" in head
     assert 'name="viewport"' in page
     assert '<tr class="FAIL"><td><span class="chip">FAIL</span></td>' in page

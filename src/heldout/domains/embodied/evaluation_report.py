@@ -30,7 +30,10 @@ _TITLES = {
 
 
 _RULES = "Rules"
-_STYLE = "td { overflow-wrap: anywhere; } .cards figure { margin: 0; } .cards img { width: 100%; border-radius: 8px; }"
+_STYLE = (
+    "td:last-child { overflow-wrap: anywhere; } "
+    ".cards figure { margin: 0; } .cards img { width: 100%; border-radius: 8px; }"
+)
 _WORDS = ("What was evaluated", "Skipped episodes")  # told by who evaluated; they follow from nothing
 
 
@@ -94,9 +97,9 @@ def _header(scored: Scored) -> str:
     """The verdict before everything else, whose it is, and what is in the way."""
     verdict = verdict_of(scored.rules)
     against = [rule.sentence for rule in scored.rules if rule.outcome != "PASS"]
-    why = "every rule passed" if not against else f"in the way: {'; '.join(against)}"
-    what = html.escape(f"{scored.contract.config['display_name']}")
-    told = f'<p class="what"><b>{what}</b>: evaluation</p><p>{html.escape(why[0].upper() + why[1:])}.</p>'
+    why = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in against)
+    why = f"<p>In the way:</p><ul>{why}</ul>" if why else "<p>Every rule passed.</p>"
+    told = f'<p class="what"><b>{html.escape(scored.contract.config["display_name"])}</b>: evaluation</p>{why}'
     return f'<header class="{verdict}"><h1>{verdict}</h1>{told}</header>'
 
 

@@ -21,7 +21,10 @@ HTML_FILE, PNG_FILE = "retrieval_examples.html", "retrieval_examples.png"
 _EACH = 3
 _SIDE = 96
 _CANDIDATES = 3
-_STYLE = ".strip { display: flex; flex-wrap: wrap; gap: 8px; } .strip figure { margin: 0; max-width: 8rem; }"
+_STYLE = (
+    ".strip { display: flex; flex-wrap: wrap; gap: 8px; } "
+    ".strip figure { margin: 0; width: 8rem; } img { width: 100%; }"
+)
 _NOTE = (
     "From left to right: the last picture of the window, that of its true future, and the futures that lie nearest to "
     "what the model predicted. A distance is one of standardised features, without a unit; less is nearer. The rank is "

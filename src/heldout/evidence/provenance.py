@@ -94,10 +94,10 @@ def portable(path: Path | str, root: Path | None = None) -> str:
             return resolved.as_posix()
         option, equals, value = text.partition("=")
         return option + equals + portable(value, root) if Path(value).is_absolute() else text
-    home, base = _home(), root or Path.cwd()
+    home, here = _home(), root or Path.cwd()
     # From a folder above the homes, as `/` in a container, a relative path would name them.
-    above = home is not None and home != base and home.is_relative_to(base)
-    places = [(home, "~/")] if above or base == base.parent else [(base, ""), (home, "~/")]
+    above = home is not None and home != here and home.is_relative_to(here)
+    places = [(home, "~/")] if above or here == here.parent else [(here, ""), (home, "~/")]
     for base, prefix in places:
         if base is not None and resolved.is_relative_to(base):
             return prefix + resolved.relative_to(base).as_posix()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn import metrics as sk
 
 from heldout.evaluate import labels as formulas
 from heldout.evaluate.cluster import Contender, Draws, beside, gain, pooled
+from heldout.evaluate.uncertainty import bootstrap_mean
 from heldout.study import BootstrapSpec
 
 SPEC = BootstrapSpec(level=0.95, draws=500, seed=0)
@@ -96,3 +98,19 @@ def test_smaller_is_better_turns_the_gain_round() -> None:
     found = beside(draws, mean, ours, {"copy": Contender(theirs)}, smaller_is_better=True)
     assert (True, 1.0) == (found["beats_trivial"], found["baselines"]["copy"]["gain"]["gain"])
     assert -1.0 == gain(draws, (1.0, np.ones(500)), (2.0, np.full(500, 2.0)))["gain"]
+
+
+def test_many_groups_fit_into_memory() -> None:
+    """Intervals over a hundred thousand visitors would take 6 GB, and the evaluation be killed at its end."""
+    groups, spec = 50_000, BootstrapSpec(draws=400)
+    names, values = [f"g{number}" for number in range(groups)], np.random.default_rng(0).normal(size=groups)
+    tracemalloc.start()
+    try:
+        draws = Draws(names, spec)
+        found = draws.each(np.stack([np.sort(values), np.ones(groups)], axis=1), lambda sums: sums[:, 0] / sums[:, 1])
+        bootstrap_mean(values, spec)
+        assert tracemalloc.get_traced_memory()[1] < 300e6
+    finally:
+        tracemalloc.stop()
+    taken = np.random.Generator(np.random.Philox(spec.seed)).integers(0, groups, size=(3, groups))
+    assert found[:3] == pytest.approx(np.sort(values)[taken].mean(axis=1))

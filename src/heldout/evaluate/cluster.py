@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
+from heldout.evaluate.uncertainty import AT_ONCE
 from heldout.evidence import finite_or_none
 from heldout.study import BootstrapSpec
 
@@ -61,7 +63,8 @@ class Draws:
     def each(self, sums: FloatArray, statistic: Statistic) -> FloatArray:
         """The statistic of every draw, float64 ``[draws]``; NaN where a draw leaves it undefined."""
         parts = [
-            statistic(self._counts[start : start + _CHUNK] @ sums) for start in range(0, len(self._counts), _CHUNK)
+            statistic(self._counts[start : start + _CHUNK].astype(np.float64) @ sums)
+            for start in range(0, len(self._counts), _CHUNK)
         ]
         return np.concatenate(parts)
 
@@ -126,11 +129,16 @@ def paired(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]
     return gain(mine.draws, (sign * ours["value"], sign * mine.drawn), (sign * theirs["value"], sign * other.drawn))
 
 
-def _counts(groups: int, spec: BootstrapSpec) -> FloatArray:
+def _counts(groups: int, spec: BootstrapSpec) -> NDArray[Any]:
+    """How often each draw takes each group: ``[draws, groups]`` in the smallest words; the stream knows no pieces."""
     rng = np.random.Generator(np.random.Philox(spec.seed))
-    taken = rng.integers(0, groups, size=(spec.draws, groups)) if groups else np.zeros((spec.draws, 0), np.int64)
-    flat = taken + np.arange(spec.draws)[:, None] * groups
-    return np.bincount(flat.ravel(), minlength=spec.draws * groups).reshape(spec.draws, groups).astype(np.float64)
+    counts = np.zeros((spec.draws, groups), dtype=np.min_scalar_type(groups))
+    rows = max(1, AT_ONCE // max(1, groups))
+    for start in range(0, spec.draws if groups else 0, rows):
+        part = counts[start : start + rows]
+        flat = rng.integers(0, groups, size=part.shape) + np.arange(len(part))[:, None] * groups
+        part[:] = np.bincount(flat.ravel(), minlength=part.size).reshape(part.shape)
+    return counts
 
 
 class Contender(NamedTuple):

@@ -13,6 +13,7 @@ from heldout.backbone import FloatArray
 from heldout.evidence import finite_or_none
 from heldout.study import BootstrapSpec
 
+AT_ONCE = 1 << 20  # drawn groups in memory at a time
 GAUSSIAN_95 = 1.959963984540054
 
 
@@ -41,8 +42,9 @@ def bootstrap_mean(values: FloatArray, spec: BootstrapSpec) -> dict[str, Any]:
         return document
     rng = np.random.Generator(np.random.Philox(spec.seed))
     means = np.empty(spec.draws)
-    for start in range(0, spec.draws, 1000):
-        stop = min(start + 1000, spec.draws)
+    rows = max(1, AT_ONCE // len(values))
+    for start in range(0, spec.draws, rows):
+        stop = min(start + rows, spec.draws)
         means[start:stop] = values[rng.integers(0, len(values), size=(stop - start, len(values)))].mean(axis=1)
     tail = (1 - spec.level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])

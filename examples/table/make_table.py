@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 import polars as pl
-from sklearn.datasets import load_diabetes
+
+try:
+    from sklearn.datasets import load_diabetes
+except ImportError:
+    sys.exit("scikit-learn is not installed: pip install 'heldout[sklearn]'")
 
 data = load_diabetes(scaled=False)
 table = pl.DataFrame(data.data, schema=data.feature_names).with_columns(progression=pl.Series(data.target))

@@ -57,6 +57,14 @@ def test_runs_of_a_study_go_where_they_are_told(judged: tuple[Any, Run]) -> None
     assert run.folder.name.startswith("base-")
 
 
+def test_a_run_is_no_folder_of_runs(judged: tuple[Any, Run]) -> None:
+    """A second run inside a finished one would make the finished one TAMPERED."""
+    desk, run = judged
+    for place in (run.folder, run.folder / "fits"):
+        with pytest.raises(StudyError, match="itself a run, or lies in one"):
+            Study.load(desk.folder / "study.yaml").prepare(runs=place)
+
+
 def test_listener_hears_what_the_log_says(desk: Any) -> None:
     """A progress bar would show another run than the one that is logged."""
     heard: list[Any] = []

@@ -97,8 +97,9 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     """Read the corpus, split it, run the guards, and plan which units are reused and which are fitted.
 
     Raises:
-        HeldoutError: If the corpus cannot be used or cannot be split.
+        HeldoutError: If the corpus cannot be used or cannot be split, or the runs would lie in another run.
     """
+    _check_place(runs)
     corpus = cached_corpus(resolved.reader)
     split = split_corpus(resolved.spec.split, corpus.manifest)
     key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
@@ -148,6 +149,15 @@ def _packages(folder: RunFolder) -> dict[str, str]:
         return {str(name): str(version) for name, version in found.items()}
     except (HeldoutError, OSError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _check_place(runs: Path) -> None:
+    """A run inside a run would break the outer one's manifest."""
+    place = runs.resolve()
+    for folder in (place, *place.parents):
+        if (folder / "run.json").is_file() and (folder / "study.lock.yaml").is_file():
+            hint = "name the folder of all runs, such as --runs runs"
+            raise StudyError("the folder of runs is itself a run, or lies in one", where=str(folder), hint=hint)
 
 
 def _check_tasks(resolved: Resolved, corpus: Corpus) -> None:

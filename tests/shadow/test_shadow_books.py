@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ from heldout.shadow.arms import Arm, within
 from heldout.shadow.batch import Batch
 from heldout.shadow.inputs import read_inputs
 from heldout.shadow.outcomes import join_outcomes, read_matured, read_outcomes
+from heldout.shadow.predictor import _in_sample
 from heldout.shadow.store import ShadowStore
 
 NOW, CAME = dt.datetime(2026, 6, 1, tzinfo=dt.UTC), dt.datetime(2025, 12, 1, tzinfo=dt.UTC)
@@ -253,3 +255,15 @@ def test_times_of_a_batch_are_chosen_from_both_ends(tmp_path: Path) -> None:
     found = read_inputs(path, Batch.of(path, since="2026-01-02", until="2026-01-04"), TABLE, MANIFEST)
     assert [2, 3, 4] == found.features["x"].to_list()
     assert ["r2", "r3", "r4"] == found.keys["sample_id"].to_list()
+
+
+def test_groups_that_only_trained_are_known_by_name(tmp_path: Path) -> None:
+    """Of a fixed split no ids of training rows are kept: a model would be praised for what it had learnt by heart."""
+    records = [{"sample_id": "r9", "group": "east", "prediction": 0.0}]
+    (tmp_path / "predictions.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    (tmp_path / "batch.csv").write_text("row,g,x\nr1,north,1\nr9,east,2\nlive,west,3\n")
+    folds = [{"id": "test", "train": ["north", "south"], "test": ["east"]}]
+    table = {key: value for key, value in TABLE.items() if key != "time"}
+    inputs = read_inputs(tmp_path / "batch.csv", Batch.of(tmp_path / "batch.csv"), table, MANIFEST)
+    seen, through = _in_sample(inputs, tmp_path, MANIFEST, folds)
+    assert ([True, False, False], None) == (seen.to_list(), through)

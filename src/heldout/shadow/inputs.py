@@ -39,12 +39,14 @@ class Inputs:
         features: One row a sample, the columns of the corpus that it was trained on, in their order.
         time: Float64, or Datetime; None where rows have no time.
         named: Whether the ids are the corpus's own, so that a row of the training can be told.
+        groups: Of each row; None where the batch does not say.
     """
 
     keys: pl.DataFrame
     features: pl.DataFrame
     time: pl.Series | None
     named: bool
+    groups: pl.Series | None = None
 
 
 def read_inputs(path: Path, batch: Batch, corpus: Mapping[str, Any], manifest: Mapping[str, Any]) -> Inputs:
@@ -80,6 +82,7 @@ def read_inputs(path: Path, batch: Batch, corpus: Mapping[str, Any], manifest: M
         frame.select(features),
         _time(frame[moments], path) if moments and moments in frame.columns else None,
         bool(names) and (isinstance(reader, LiveReader) or options.get("id") is not None),
+        _text(frame[group]) if (group := options.get("group")) in frame.columns else None,
     )
     return _chosen(found, batch, path)
 
@@ -114,7 +117,10 @@ def _chosen(found: Inputs, batch: Batch, path: Path) -> Inputs:
             if text is not None:
                 bound = _moment(text, found.time)
                 mask = mask & ((found.time >= bound) if later else (found.time <= bound))
-        found = Inputs(found.keys.filter(mask), found.features.filter(mask), found.time.filter(mask), found.named)
+        groups = None if found.groups is None else found.groups.filter(mask)
+        found = Inputs(
+            found.keys.filter(mask), found.features.filter(mask), found.time.filter(mask), found.named, groups
+        )
     if not found.features.height:
         raise InputError("no row of the batch can be predicted", where=str(path), hint="check --since and --until")
     if found.keys[ID].is_duplicated().any():

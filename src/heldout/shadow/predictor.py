@@ -116,11 +116,17 @@ def _not_finite(column: pl.Series) -> pl.Series:
 def _in_sample(
     inputs: Inputs, folder: Path, manifest: Mapping[str, Any], folds: Sequence[Mapping[str, Any]]
 ) -> tuple[pl.Series, float | str | None]:
-    """Which rows the models had learnt from, as far as times or ids tell; and how far in time they had learnt."""
+    """Which rows the models had learnt from, as far as times, ids or groups tell; how far in time they had learnt.
+
+    The run keeps ids of rows that were held out. A group that never was, such as those of a fixed split that train, is
+    told by its name: where the batch has the column of groups, all of its rows count as learnt from.
+    """
     train = {name for fold in folds for name in fold["train"]}
     seen = pl.Series([False]).new_from_index(0, inputs.features.height)
+    held = pl.read_ndjson(folder / "predictions.jsonl", infer_schema_length=None).select("sample_id", "group")
+    if inputs.groups is not None:
+        seen = seen | inputs.groups.is_in(list(train - set(held["group"].to_list())))
     if inputs.named:
-        held = pl.read_ndjson(folder / "predictions.jsonl", infer_schema_length=None).select("sample_id", "group")
         known = held.filter(pl.col("group").is_in(list(train)))["sample_id"].cast(pl.String)
         seen = seen | inputs.keys["sample_id"].is_in(known.to_list())
     spans = [TimeSpan(**group["span"]) for group in manifest["groups"] if group["id"] in train and group.get("span")]

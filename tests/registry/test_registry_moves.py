@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
-from registry_kit import Runs
+from registry_kit import Runs, write_study
 
+from heldout import Study
 from heldout.errors import HeldoutError, InputError, RefusedError, StaleError, TamperedError
 from heldout.evidence import read_json, sha256_file
 from heldout.registry import Registry, add, promote, repair, retire, rollback, verify
@@ -180,6 +182,22 @@ def test_a_champion_that_moves_is_served_from_its_new_place(lite: Registry, copi
     pointer.write_bytes(before.replace(b'"run": "../runs/', b'"run": "../sums/'))
     with pytest.raises(TamperedError, match="names no champion"):
         verify(lite)
+
+
+def test_a_newer_hold_of_a_run_stands_against_an_older_promote(lite: Registry, tmp_path: Path) -> None:
+    """Whoever kept a copy of the run from before its HOLD would promote from it as if nothing had happened."""
+    study = write_study(tmp_path)
+    old = Study.load(study).run("base", runs=tmp_path / "runs", workers=1).folder
+    kept = tmp_path / "kept" / old.name
+    shutil.copytree(old, kept)
+    study.write_text(study.read_text().replace("at_least: 0.9", "at_least: 0.9999"))
+    new = Study.load(study).run("base", runs=tmp_path / "runs", workers=1)
+    assert ("HOLD", old) == (new.verdict, new.folder)
+    newer, older = add(lite, new.folder), add(lite, kept)
+    with pytest.raises(RefusedError, match="was judged again later: HOLD"):
+        promote(lite, older.id)
+    assert "promoted" == promote(lite, older.id, override=True, reason="the rule was mistyped").body["kind"]
+    assert newer.content["run"] == older.content["run"]
 
 
 def test_reading_needs_a_registry(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -47,6 +49,16 @@ def find_version(connection: Connection, name: str) -> Version:
 def read_version(connection: Connection, identifier: str) -> Version:
     """One version by its id, which exists."""
     return version_of(connection.execute(_VERSION, {"id": identifier}).one(), slots_of(connection, identifier))
+
+
+def verdicts_of(connection: Connection, run: str) -> list[Mapping[str, Any]]:
+    """The verdict of every version of a run, by the run's name."""
+    named = tables.versions.c.content.contains(f'"run":"{run}"', autoescape=True)
+    found = [
+        loads(row.content, where=f"version {row.id}")
+        for row in connection.execute(select(tables.versions).where(named))
+    ]
+    return [content["verdict"] for content in found if content["run"] == run]
 
 
 def slots_of(connection: Connection, identifier: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from heldout.errors import InputError, RefusedError, StaleError
 from heldout.registry import lookup
 from heldout.registry.chain import Event, check_chain
 from heldout.registry.journal import Note, Stage, append, read_rows, replay
-from heldout.registry.rundir import check_registered, objections
+from heldout.registry.rundir import check_registered, judged_later, objections
 from heldout.registry.store import Registry
 from heldout.registry.version import Pointer, Version
 
@@ -51,7 +51,8 @@ def promote(
         version = lookup.find_version(connection, name)
         slot = lookup.need_slot(version.content["study"] if slot is None else slot)
         seen = _expect(connection, slot, expected)
-    against = objections(version.content)
+        verdicts = lookup.verdicts_of(connection, str(version.content["run"]))
+    against = objections(version.content) + judged_later(version.content, verdicts)
     check_registered(version.content, registry.serving.folder_at(version.place))
     window = registry.window()
     against += [window.sentence()] if window else []

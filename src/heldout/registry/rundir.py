@@ -8,7 +8,7 @@ them but not to judge again.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,25 @@ def objections(content: Mapping[str, Any]) -> list[str]:
     if verdict["evidence"] != "computed":
         found.append(f"the evidence is {verdict['evidence']}, not computed from predictions")
     return found
+
+
+def judged_later(content: Mapping[str, Any], verdicts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a newer verdict over the same run says against a promotion: a HOLD ends a PROMOTE, wherever a copy lies.
+
+    Args:
+        content: Of the version.
+        verdicts: Of every registered version of its run, its own among them.
+    """
+    mine = content["verdict"]
+    later = [each for each in verdicts if each != mine and _given(each) >= _given(mine)]
+    newest = max(later, key=_given, default=mine)
+    if newest is mine or newest["verdict"] == "PROMOTE":
+        return []
+    return [f"the run was judged again later: {newest['verdict']}"]
+
+
+def _given(verdict: Mapping[str, Any]) -> dt.datetime:
+    return dt.datetime.fromisoformat(str(verdict["generated_at_utc"]))
 
 
 def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:

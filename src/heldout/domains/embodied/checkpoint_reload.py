@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from heldout.domains.embodied.checkpoint import Checkpoint
 from heldout.domains.embodied.checkpoint_tensors import read_tensors
 from heldout.domains.embodied.qwen.base import KINDS, load_base
+from heldout.domains.embodied.qwen.quiet import quiet
 from heldout.errors import HeldoutError, PrerequisiteError
 from heldout.evidence import read_json
 
@@ -78,9 +79,9 @@ def _logits(checkpoint: Checkpoint, inputs: Arrays) -> NDArray[Any]:
 
     peft, transformers = (_imported(name) for name in ("peft", "transformers"))
 
-    model = peft.PeftModel.from_pretrained(
-        _base(transformers, checkpoint.base), str(checkpoint.folder), is_trainable=False
-    ).eval()
+    base = _base(transformers, checkpoint.base)
+    with quiet():
+        model = peft.PeftModel.from_pretrained(base, str(checkpoint.folder), is_trainable=False).eval()
     with torch.no_grad():
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in inputs.items()}
         found: NDArray[Any] = model(**tensors).logits.float().numpy()

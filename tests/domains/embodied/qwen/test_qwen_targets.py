@@ -85,3 +85,14 @@ def test_more_than_was_declared_is_found_by_name(base: Any) -> None:
     wrapped = lora(base, Targets(["q_proj", "v_proj"], []))
     with pytest.raises(InputError, match=r"adapted that were not declared, such as .*v_proj"):
         check_adapted(wrapped, Targets(["q_proj"], []))
+
+
+def test_loading_and_wrapping_say_nothing(
+    made: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    """Progress bars of a second and warnings between two libraries would hide the line that matters."""
+    base = load_base(made / "tiny", "float32")
+    adapt(base, parse_targets(["q_proj"], base), r=2, alpha=4, dropout=0.0, base="tiny")
+    shown = capfd.readouterr()
+    assert ("", "") == (shown.out, shown.err)
+    assert [] == [str(one.message) for one in recwarn if issubclass(one.category, FutureWarning)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from heldout.domains.embodied.evaluation_plan import folder_digest
+from heldout.domains.embodied.qwen.quiet import quiet
 from heldout.domains.embodied.qwen.tokens import MEDIA, load_tokenizer, train_tokenizer
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import read_json, write_json
@@ -112,7 +113,8 @@ def save_base(
     folder.mkdir(parents=True, exist_ok=True)
     # In the published files experts are apart and the language model has another prefix. Under their own names a gate
     # can find every module of the base in the file.
-    model.save_pretrained(str(folder), state_dict=state, save_original_format=False)
+    with quiet():
+        model.save_pretrained(str(folder), state_dict=state, save_original_format=False)
     tokenizer.save_pretrained(str(folder))
     write_json(folder / ORIGIN_FILE, {"schema": SCHEMA, **origin})
 
@@ -161,7 +163,8 @@ def load_base(folder: Path, dtype: str, *, device_map: str | None = None, trust_
     """
     module, _, name = kind_of(folder).loader.partition(":")
     load = getattr(importlib.import_module(module), name)
-    model, report = load(folder, dtype, device_map=device_map, trust_remote_code=trust_remote_code)
+    with quiet():
+        model, report = load(folder, dtype, device_map=device_map, trust_remote_code=trust_remote_code)
     missing = sorted(report["missing_keys"])
     if missing:
         what = f"{len(missing)} tensors of the model are in no file, such as {missing[0]}"

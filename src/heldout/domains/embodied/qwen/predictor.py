@@ -18,6 +18,7 @@ from heldout.domains.embodied.qwen.base import ENVIRONMENT, ORIGIN_FILE, find_ba
 from heldout.domains.embodied.qwen.batch import collate, make_example
 from heldout.domains.embodied.qwen.clip import as_seen
 from heldout.domains.embodied.qwen.decode import Decoding, Grammar, answer
+from heldout.domains.embodied.qwen.quiet import quiet
 from heldout.domains.embodied.qwen.settings import read_export
 from heldout.domains.embodied.qwen.tokens import load_tokenizer
 from heldout.domains.embodied.qwen.windows import Viewer
@@ -93,7 +94,9 @@ def load_trained(folder: Path) -> tuple[Any, Path]:
     from peft import PeftModel
 
     model = load_base(base, _dtype(device))
-    return PeftModel.from_pretrained(model, str(folder), is_trainable=False).to(device).eval(), base
+    with quiet():
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    return adapted.to(device).eval(), base
 
 
 def base_of(folder: Path, metadata: Mapping[str, Any]) -> Path:

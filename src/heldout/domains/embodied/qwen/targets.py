@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from heldout.domains.embodied.qwen.quiet import quiet
 from heldout.errors import InputError, near_miss
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -109,7 +110,8 @@ def adapt(
         exclude_modules=EXCLUDED,
         modules_to_save=list(targets.whole) or None,
     )
-    wrapped = get_peft_model(model, config, autocast_adapter_dtype=not same_dtype)
+    with quiet():
+        wrapped = get_peft_model(model, config, autocast_adapter_dtype=not same_dtype)
     config.base_model_name_or_path = base
     check_adapted(wrapped, targets)
     return wrapped

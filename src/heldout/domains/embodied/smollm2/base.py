@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.qwen.base import save_base
+from heldout.domains.embodied.qwen.quiet import quiet
 from heldout.domains.embodied.qwen.tokens import MEDIA
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import sha256_file
@@ -51,14 +52,13 @@ def make_base(folder: Path, weights: Path, *, random: bool = False, seed: int = 
         InputError: If the folder holds something, or the file is no Llama.
     """
     from transformers import AutoTokenizer, LlamaForCausalLM
-    from transformers.utils.logging import disable_progress_bar
 
     _check_empty(folder)
-    disable_progress_bar()
     source = {"gguf_file": weights.name, "local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(weights.parent), **source)
-        language = LlamaForCausalLM.from_pretrained(str(weights.parent), dtype="float32", **source)
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(str(weights.parent), **source)
+            language = LlamaForCausalLM.from_pretrained(str(weights.parent), dtype="float32", **source)
     except (OSError, ValueError, KeyError) as error:
         hint = "a GGUF file of SmolLM2 or another small Llama"
         raise InputError(f"the weights cannot be read: {error}", where=str(weights), hint=hint) from None

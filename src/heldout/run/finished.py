@@ -34,7 +34,7 @@ def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
 
 
 def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
-    """Whether the verdict is of these inputs, this code, this policy, and of the files that lie there."""
+    """Whether the verdict is of this run, as its ledger counted it, of this code, this policy and these files."""
     variant_sha256, corpus_sha256, split_sha256 = prepared.identity
     judged = verdict["judged"]
     expected = {
@@ -47,8 +47,13 @@ def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
     }
     if any(judged[key] != value for key, value in expected.items()):
         return False
+    run = prepared.folder.path.name
+    if (verdict["study"], verdict["run_provenance"]["outputs"]["run"]) != (prepared.resolved.name, run):
+        return False
     with Ledger(prepared.study) as ledger:
-        attempt = ledger.attempt(*prepared.identity)
+        attempt, counted = ledger.attempt(*prepared.identity), ledger.last_look(run)
+    if counted is None or verdict["trial"] != counted.to_json():
+        return False
     policy = policy_at(prepared.study, Registered.of(prepared))
     found = (verdict["policy"], verdict["required"], verdict["trial"]["attempt"])
     return bool(found == (policy.to_json(), required_verdicts(prepared), attempt))

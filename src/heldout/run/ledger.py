@@ -101,6 +101,12 @@ class Ledger:
         variants = list(dict.fromkeys(variant_key(entry.record) for entry in read_links(self._path)))
         return variants.index(mine) + 1 if mine in variants else len(variants) + 1
 
+    def last_look(self, run: str) -> Trial | None:
+        """Where the last look of a run stands; None if it was never counted here."""
+        entries = read_links(self._path)
+        mine = [place for place, entry in enumerate(entries) if entry.record.get("run") == run]
+        return trial_at(entries, mine[-1]) if mine else None
+
     def record(self, look: Look) -> Trial:
         """Append a look, unless the run's last record says the same, and say where it stands."""
         entries = read_links(self._path)

@@ -13,6 +13,7 @@ from heldout.corpus.guards import Finding
 from heldout.errors import HeldoutError, StudyError, near_miss
 from heldout.evaluate import metrics
 from heldout.evidence import provenance, read_json
+from heldout.run.belonging import refuse_foreign
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
 from heldout.run.layout import RunFolder, known_runs, new_run, run_key
@@ -97,7 +98,8 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     """Read the corpus, split it, run the guards, and plan which units are reused and which are fitted.
 
     Raises:
-        HeldoutError: If the corpus cannot be used or cannot be split, or the runs would lie in another run.
+        HeldoutError: If the corpus cannot be used or cannot be split, the runs would lie in another run, or a folder of
+            this run's name says that it is another run.
     """
     _check_place(runs)
     corpus = cached_corpus(resolved.reader)
@@ -105,7 +107,17 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
     contenders = (resolved.main, *resolved.baselines)
     packages = {name: found for each in contenders for name, found in environment(each.backbone).items()}
-    folder, earlier = _folder(runs / resolved.name, resolved.variant, key, packages)
+    study = runs / resolved.name
+    mine = {
+        "study": resolved.name,
+        "variant": resolved.variant,
+        "variant_sha256": resolved.sha256,
+        "corpus_sha256": corpus.manifest.sha256,
+        "split_sha256": split.sha256,
+    }
+    for each in known_runs(study, resolved.variant, key):
+        refuse_foreign(each.path, {"run": each.path.name} | mine)
+    folder, earlier = _folder(study, resolved.variant, key, packages)
     _check_tasks(resolved, corpus)
     _check_gate(resolved, corpus)
     if resolved.champion is not None:

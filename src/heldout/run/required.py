@@ -9,6 +9,7 @@ from typing import Any
 from heldout.corpus import CorpusManifest
 from heldout.evidence import provenance, read_json, sha256_file
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, read_verdict
+from heldout.run.belonging import stated_otherwise
 from heldout.run.layout import known_runs
 from heldout.run.prepare import Prepared
 
@@ -38,6 +39,8 @@ def verdict_sha256(folder: Path) -> str | None:
 def _newest(study: Path, variant: str, corpus_file: str) -> dict[str, str] | None:
     found = []
     for folder in (each.path for each in known_runs(study, variant)):
+        if stated_otherwise(folder, {"run": folder.name, "study": study.name, "variant": variant}) is not None:
+            continue  # a copy from elsewhere, which this study never judged
         verdict = read_verdict(folder)
         sha256 = verdict_sha256(folder)
         if verdict is None or sha256 is None or verdict["variant"] != variant or verdict["smoke"]:

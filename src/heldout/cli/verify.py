@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,20 +17,49 @@ _COLOURS = {"OK": "green", "BROKEN": "bold red", "NOT CHECKED": "yellow"}
 
 
 def verify(
-    path: Path = typer.Argument(help="A run, an evaluation, a verdict file, an export, a package, a kit or a bundle."),
-    run: Path | None = typer.Option(None, "--run", help="The run of an export; by default the one that it lies in."),
+    paths: list[Path] = typer.Argument(
+        help="Runs, evaluations, verdict files, exports, packages, kits or bundles: one or several."
+    ),
+    run: Path | None = typer.Option(
+        None, "--run", help="The run of an export; by default the one it lies in. One path only."
+    ),
     corpus: Path | None = typer.Option(None, help="The corpus file: compare its rows, ask the guards again."),
     key: Path | None = typer.Option(None, help="Public key of the signer, a PEM file: the verdict must be signed."),
     refit: bool = typer.Option(False, "--refit", help="Train every fit again and compare (with --corpus)."),
     workers: int | None = typer.Option(None, min=1, help="Processes of the refit; one a processor by default."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> int:
-    """Recompute every link from the files alone. Exits 0 if all hold, 3 if one is broken, 2 if there is no verdict."""
+    """Recompute every link from the files alone. Exits 0 if all hold, 3 if one is broken, 2 if there is no verdict.
+
+    Of several paths the worst counts.
+    """
+    options: dict[str, Any] = {"run": run, "corpus": corpus, "key": key, "refit_too": refit, "workers": workers}
+    if len(paths) > 1:
+        return _several(paths, options, as_json)
     from heldout.package.verify_any import verify_any
 
-    found = verify_any(path, run=run, corpus=corpus, key=key, refit_too=refit, workers=workers)
+    found = verify_any(paths[0], **options)
     print_json(found.to_json()) if as_json else print_chain(found)
     return 0 if found.holds else 3
+
+
+def _several(paths: Sequence[Path], options: Mapping[str, Any], as_json: bool) -> int:
+    """One after the other, each under its path; what cannot be verified at all is said where it comes."""
+    from heldout.package.verify_each import to_json, verify_each, worst
+
+    done = []
+    for each in verify_each(paths, **options):
+        done.append(each)
+        if as_json:
+            continue
+        print(f"{each.path}:", flush=True)
+        if each.found is not None:
+            print_chain(each.found)
+        else:
+            print(f"error [{each.error.code}]: {each.error}" if each.error else "", flush=True)
+    if as_json:
+        print_json(to_json(done))
+    return worst([each.exit_code for each in done])
 
 
 def print_chain(found: Verification) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from heldout.evaluate import labels as formulas
-from heldout.evaluate.cluster import Contender, Draws, beside, gain, pooled
+from heldout.evaluate.cluster import Contender, Draws, beside, expanded_tail, gain, pooled
 from heldout.evaluate.uncertainty import bootstrap_mean
 from heldout.study import BootstrapSpec
 
@@ -114,3 +114,31 @@ def test_many_groups_fit_into_memory() -> None:
         tracemalloc.stop()
     taken = np.random.Generator(np.random.Philox(spec.seed)).integers(0, groups, size=(3, groups))
     assert found[:3] == pytest.approx(np.sort(values)[taken].mean(axis=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [5, 8])
+def test_a_gain_that_is_none_seldom_looks_like_one(groups: int) -> None:
+    """Few episodes would promote luck two or three times as often as the level says."""
+    rng, trials = np.random.default_rng(groups), 1500
+    lucky = 0
+    for _ in range(trials):
+        sizes = rng.integers(2, 9, groups)
+        chance = np.clip(0.25 + rng.normal(0, 0.15, groups), 0, 1)
+        ours, theirs = rng.binomial(sizes, chance), rng.binomial(sizes, 0.25)
+        draws = Draws([f"e{number}" for number in range(groups)], BootstrapSpec(level=0.95, draws=500, seed=0))
+        sums = [np.stack([hits, sizes], axis=1).astype(float) for hits in (ours, theirs)]
+        sides = [(pooled(one, _share), draws.each(one, _share)) for one in sums]
+        lucky += gain(draws, sides[0], sides[1])["low"] > 0
+    assert lucky / trials < 0.04  # 2.5 % is said; the plain percentiles have more than 5 %
+
+
+def test_the_expanded_tail_is_the_plain_one_where_groups_are_many() -> None:
+    """A correction for few groups would widen every interval."""
+    assert 0.025 == pytest.approx(expanded_tail(0.95, 100_000), rel=1e-3)
+    assert expanded_tail(0.95, 5) < expanded_tail(0.95, 6) < expanded_tail(0.95, 50) < 0.025
+
+
+def _share(sums: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = sums[..., 0] / sums[..., 1]
+    return found

@@ -17,7 +17,7 @@ from heldout.evaluate.uncertainty import AT_ONCE
 from heldout.evidence import finite_or_none
 from heldout.study import BootstrapSpec
 
-METHOD = "percentile bootstrap over groups, pooled"
+METHOD = "expanded percentile bootstrap over groups, pooled"
 Statistic = Callable[[FloatArray], FloatArray]
 _UNDEFINED_AT_MOST = 0.05
 _CHUNK = 250
@@ -69,7 +69,11 @@ class Draws:
         return np.concatenate(parts)
 
     def interval(self, values: FloatArray, sign: float = 1.0) -> Interval:
-        """Percentile interval of the statistic's draws.
+        """Expanded percentile interval of the statistic's draws.
+
+        Plain percentiles are too short where groups are few: the lower end of a gain that is none lies above zero in
+        6 % of cases with five groups, where 2.5 % is said. The tails are therefore those that make a normal mean's
+        interval as long as Student's t (T. Hesterberg, What Teachers Should Know About the Bootstrap, 2015, 5.2).
 
         Args:
             values: Of every draw.
@@ -84,9 +88,17 @@ class Draws:
         known = values[np.isfinite(values)]
         if len(self.names) < 2 or len(known) < (1 - _UNDEFINED_AT_MOST) * len(values):
             return Interval(document, self, values, sign)
-        tail = (1 - self.spec.level) / 2
+        tail = expanded_tail(self.spec.level, len(self.names))
         low, high = np.quantile(known, [tail, 1 - tail])
         return Interval(document | {"low": float(low), "high": float(high)}, self, values, sign)
+
+
+def expanded_tail(level: float, groups: int) -> float:
+    """The share of draws beyond each end: ``Phi(-sqrt(n / (n - 1)) t)`` with the t of n - 1 degrees of freedom."""
+    from scipy.special import ndtr, stdtrit
+
+    reach = stdtrit(groups - 1, (1 + level) / 2) * np.sqrt(groups / (groups - 1))
+    return float(ndtr(-reach))
 
 
 def pooled(sums: FloatArray, statistic: Statistic) -> float:

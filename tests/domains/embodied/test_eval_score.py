@@ -61,8 +61,8 @@ def reference(rows: list[dict[str, Any]], options: list[str], train_actions: set
     return out
 
 
-def score(tmp_path: Path, guess: Any, out: Path | None = None, seed: int = 1) -> dict[str, Any]:
-    rows = write_dataset(tmp_path / "dataset.jsonl", seed=seed)
+def score(tmp_path: Path, guess: Any, out: Path | None = None, seed: int = 1, episodes: int = 12) -> dict[str, Any]:
+    rows = write_dataset(tmp_path / "dataset.jsonl", episodes, seed=seed)
     path = write_lines(tmp_path / "predictions.jsonl", predictions_of(rows, guess))
     contract = load_registry(tmp_path)["qwen3_omni_lora"]
     return score_file(contract, path, tmp_path / "dataset.jsonl", out)
@@ -118,11 +118,11 @@ def test_weakness_1_a_model_that_always_answers_the_majority_is_held(tmp_path: P
 
 def test_a_model_that_knows_is_promoted(tmp_path: Path) -> None:
     """A gate that holds everything is no gate."""
-    document = score(tmp_path, lambda row: json.dumps(row["answer_json"]))
+    document = score(tmp_path, lambda row: json.dumps(row["answer_json"]), episodes=24)
     outcomes = {rule["id"]: rule["outcome"] for rule in document["verdict"]["rules"]}
     # the fourth action is none of the options, so that an honest answer that names it is not of the form
     assert {"json_validity"} == {name for name, outcome in outcomes.items() if outcome != "PASS"}
-    rows = write_dataset(tmp_path / "dataset.jsonl")
+    rows = write_dataset(tmp_path / "dataset.jsonl", 24)
     for row in rows:
         row["action_options"] = sorted(ACTIONS)
     write_lines(tmp_path / "dataset.jsonl", rows)
@@ -156,7 +156,7 @@ def test_weakness_3_a_stated_window_is_marked_as_no_evidence(tmp_path: Path) -> 
 
 def test_weakness_4_macro_f1_over_what_occurs_stands_beside_the_published_one(tmp_path: Path) -> None:
     """A thousand labels that nobody could have seen would hide how good or bad a model is."""
-    rows = write_dataset(tmp_path / "dataset.jsonl")
+    rows = write_dataset(tmp_path / "dataset.jsonl", 24)
     for row in rows:
         row["action_options"] = sorted([*ACTIONS, *(f"unused {n}" for n in range(96))])
     write_lines(tmp_path / "dataset.jsonl", rows)

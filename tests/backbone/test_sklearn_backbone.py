@@ -290,3 +290,23 @@ def test_memory_that_nobody_wrote_is_not_saved(kind: str) -> None:
         forest(random_state=other, n_estimators=30).fit(litter, np.arange(60 + other) % 2)
         archives.add(archive(forest(random_state=0, n_estimators=30).fit(X, y)))
     assert 1 == len(archives)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "meant"),
+    [
+        ("sklearn.linear_model.Rigde", "sklearn.linear_model.Ridge"),
+        ("sklearn.linear_modle.Ridge", "sklearn.linear_model.Ridge"),
+        ("sklearn.Ridge", "sklearn.linear_model.Ridge"),
+        ("RandomForestRegresor", "sklearn.ensemble.RandomForestRegressor"),
+        ("sklearn.linear_model.RandomForestClassifier", "sklearn.ensemble.RandomForestClassifier"),
+        ("no_such_package_here.Ridge", None),
+        ("sklearn.linear_model.Zzzzzz", None),
+    ],
+)
+def test_misspelt_estimator_is_told_the_nearest_one(estimator: str, meant: str | None) -> None:
+    """One swapped letter would send its author to the documentation of scikit-learn."""
+    with pytest.raises(HeldoutError) as caught:
+        backbone(estimator)
+    hint = str(caught.value.hint)
+    assert (f"did you mean {meant!r}?" in hint) if meant else ("did you mean" not in hint)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -190,16 +191,51 @@ def _import_estimator(path: str) -> Any:
         raise PrerequisiteError(
             f"cannot import {path!r}: {error}",
             where="fit.estimator",
-            hint="install its package (`pip install 'heldout[sklearn]'` for scikit-learn) or correct the path",
+            hint=_near(path)
+            + "install its package (`pip install 'heldout[sklearn]'` for scikit-learn) or correct the path",
         ) from None
     except (AttributeError, TypeError, ValueError):
         raise StudyError(
             f"there is no estimator {path!r}",
             where="fit.estimator",
-            hint="write the full import path, such as sklearn.linear_model.Ridge",
+            hint=_near(path) + "write the full import path, such as sklearn.linear_model.Ridge",
         ) from None
-    if not (inspect.isclass(found) and hasattr(found, "fit") and hasattr(found, "predict")):
+    if not _is_estimator(found):
         raise StudyError(
-            f"{path!r} is not an estimator class", where="fit.estimator", hint="it needs `fit` and `predict`"
+            f"{path!r} is not an estimator class",
+            where="fit.estimator",
+            hint=_near(path) + "it needs `fit` and `predict`",
         )
     return found
+
+
+def _is_estimator(found: object) -> bool:
+    return inspect.isclass(found) and hasattr(found, "fit") and hasattr(found, "predict")
+
+
+def _near(path: str) -> str:
+    """The estimator that was likely meant, as the beginning of a hint; empty where none is near."""
+    module, _, name = path.rpartition(".")
+    here = {each: f"{module}.{each}" for each in _estimators_in(module)}
+    anywhere = _estimators_of_sklearn() if module.partition(".")[0] in {"", "sklearn"} else {}
+    known = here if name not in anywhere and get_close_matches(name, here, n=1) else anywhere
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {known[near[0]]!r}? " if near else ""
+
+
+def _estimators_in(module: str) -> list[str]:
+    try:
+        return [name for name, found in vars(import_module(module)).items() if _is_estimator(found)]
+    except (ImportError, TypeError, ValueError):
+        return []
+
+
+@functools.cache
+def _estimators_of_sklearn() -> dict[str, str]:
+    """The import path of every predictor of scikit-learn, by its name."""
+    try:
+        from sklearn.utils import all_estimators
+    except ImportError:
+        return {}
+    found = (each for each in all_estimators() if _is_estimator(each[1]))
+    return {name: f"{cls.__module__.partition('._')[0]}.{name}" for name, cls in found}

@@ -12,6 +12,7 @@ from heldout.run.fitted_state import examine_fitted
 from heldout.run.resolve import Resolved
 from heldout.run.units import cached_corpus
 from heldout.split import examine_split, split_corpus
+from heldout.study import placing
 
 SCHEMA = "heldout.check/1"
 
@@ -66,7 +67,8 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
     try:
         corpus = cached_corpus(resolved.reader)
         sha256 = corpus.manifest.sha256
-        split = split_corpus(resolved.spec.split, corpus.manifest)
+        with placing(resolved.document):
+            split = split_corpus(resolved.spec.split, corpus.manifest)
         results = {result.code: result for result in examine_split(corpus, split, resolved.spec.split)}
     except CorpusError as error:
         if error.code not in TITLES:

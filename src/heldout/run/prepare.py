@@ -21,7 +21,7 @@ from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import Contender, Resolved
 from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, check_split, split_corpus
-from heldout.study import COSTS
+from heldout.study import COSTS, placing
 
 _MOST_SLICES = 100
 
@@ -103,7 +103,10 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     """
     _check_place(runs)
     corpus = cached_corpus(resolved.reader)
-    split = split_corpus(resolved.spec.split, corpus.manifest)
+    with placing(resolved.document):
+        split = split_corpus(resolved.spec.split, corpus.manifest)
+        _check_tasks(resolved, corpus)
+        _check_gate(resolved, corpus)
     key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
     contenders = (resolved.main, *resolved.baselines)
     packages = {name: found for each in contenders for name, found in environment(each.backbone).items()}
@@ -118,8 +121,6 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     for each in known_runs(study, resolved.variant, key):
         refuse_foreign(each.path, {"run": each.path.name} | mine)
     folder, earlier = _folder(study, resolved.variant, key, packages)
-    _check_tasks(resolved, corpus)
-    _check_gate(resolved, corpus)
     if resolved.champion is not None:
         resolved.champion.check(corpus.manifest, split.sha256)
     findings = tuple(check_split(corpus, split, resolved.spec.split))
@@ -187,24 +188,24 @@ def _check_tasks(resolved: Resolved, corpus: Corpus) -> None:
 def _check_gate(resolved: Resolved, corpus: Corpus) -> None:
     """A rule that could never be judged is found before anything is fitted."""
     known = [*metrics.names(corpus.task), *COSTS, *(["coverage"] if corpus.task == "regression" else [])]
-    for rule in resolved.gate.rules:
+    for index, rule in enumerate(resolved.gate.rules):
         if rule.metric not in known:
             raise StudyError(
                 f"the rule {rule.id!r} judges the metric {rule.metric!r}, which this {corpus.task} has not",
-                where="gate.rules",
+                where=f"gate.rules.{index}.metric",
                 hint=near_miss(rule.metric, known),
             )
-    for name in resolved.gate.slices:
+    for index, name in enumerate(resolved.gate.slices):
         if name not in corpus.features.columns:
             raise StudyError(
                 f"the slice {name!r} is no feature of the corpus",
-                where="gate.slices",
+                where=f"gate.slices.{index}",
                 hint=near_miss(name, corpus.features.columns),
             )
         values = corpus.features[name].n_unique()
         if values > _MOST_SLICES:
             raise StudyError(
                 f"the slice {name!r} has {values} values",
-                where="gate.slices",
+                where=f"gate.slices.{index}",
                 hint=f"declare a column of at most {_MOST_SLICES}: a slice of few rows says nothing",
             )

@@ -18,7 +18,8 @@ from heldout.errors import StudyError, near_miss
 from heldout.evidence import digest
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion
-from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, validate
+from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, placing, validate
+from heldout.study.yaml import KeyPath
 
 SCHEMA = "heldout.lock/1"
 # What is trained and how it is held out: these parts of the configuration identify a variant.
@@ -58,6 +59,7 @@ class Resolved:
         smoke: Why this is a smoke run, or None.
         overridden: Blocks that `--set` changed.
         config: Everything above as JSON, as written to ``study.lock.yaml``.
+        document: The file, with the place of every key as this variant reads it.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Resolved:
     smoke: str | None
     overridden: frozenset[str]
     config: Mapping[str, Any]
+    document: Document
 
     @property
     def sha256(self) -> str:
@@ -100,7 +103,7 @@ def resolve(file: StudyFile, variant: str = BASE) -> Resolved:
 
 
 def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
-    document = file.document
+    document = file.document_of(variant)
     reader = _reader(spec.corpus, file)
     backbone = load_backbone(spec.backbone, spec.fit, document)
     allowed = backbone.contract.readers
@@ -137,19 +140,32 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
     _check_rivals(gate, [*(each.id for each in baselines), *([CHAMPION] if champion else [])], document)
     overridden = frozenset(key.partition(".")[0] for key in file.overrides)
     main = Contender(variant, spec.description, backbone, tuple(seeds))
-    return Resolved(spec.study, variant, spec, gate, reader, main, baselines, champion, smoke, overridden, config)
+    return Resolved(
+        spec.study, variant, spec, gate, reader, main, baselines, champion, smoke, overridden, config, document
+    )
 
 
-def load_backbone(name: str, fit: Mapping[str, Any], document: Document | None = None) -> Backbone:
+def load_backbone(
+    name: str, fit: Mapping[str, Any], document: Document | None = None, prefix: KeyPath = ()
+) -> Backbone:
     """Load a backbone by name and bind its ``fit:`` block.
+
+    Args:
+        name: Of the backbone.
+        fit: The block.
+        document: The study that names it, for the place of a complaint.
+        prefix: Where in the study: nothing for the study's own, the baseline's place for a baseline.
 
     Raises:
         StudyError: If there is none of that name, or the block does not fit it.
     """
     place = document or Document(Path("study"), {}, {})
-    cls: type[Backbone] = plugins.load("backbones", name, where=place.where(("backbone",)))
-    params: BaseModel = validate(cls.Params, dict(fit), place, ("fit",))
-    return cls(params)
+    cls: type[Backbone] = plugins.load("backbones", name, where=place.where((*prefix, "backbone")))
+    params: BaseModel = validate(cls.Params, dict(fit), place, (*prefix, "fit"))
+    if document is None:
+        return cls(params)
+    with placing(document, prefix):
+        return cls(params)
 
 
 def _reader(block: Mapping[str, Any], file: StudyFile) -> Reader:
@@ -210,8 +226,13 @@ def _baselines(spec: StudySpec, backbone: Backbone, document: Document) -> tuple
                 hint="choose another id",
             )
     return tuple(
-        Contender(each.id, each.description, load_backbone(each.backbone, each.fit, document), (spec.seeds[0],))
-        for each in declared
+        Contender(
+            each.id,
+            each.description,
+            load_backbone(each.backbone, each.fit, document, ("baselines", index)),
+            (spec.seeds[0],),
+        )
+        for index, each in enumerate(declared)
     )
 
 
@@ -228,12 +249,12 @@ def _check_required(gate: GateSpec, known: Sequence[str], document: Document) ->
 
 def _check_rivals(gate: GateSpec, known: Sequence[str], document: Document) -> None:
     """A rule against a contender that is not there could never pass."""
-    for rule in gate.rules:
+    for index, rule in enumerate(gate.rules):
         if rule.against is not None and rule.against not in known:
             hint = "name its run: `champion: runs/...`" if rule.against == CHAMPION else near_miss(rule.against, known)
             raise StudyError(
                 f"the rule {rule.id!r} compares with {rule.against!r}, which the study has not",
-                where=document.where(("gate", "rules")),
+                where=document.where(("gate", "rules", index, "against")),
                 hint=hint,
             )
 

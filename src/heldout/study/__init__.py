@@ -1,6 +1,6 @@
 """The declarative study: its typed model, and loading it with overlays."""
 
-from heldout.study.load import StudyFile, get_dotted, load_study, set_dotted, validate
+from heldout.study.load import StudyFile, get_dotted, load_study, placing, set_dotted, validate
 from heldout.study.spec import (
     BASE,
     COSTS,
@@ -33,6 +33,7 @@ __all__ = [
     "get_dotted",
     "load_study",
     "load_yaml",
+    "placing",
     "set_dotted",
     "validate",
 ]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from heldout.errors import StudyError, near_miss
+from heldout.errors import HeldoutError, StudyError, near_miss
 from heldout.study.spec import BASE, StudySpec, VariantSpec
 from heldout.study.yaml import Document, KeyPath, load_yaml, parse_scalar
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+# A place that is a key of the study and no file.
+_KEY = re.compile(r"(split|backbone|fit|seeds|gate|bootstrap|variants|baselines)(\.\w+)*")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,19 @@ class StudyFile:
         for key, value in self.overrides.items():
             set_dotted(raw, key, value, where=f"--set {key}")
         return validate(StudySpec, raw, Document(self.document.path, raw, marks, self.document.overridden))
+
+    def document_of(self, variant_id: str) -> Document:
+        """The file with the place of every key as a variant reads it: what its overlays set stands there."""
+        marks = dict(self.document.marks)
+        for index, variant in self.lineage(variant_id):
+            prefix: KeyPath = ("variants", index, "set")
+            for key in variant.set:
+                path, place = tuple(key.split(".")), (*prefix, key)
+                marks = {known: mark for known, mark in marks.items() if known[: len(path)] != path}
+                for known, mark in self.document.marks.items():
+                    if known[: len(place)] == place:
+                        marks[(*path, *known[len(place) :])] = mark
+        return replace(self.document, marks=marks)
 
     def lineage(self, variant_id: str) -> list[tuple[int, VariantSpec]]:
         """The variant behind its ancestors, the oldest first, each with its place among the declared ones."""
@@ -120,6 +137,24 @@ def validate(model: type[ModelT], raw: Any, document: Document, prefix: KeyPath 
         return model.model_validate(raw)
     except ValidationError as error:
         raise _complaint(error, model, document, prefix) from None
+
+
+@contextmanager
+def placing(document: Document, prefix: KeyPath = ()) -> Iterator[None]:
+    """Give every error whose place is a key of the study, such as ``fit.params``, the line where that key stands.
+
+    Args:
+        document: The study.
+        prefix: Of the block that the keys are meant in, such as that of a baseline.
+    """
+    try:
+        yield
+    except HeldoutError as error:
+        if _KEY.fullmatch(error.where or ""):
+            named = tuple(int(part) if part.isdigit() else part for part in str(error.where).split("."))
+            keys: KeyPath = (*prefix, *named)
+            error.where = f"{document.where(keys)} ({'.'.join(map(str, keys))})"
+        raise
 
 
 def set_dotted(raw: dict[str, Any], dotted: str, value: Any, *, where: str) -> None:

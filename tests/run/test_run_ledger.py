@@ -151,3 +151,22 @@ def test_a_policy_may_cap_the_attempts(tmp_path: Path) -> None:
     assert ["attempts"] == [rule["id"] for rule in second.document["rules"] if rule["outcome"] != "PASS"]
     assert json.dumps(second.document["reasons"]).count("variant 2") == 1
     assert study.run(runs=runs, workers=1).verdict == "PROMOTE"
+
+
+def test_a_garbled_ledger_stops_a_run_before_it_fits(tmp_path: Path) -> None:
+    """Hours of training would end in a verdict that cannot be counted, or in one that was counted wrongly."""
+    path, runs = study_file(tmp_path), tmp_path / "runs"
+    study = Study.load(path)
+    study.run(runs=runs, workers=1)
+    add(runs / "counted", "r2", "v2")
+    ledger = runs / "counted" / LEDGER_FILE
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(lines[0][:30] + b"\n" + lines[1])
+    before = ledger.read_bytes()
+    with pytest.raises(InputError, match="the chain of records is broken there") as caught:
+        study.run("stiff", runs=runs, workers=1)
+    assert f"{ledger}:1" == caught.value.where
+    assert before == ledger.read_bytes()
+    assert [] == [*study.prepare("stiff", runs=runs).folder.path.rglob("unit.json")]
+    ledger.write_bytes(b"".join(lines))
+    assert 3 == study.run("stiff", runs=runs, workers=1).document["trial"]["attempt"]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from heldout.errors import TamperedError
+from heldout.errors import InputError, TamperedError
 from heldout.evidence.files import JsonLines, read_json_lines, sha256_bytes
-from heldout.evidence.strict import canonical
+from heldout.evidence.strict import canonical, loads
 
 START = "0" * 64
 
@@ -28,9 +28,12 @@ def read_links(path: Path) -> list[Link]:
     """Every record as it lies there, in order, the chain unchecked; none if there is no file.
 
     Raises:
-        InputError: At a line that is no record.
+        InputError: At a line that is no record, with what still holds and how to restore it.
     """
-    return [Link(record, sha256_bytes(canonical(record))) for record in read_json_lines(path)]
+    try:
+        return [_link(record) for record in read_json_lines(path)]
+    except InputError as error:
+        raise _garbled(path, error) from None
 
 
 def read_chain(path: Path) -> list[Link]:
@@ -41,13 +44,13 @@ def read_chain(path: Path) -> list[Link]:
         InputError: At a line that is no record.
     """
     links = read_links(path)
-    for number, (link, before) in enumerate(zip(links, [None, *links], strict=False), start=1):
-        if link.record.get("prev") != head([before] if before else []):
-            raise TamperedError(
-                "the record before this one was changed, removed or put in later",
-                where=f"{path.name}:{number}",
-                hint="ask for the file as it was written",
-            )
+    whole = _holding(links)
+    if whole < len(links):
+        raise TamperedError(
+            "the record before this one was changed, removed or put in later",
+            where=f"{path.name}:{whole + 1}",
+            hint="ask for the file as it was written",
+        )
     return links
 
 
@@ -63,3 +66,41 @@ def append_link(path: Path, schema: str, record: Mapping[str, Any]) -> Link:
 def head(links: list[Link]) -> str:
     """Digest of the last record; of an empty chain, its start."""
     return links[-1].sha256 if links else START
+
+
+def _link(record: dict[str, Any]) -> Link:
+    return Link(record, sha256_bytes(canonical(record)))
+
+
+def _holding(links: list[Link]) -> int:
+    """How many records from the first on name each the one before it."""
+    for number, link in enumerate(links):
+        if link.record.get("prev") != head(links[:number][-1:]):
+            return number
+    return len(links)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = loads(line, where="")
+    except InputError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _garbled(path: Path, error: InputError) -> InputError:
+    """What is known of a file with a line that is no record: nothing of it is dropped, and nothing guessed."""
+    lines = path.read_bytes().split(b"\n")
+    records = [_record(line) for line in lines]
+    place = records.index(None)
+    holding = _holding([_link(record) for record in records[:place] if record is not None])
+    after = records[place + 1] if place + 1 < len(records) else None
+    named = f" (the line after it says that its sha256 is {after['prev']})" if after and after.get("prev") else ""
+    before = f"lines 1 to {holding} still hold" if holding else "no line before it holds"
+    return InputError(
+        f"line {place + 1} is no whole record ({error.what}): the chain of records is broken there; {before}",
+        where=f"{path}:{place + 1}",
+        hint=f"put that line back from a copy of the file, such as a backup or a bundle{named}; without one, keep the "
+        "file as evidence and begin in a new folder. Do not delete the line: every record after it would count "
+        "as tampered with",
+    )

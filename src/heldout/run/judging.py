@@ -22,9 +22,10 @@ _DECIDING = frozenset({"gate", "bootstrap", "split"})
 
 def register_policy(prepared: Prepared) -> None:
     """Write rules and split down before anything is fitted, unless this corpus has some already."""
-    if prepared.resolved.overridden & _DECIDING:
-        return
     with Ledger(prepared.study) as ledger:
+        ledger.attempt(*prepared.identity)  # a ledger that cannot be read is found before compute is spent
+        if prepared.resolved.overridden & _DECIDING:
+            return
         register(ledger, prepared.study, Registered.of(prepared))
 
 

@@ -144,7 +144,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
         {"corpus": {"path": "table.csv", "group": "persno", "target": "score"}},
         "no column 'persno'",
         "table.csv",
-        "person, weight, score",
+        "did you mean 'person'? its columns: person, score, weight",
     ),
     ({"split": {"kind": "fixed", "test": ["eve"]}}, "no group 'eve'", "split.test", "ann, bob, cyd, dan"),
     ({"gate": {}}, "the gate has no rules", "study.yaml:", "gate.rules"),

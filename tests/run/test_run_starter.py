@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from heldout import Study
-from heldout.errors import CorpusError, InputError
+from heldout.errors import CorpusError, HeldoutError, InputError
 from heldout.run.starter import write_starter
 from heldout.study import load_yaml
 
@@ -115,4 +115,36 @@ def test_missing_column_is_refused_and_nothing_is_written(tmp_path: Path) -> Non
     with pytest.raises(CorpusError, match="no column 'sujbect'") as caught:
         write_starter(write_table(tmp_path / "t.csv"), tmp_path / "study.yaml", group="sujbect", target="score")
     assert "subject" in str(caught.value.hint)
+    assert not (tmp_path / "study.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "seeds", "rules"),
+    [
+        ("sklearn.linear_model.LinearRegression", [0], ["plcc"]),
+        ("sklearn.neighbors.KNeighborsRegressor", [0], ["plcc"]),
+        ("sklearn.ensemble.ExtraTreesRegressor", [0, 1, 2], ["plcc", "worst-member"]),
+        (None, [0, 1, 2], ["plcc", "worst-member"]),
+    ],
+)
+def test_estimator_without_randomness_gets_one_seed(
+    tmp_path: Path, estimator: str | None, seeds: list[int], rules: list[str]
+) -> None:
+    """Three copies of one model would be shown as three seeds, and the worst of them as a finding."""
+    out = tmp_path / "study.yaml"
+    write_starter(write_table(tmp_path / "t.csv"), out, group="subject", target="score", estimator=estimator)
+    study = load_yaml(out).value
+    assert (seeds, rules) == (study["seeds"], [rule["id"] for rule in study["gate"]["rules"]])
+    assert (len(seeds) == 1) == ("every seed is one model" in out.read_text())
+    assert len(seeds) == len(Study.load(out).resolve().main.seeds)
+
+
+def test_misspelt_estimator_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    """The study would be refused at its first run, a step too late."""
+    with pytest.raises(HeldoutError, match="no estimator") as caught:
+        write_starter(
+            write_table(tmp_path / "t.csv"), tmp_path / "study.yaml", group="subject", target="score",
+            estimator="sklearn.linear_model.Rigde",
+        )  # fmt: skip
+    assert ("--estimator", True) == (caught.value.where, "linear_model.Ridge" in str(caught.value.hint))
     assert not (tmp_path / "study.yaml").exists()

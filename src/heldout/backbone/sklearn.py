@@ -132,7 +132,7 @@ class SklearnBackbone(Backbone):
     def _build(self, seed: int) -> Any:
         cls = _import_estimator(self.params.estimator)
         arguments = dict(self.params.params)
-        if "random_state" in inspect.signature(cls).parameters:
+        if takes_seed(self.params.estimator):
             if "random_state" in arguments:
                 raise StudyError(
                     "`random_state` is set by the seeds",
@@ -176,6 +176,15 @@ class SklearnBackbone(Backbone):
                 where="fit.estimator",
                 hint="choose another estimator, or set `corpus.task`",
             )
+
+
+def takes_seed(estimator: str) -> bool:
+    """Whether an estimator has a ``random_state``; without one, any seed gives the same model.
+
+    Raises:
+        HeldoutError: If there is no such estimator.
+    """
+    return "random_state" in inspect.signature(_import_estimator(estimator)).parameters
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from heldout.corpus import Corpus
 from heldout.corpus.table import TableOptions, TableReader
-from heldout.errors import InputError
+from heldout.errors import HeldoutError, InputError
 from heldout.evidence import write_text
 
 _LEAVE_ONE_OUT_UP_TO = 30
@@ -19,11 +19,12 @@ _BASELINES = {
     "regression": ("mean", "sklearn.dummy.DummyRegressor"),
     "classification": ("majority", "sklearn.dummy.DummyClassifier"),
 }
+_OF_SEVERAL_SEEDS = "worst-member"
 _RULES = {
     "regression": [
         ("plcc", "metric: plcc, over: pooled, at_least: 0.5", "correlation over all held-out rows"),
         (
-            "worst-member",
+            _OF_SEVERAL_SEEDS,
             "metric: plcc, scope: members, over: pooled, statistic: min, at_least: 0.5",
             "and by each seed",
         ),
@@ -31,7 +32,7 @@ _RULES = {
     "classification": [
         ("balanced-accuracy", "metric: balanced_accuracy, over: pooled, at_least: 0.8", "over all held-out rows"),
         (
-            "worst-member",
+            _OF_SEVERAL_SEEDS,
             "metric: balanced_accuracy, scope: members, over: pooled, statistic: min, at_least: 0.75",
             "and by each seed",
         ),
@@ -54,6 +55,7 @@ def write_starter(
 
     Raises:
         InputError: If ``out`` exists, or the table does not have what was named.
+        HeldoutError: If there is no such estimator.
     """
     if out.exists() and not force:
         raise InputError("the study exists already", where=str(out), hint="choose another --out, or --force")
@@ -66,7 +68,12 @@ def _text(table: Path, out: Path, corpus: Corpus, estimator: str | None) -> str:
     groups = len(manifest.groups)
     baseline, dummy = _BASELINES[manifest.task]
     split = "kind: leave-one-group-out" if groups <= _LEAVE_ONE_OUT_UP_TO else "kind: group-k-fold\n  folds: 10"
-    rules = "\n".join(f"    - {{id: {name}, {rule}}}  # {why}" for name, rule, why in _RULES[manifest.task])
+    seeded = estimator is None or _seeded(estimator)
+    wanted = [rule for rule in _RULES[manifest.task] if seeded or rule[0] != _OF_SEVERAL_SEEDS]
+    rules = "\n".join(f"    - {{id: {name}, {rule}}}  # {why}" for name, rule, why in wanted)
+    seeds = (
+        "seeds: [0, 1, 2]" if seeded else "seeds: [0]   # nothing is drawn in this estimator: every seed is one model"
+    )
     return f"""\
 # A study of {table.name}: {manifest.rows} rows, {groups} groups, {len(manifest.features)} features.
 # Check it with `heldout run {out.name} --dry-run`, run it with `heldout run {out.name}`.
@@ -92,7 +99,7 @@ fit:
   estimator: {estimator or _ESTIMATORS[manifest.task]}
   params: {{}}
 
-seeds: [0, 1, 2]
+{seeds}
 
 # A contender that knows nothing: whoever cannot beat it has learnt nothing.
 baselines:
@@ -107,6 +114,17 @@ gate:
   rules:
 {rules}
 """
+
+
+def _seeded(estimator: str) -> bool:
+    """Whether a seed changes anything in an estimator that was named on the command line."""
+    from heldout.backbone.sklearn import takes_seed
+
+    try:
+        return takes_seed(estimator)
+    except HeldoutError as error:
+        error.where = "--estimator"
+        raise
 
 
 def _feature_lines(corpus: Corpus) -> str:

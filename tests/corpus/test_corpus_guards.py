@@ -129,6 +129,12 @@ def test_two_spellings_of_one_group_are_reported_and_do_not_block() -> None:
     assert "'North ', 'north'" in finding.what
 
 
+def test_two_names_that_nobody_can_tell_apart_block() -> None:
+    """A file system writes an accent in two characters, a person in one: the subject would train and be held out."""
+    finding = only(check_corpus(corpus(groups=["Ren\u00e9"] * 4 + ["Rene\u0301"] * 4 + ["west"] * 4)))
+    assert ("HO-G001", True) == (finding.code, finding.blocking)
+
+
 @pytest.mark.parametrize(("rows", "reported"), [(9, False), (10, True)])
 def test_a_group_that_is_nearly_everything_is_reported(rows: int, reported: bool) -> None:
     """A mean over rows would be the score of one group, and its fold train on nearly nothing."""

@@ -396,6 +396,17 @@ def swap_models(run: Path) -> None:
     reseal_unit(folder)
 
 
+def unit_names_a_device(run: Path) -> None:
+    """A file that never ends: whoever verifies would wait for ever."""
+    edit(run / "fits/seed0/north/unit.json", lambda unit: unit["files"].update({"/dev/zero": "0" * 64}))
+
+
+def unit_names_outside(run: Path) -> None:
+    path = "../../../verdict-elsewhere.json"
+    (run.parent / "verdict-elsewhere.json").write_text("{}")
+    edit(run / "fits/seed0/north/unit.json", lambda unit: unit["files"].update({path: "0" * 64}))
+
+
 def remove_model(run: Path) -> None:
     (run / "fits/seed0/north/model.skops").unlink()
 
@@ -587,6 +598,8 @@ ATTACKS = [
     Attack(train_on_held_out, "promote", "split", careful=True),
     Attack(remove_baseline_from_lock, "promote", "units", careful=True),
     Attack(remove_model, "promote", "units", careful=True),
+    Attack(unit_names_a_device, "promote", "units", careful=True),
+    Attack(unit_names_outside, "promote", "units", careful=True),
     Attack(remove_unit, "promote", "units", careful=True),
     Attack(unit_of_other_seed, "promote", "units", careful=True),
     Attack(unit_of_other_run, "promote", "units", careful=True),

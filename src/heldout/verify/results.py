@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -251,6 +252,9 @@ def _check_unit(evidence: RunEvidence, name: str, seed: int, fold: Fold, unit: S
     if "predictions.safetensors" not in document["files"] or len(document["files"]) < 2:
         raise BrokenError("the fit names no model or no predictions", where)
     for file, sha256 in document["files"].items():
+        parts = PurePosixPath(file).parts
+        if file.startswith("/") or ".." in parts or not (unit.folder / file).is_file():
+            raise BrokenError(f"{file} is no file of the fit", where)
         if sha256_file(unit.folder / file) != sha256:
             raise BrokenError(f"{file} is not the file that the fit left", where)
 

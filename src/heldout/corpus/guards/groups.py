@@ -13,11 +13,14 @@ _LARGEST = 0.8
 
 
 def check_names(corpus: Corpus) -> GuardResult:
-    """HO-G001: one group that is spelt in two ways, so that a part of it may train while another is held out."""
+    """HO-G001: one group that is spelt in two ways, so that a part of it may train while another is held out.
+
+    Names that Unicode holds to be equal block: no reader can tell them apart, so they cannot be two groups.
+    """
     findings = [
         Finding(
             "HO-G001",
-            blocking=False,
+            blocking=len({unicodedata.normalize("NFC", name) for name in names}) < len(names),
             what=f"the groups {', '.join(repr(name) for name in names)} differ only in blanks, case or kind of letters",
             where=", ".join(names),
             hint="if they are one group, spell it in one way: a part of it trains while the other is held out",

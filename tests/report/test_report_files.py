@@ -173,3 +173,43 @@ def test_why_stays_in_sight_on_a_narrow_screen(write: Writer) -> None:
     assert '<table class="rules">' in page
     narrow = page.split("@media (max-width: 40rem)")[1]
     assert ".rules :is(th, td):is(:nth-child(3), :nth-child(4)) { display: none; }" in narrow
+
+
+def _with_baseline(documents: dict[str, Any], prediction: Any) -> dict[str, Any]:
+    """The documents with one more contender, as a run would score it."""
+    from heldout.evaluate import Predictions, summarise
+    from heldout.study import BootstrapSpec
+
+    samples = documents["predictions"].select("sample_id", "group", "fold", "target")
+    members = {0: documents["predictions"]["prediction"].to_numpy()}
+    theirs = Predictions(samples, {0: prediction(members[0])}, ())
+    counts = {str(fold): 80 for fold in samples["fold"].unique()}
+    mine = Predictions(samples, members, ())
+    return summarise(mine, counts, BootstrapSpec(draws=200), {"mean": ("a mean", theirs)})
+
+
+def test_gain_over_a_constant_says_why_it_is_undefined_and_what_is_gained_in_rmse(
+    write: Writer, documents: Documents
+) -> None:
+    """The reader would take a gap in the table for a fault, and never see by how much the mean was beaten."""
+    made = documents()
+    found = _with_baseline(made, lambda mine: 0 * mine + 50.0)
+    gain = found["comparisons"]["mean"]["rmse"]
+    assert gain["low"] > 0
+    said = "undefined: a constant has no correlation; RMSE"
+    numbers = f"{gain['gain']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+    folder = write(changes={"metrics": found})
+    (line,) = (row for row in (folder / "RUN_REPORT.md").read_text().splitlines() if row.startswith("| mean: a mean"))
+    assert said in line
+    assert numbers in line
+    page = (folder / "report.html").read_text()
+    assert f"{said} [VMAF] {numbers}" in page
+
+
+def test_gain_over_a_baseline_that_varies_is_shown_as_before(write: Writer, documents: Documents) -> None:
+    """Every gain would be called undefined, or shown twice."""
+    found = _with_baseline(documents(), lambda mine: mine + [0.0, 9.0] * (len(mine) // 2))
+    folder = write(changes={"metrics": found})
+    (line,) = (row for row in (folder / "RUN_REPORT.md").read_text().splitlines() if row.startswith("| mean: a mean"))
+    assert "undefined" not in line
+    assert f"{found['comparisons']['mean']['plcc']['gain']:+.4f} (" in line

@@ -15,6 +15,7 @@ REGRESSION = ("plcc", "srocc", "rmse", "mae", "bias", "abs_bias")
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 # Where a smaller value is better; everything else is better when larger. `bias` is better when near zero.
 SMALLER_IS_BETTER = frozenset({"rmse", "mae", "abs_bias", "log_loss"})
+CONSTANT_PREDICTION = "the prediction is constant"
 _CONSTANT = 1e-12
 
 
@@ -120,7 +121,7 @@ def why_undefined(name: str, target: NDArray[Any], prediction: FloatArray) -> st
     if is_constant(np.asarray(target, dtype=np.float64)):
         return "the target is constant"
     if is_constant(prediction):
-        return "the prediction is constant"
+        return CONSTANT_PREDICTION
     return "the numbers are too large"
 
 

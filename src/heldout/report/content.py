@@ -187,11 +187,34 @@ class Content:
         return lines
 
     def _gain(self, name: str) -> str:
-        """What the variant gains over a contender on the primary metric, with its paired interval."""
-        found = self.metrics["comparisons"].get(name, {}).get(self.primary, {})
-        if found.get("low") is None:
+        """What the variant gains over a contender on the primary metric, with its paired interval.
+
+        A constant has no correlation, so there is no gain in one; there is in RMSE.
+        """
+        gain = self._gain_in(name, self.primary)
+        if gain is not None:
+            return gain
+        if not self._constant(name):
             return "undefined"
+        instead = self._gain_in(name, "rmse")
+        also = f"; {self.label('rmse')} {instead}" if instead else ""
+        return f"undefined: a constant has no correlation{also}"
+
+    def _gain_in(self, name: str, metric: str) -> str | None:
+        found = self.metrics["comparisons"].get(name, {}).get(metric, {})
+        if found.get("low") is None:
+            return None
         return f"{signed(found['gain'])} ({signed(found['low'])} to {signed(found['high'])})"
+
+    def _constant(self, name: str) -> bool:
+        """Whether the primary metric, a correlation, is undefined because a contender predicts one number."""
+        start, end = f"baselines/{name}/folds/", f"/{self.primary}"
+        return any(
+            each["why"] == metrics.CONSTANT_PREDICTION
+            and each["where"].startswith(start)
+            and each["where"].endswith(end)
+            for each in self.metrics["undefined"]
+        )
 
     def _means(self, block: Mapping[str, Any]) -> list[Any]:
         return [block["mean"][name] for name in self.names]

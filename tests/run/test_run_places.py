@@ -57,6 +57,9 @@ gate:
         ("metric: plcc", "metric: accuracy", "base", "27:16 (gate.rules.0.metric)"),
         ("against: mean", "against: meen", "base", "30:5"),
         ("[kind]", "[weight, knid]", "base", "25:20 (gate.slices.1)"),
+        ("params:\n    alpha: 1.0", "features: [weight, knid]", "base", "6:3 (fit.features)"),
+        ("linear_model.Ridge", "linear_model.RidgeClassifier", "base", "5:3 (fit.estimator)"),
+        ("DummyRegressor", "DummyClassifier", "base", "23:5 (baselines.0.fit.estimator)"),
         ("{kind: leave-one-group-out}", "{kind: fixed, test: [eve]}", "base", "8:22 (split.test)"),
     ],
 )

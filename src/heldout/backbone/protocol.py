@@ -210,6 +210,13 @@ class Backbone(ABC):
         """Why these parameters make a smoke run, which can never PROMOTE; None if they do not."""
         return None
 
+    def check(self, corpus: Corpus) -> None:  # noqa: B027 - most have nothing to complain about
+        """Complain about what no fold of this corpus could be fitted with, before compute is spent.
+
+        Raises:
+            StudyError: Whose place is a key of the block, such as ``fit.features``; it is then given its line.
+        """
+
     def quick(self) -> Backbone:
         """This backbone on a short budget, for checks before the real fits; override where a fit takes long.
 

@@ -18,7 +18,8 @@ import numpy as np
 from pydantic import Field
 
 from heldout.backbone.protocol import Backbone, ClassScores, Contract, FeaturesView, FloatArray, Params, TrainView
-from heldout.errors import PrerequisiteError, StudyError, TamperedError
+from heldout.corpus import Corpus
+from heldout.errors import PrerequisiteError, StudyError, TamperedError, near_miss
 from heldout.evidence import write_bytes
 
 _FILE = "model.skops"
@@ -91,6 +92,11 @@ class SklearnBackbone(Backbone):
             )
         return io.load(path, trusted=io.get_untrusted_types(file=path))
 
+    def check(self, corpus: Corpus) -> None:
+        """The declared features are there, and the estimator is of the target's kind."""
+        self._select(corpus.features)
+        self._check_kind(self._build(seed=0), corpus.task)
+
     def quick(self) -> SklearnBackbone:
         """Few trees in a forest; other estimators as they are."""
         signature = inspect.signature(_import_estimator(self.params.estimator)).parameters
@@ -114,7 +120,7 @@ class SklearnBackbone(Backbone):
             raise StudyError(
                 f"the corpus has no feature {missing[0]!r}",
                 where="fit.features",
-                hint=f"its features: {', '.join(features.columns)}",
+                hint=near_miss(missing[0], features.columns, "its features"),
             )
         return features.select(self.params.features)
 

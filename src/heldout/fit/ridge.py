@@ -16,6 +16,7 @@ from pydantic import Field
 from heldout.backbone import Contract, FeaturesView, FloatArray, Params, TrainView
 from heldout.backbone.grouped import GroupedBackbone
 from heldout.backbone.tensors import Arrays, pack, unpack
+from heldout.corpus import Corpus
 from heldout.evidence import write_bytes
 from heldout.fit.closed_form import LinearModel, Moments, fit_moments, moments, together
 from heldout.fit.design import Column, chosen, columns_of, in_order, matrix
@@ -54,6 +55,10 @@ class RidgeBackbone(GroupedBackbone):
     contract: ClassVar[Contract] = Contract(tasks=("regression",), files=(FILE,))
     seeded: ClassVar[bool] = False
     params: RidgeParams
+
+    def check(self, corpus: Corpus) -> None:
+        """The declared features are there."""
+        chosen(corpus.features, self.params.features)
 
     def summarise(self, view: TrainView) -> Summary:
         """Moments of the rows of one group."""

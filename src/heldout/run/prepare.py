@@ -22,6 +22,7 @@ from heldout.run.resolve import Contender, Resolved
 from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, check_split, split_corpus
 from heldout.study import COSTS, placing
+from heldout.study.yaml import KeyPath
 
 _MOST_SLICES = 100
 
@@ -107,6 +108,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         split = split_corpus(resolved.spec.split, corpus.manifest)
         _check_tasks(resolved, corpus)
         _check_gate(resolved, corpus)
+    _check_backbones(resolved, corpus)
     key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
     contenders = (resolved.main, *resolved.baselines)
     packages = {name: found for each in contenders for name, found in environment(each.backbone).items()}
@@ -183,6 +185,14 @@ def _check_tasks(resolved: Resolved, corpus: Corpus) -> None:
                 where=f"contender {contender.id}",
                 hint=f"it learns {' and '.join(tasks)}: choose another backbone, or another `corpus.task`",
             )
+
+
+def _check_backbones(resolved: Resolved, corpus: Corpus) -> None:
+    """What no unit could be fitted with is found before the first one."""
+    prefixes: list[KeyPath] = [(), *(("baselines", index) for index in range(len(resolved.baselines)))]
+    for prefix, contender in zip(prefixes, (resolved.main, *resolved.baselines), strict=True):
+        with placing(resolved.document, prefix):
+            contender.backbone.check(corpus)
 
 
 def _check_gate(resolved: Resolved, corpus: Corpus) -> None:

@@ -148,9 +148,8 @@ def measure(folder: Path) -> dict[str, Any]:
     for name, one in compared.items():
         one["majority"] = baselines[name]["baselines"]["majority"]["value"]
     test = {"windows": comparison["samples"], "episodes": comparison["episodes"]}
-    return {"arms": arms, "test": test, "metrics": compared, "unseen": unseen(folder)} | machine(
-        "torch", "transformers", "peft"
-    )
+    found = {"arms": arms, "test": test, "metrics": compared, "unseen": unseen(folder)}
+    return found | {"machine": machine()}
 
 
 def table(document: dict[str, Any]) -> str:

@@ -26,3 +26,12 @@ def test_coverage_is_that_of_its_measurement_and_within_its_tolerance() -> None:
         if kind != "seeds":
             above = found["coverage"] - float(level)
             assert -0.01 <= above <= 1 / (script["GROUPS"] + 1) + 0.01, name
+
+
+def test_what_pretraining_gives_is_what_was_measured() -> None:
+    """A gain could be edited by hand, or outlive its measurement."""
+    script = runpy.run_path(str(BENCHMARKS / "smollm2_pretrained.py"))
+    result = json.loads((BENCHMARKS / "results" / "smollm2_pretrained.json").read_text())
+    assert script["table"](result) in script["PAGE"].read_text(encoding="utf-8")
+    assert {"pretrained", "random"} == set(result["arms"])
+    assert result["arms"]["pretrained"]["steps"] == result["arms"]["random"]["steps"]

@@ -84,6 +84,15 @@ def is_secret_value(key: str, value: str) -> bool:
     return len(value) >= 4 and bool(list(_plugins()[1].analyze_string(f'{key} = "{quoted}"')))
 
 
+def require_search() -> None:
+    """See that secrets can be searched for, before hours are spent on what is to be published.
+
+    Raises:
+        PrerequisiteError: If detect-secrets is not installed.
+    """
+    _plugins()
+
+
 @functools.cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple((kind, re.compile(pattern)) for kind, pattern in _OURS.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from heldout.domains.embodied.demo_rows import lines, row_of
 from heldout.domains.embodied.demo_steps import Steps
 from heldout.domains.embodied.demo_study import DEFAULT, DemoStudy, load_demo_study, options, shortcuts
 from heldout.domains.embodied.physics import SimOptions
-from heldout.errors import HeldoutError, InputError, StaleError, StudyError
+from heldout.errors import HeldoutError, InputError, PrerequisiteError, StaleError, StudyError
 from heldout.evidence import read_json, read_json_lines
 
 EXAMPLE = Path(__file__).parents[3] / "examples/embodied/study.yaml"
@@ -249,3 +250,18 @@ def test_a_backbone_that_is_only_planned_is_a_row_with_its_reason(
     document = demo.demo_embodied(tmp_path, study, variants=["future-network"], say=lambda _: None)
     assert not document["promote"]
     assert "no entry point for train" in document["rows"][0]["reasons"][0]
+
+
+def test_what_the_end_needs_is_asked_for_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten minutes of training would end with a missing package."""
+    from heldout.domains.embodied.demo import demo_embodied
+    from heldout.package import public_secrets
+
+    monkeypatch.setitem(sys.modules, "detect_secrets.core.plugins.util", None)
+    public_secrets._plugins.cache_clear()
+    try:
+        with pytest.raises(PrerequisiteError, match="detect-secrets"):
+            demo_embodied(tmp_path / "demo", load_demo_study(DEFAULT))
+    finally:
+        public_secrets._plugins.cache_clear()
+    assert not (tmp_path / "demo").exists()

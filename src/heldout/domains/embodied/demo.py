@@ -26,6 +26,7 @@ from heldout.domains.embodied.watch import FULL, Watch, WatchOptions
 from heldout.errors import CorpusError, HeldoutError, PrerequisiteError, StaleError, UnitError
 from heldout.evidence import sha256_file, write_json
 from heldout.package.public import package_public
+from heldout.package.public_secrets import require_search
 
 SCHEMA, DOCUMENT_FILE = "heldout.demo-embodied/1", "demo.json"
 _NEEDED = ("export", "train", "eval")
@@ -76,7 +77,7 @@ def demo_embodied(
         The document ``heldout.demo-embodied/1``, which stands in ``demo.json`` too.
 
     Raises:
-        PrerequisiteError: If the simulator is missing.
+        PrerequisiteError: If the simulator or the search for secrets is missing.
         InputError: If another study was run in the folder.
         StaleError: If another process runs one there.
         StudyError: If an option of the study is unknown or wrong.
@@ -84,6 +85,7 @@ def demo_embodied(
     chosen = study.variants(variants)
     for variant, family in chosen:
         check_options(variant, family)
+    require_search()
     out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / ".demo.lock", timeout=0):
@@ -183,7 +185,8 @@ def _judge(job: Job, trained: Trained, places: Places, contract: BackboneContrac
 
     def tell(event: Mapping[str, Any]) -> None:
         if event["event"] in _SHOWN:
-            told = {key: value for key, value in event.items() if key in ("status", "samples", "verdict", "seconds")}
+            decides = ("verdict",) if event["event"] == "eval_full_exit" else ()
+            told = {key: event[key] for key in ("status", "samples", *decides, "seconds") if key in event}
             name = job.step(_SHOWN[event["event"]])
             job.steps.tell(name, "  ".join(f"{key} {value}" for key, value in told.items()))
 

@@ -196,6 +196,9 @@ def test_a_policy_is_scored_from_its_file_and_needs_train_labels(tmp_path: Path)
         outcomes["beats_trivial:next_action_accuracy"],
     )
     assert ("PASS", "HOLD") == (outcomes["beats_trivial:trajectory_mpjpe"], document["verdict"]["verdict"])
+    page = (tmp_path / "out/report.html").read_text()
+    assert "trajectory_mpjpe, m" in page
+    assert "Persistence of a field" not in page  # next_action alone has one, and it rules
     assert [] == document["missing_files"]
     audit = json.loads((tmp_path / "out/retargeting_audit.json").read_text())
     assert (60, 0) == (audit["rows"], audit["retargeted_rows"])

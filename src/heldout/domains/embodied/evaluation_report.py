@@ -19,6 +19,7 @@ from heldout.report.pages import page_head
 FrameReader = Callable[[Mapping[str, Any]], NDArray[np.uint8] | None]
 _EXAMPLES = 4
 _RECALLS = 12
+_UNRULED = "Persistence of a field other than next_action needs the true answer of the window before; it rules nothing."
 _TITLES = {
     "predictor": "model",
     "adapter": "adapter",
@@ -132,10 +133,11 @@ def _metrics(evidence: Mapping[str, Any]) -> _Table:
             baselines = [f"judged as {one['judged_on']}"]
         beats = {True: "yes", False: "no", None: "not known"}[one["beats_trivial"]]
         span = f"{_number(interval.get('low'))} to {_number(interval.get('high'))}" if interval else ""
-        rows.append((name, _number(one["value"]), span, ", ".join(baselines), beats))
+        shown = f"{name}, {one['unit']}" if one.get("unit") else name
+        rows.append((shown, _number(one["value"]), span, ", ".join(baselines), beats))
     columns = ("metric", "value", "interval over episodes", "what costs nothing", "beats it")
-    note = "Persistence of a field other than next_action needs the true answer of the window before; it rules nothing."
-    return _Table("Metrics", columns, rows, note)
+    kept = (one["baselines"].get("persistence", {"ruled": True}) for one in evidence.values())
+    return _Table("Metrics", columns, rows, "" if all(other["ruled"] for other in kept) else _UNRULED)
 
 
 def _fields(fields: Mapping[str, Any]) -> _Table:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from heldout.cli.main import build, main
 from heldout.domains.embodied.contracts import BackboneContract, load_registry
-from heldout.domains.embodied.evaluation_compare import Rules, compare
+from heldout.domains.embodied.evaluation_compare import Rules, compare, names_apart
 from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.evaluation_run import run
 from heldout.domains.embodied.metrics_future import mean_of, pairs
@@ -78,6 +78,19 @@ def test_a_worse_model_and_the_same_one_are_held_with_the_reason(home: Path) -> 
     assert "FAIL" == outcomes(same)["better:action_macro_f1"]
     rest = {name: found for name, found in outcomes(same).items() if name.startswith("no_worse")}
     assert {"PASS"} == set(rest.values()), rest
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("runs/a/eval", "runs/b/eval", ("a", "b")),
+        ("runs/new", "runs/old", ("new", "old")),
+        ("runs/same", "runs/same", ("same", "same")),
+    ],
+)
+def test_a_verdict_names_who_met_whom(one: str, other: str, expected: tuple[str, str]) -> None:
+    """Of two folders that are both named eval, the verdict would say nothing."""
+    assert expected == names_apart(Path(one), Path(other))
 
 
 def test_other_windows_another_truth_and_smoke_are_refused(home: Path, tmp_path: Path) -> None:

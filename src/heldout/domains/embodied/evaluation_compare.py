@@ -107,7 +107,7 @@ def compare(challenger: Path, champion: Path, rules: Rules | None = None, out: P
     outcomes += [_no_worse(name, table.get(name), rules.margin) for name in primary if name != headline]
     verdict = build_verdict(
         study=f"embodied-{ours.contract.id}",
-        variant=f"{ours.folder.resolve().name} over {theirs.folder.resolve().name}",
+        variant=" over ".join(names_apart(ours.folder, theirs.folder)),
         seeds=[],
         outcomes=outcomes,
         findings=[],
@@ -165,6 +165,12 @@ def gains(ours: Side, theirs: Side) -> dict[str, dict[str, Any]]:
         if gain["low"] is None:
             table[name]["why"] = mine.get("why") or other.get("why") or "it is not of the same rows, or has no interval"
     return table
+
+
+def names_apart(one: Path, other: Path) -> tuple[str, str]:
+    """The last part of two paths in which they differ; evaluations of a demonstration are all named ``eval``."""
+    pairs = zip(reversed(one.resolve().parts), reversed(other.resolve().parts), strict=False)
+    return next(((mine, theirs) for mine, theirs in pairs if mine != theirs), (one.name, other.name))
 
 
 def _check_same(ours: Side, theirs: Side) -> None:

@@ -126,11 +126,11 @@ def load_pipeline(generation: Generation, base_sha256: str) -> Any:
         hint = "the one that the checkpoint was made with; its digest stands in model_config.json"
         raise InputError("the base is another one", where=f"{MODEL_ENV}={folder}", hint=hint, code="HO-G127")
     try:
-        import diffusers  # type: ignore[import-not-found,unused-ignore]
+        import diffusers
         import torch
     except ImportError as error:
         raise PrerequisiteError(
-            f"Diffusers is not installed: {error}", where="diffusers", hint="pip install diffusers accelerate"
+            f"Diffusers is not installed: {error}", where="diffusers", hint="pip install 'heldout[cosmos]'"
         ) from None
     if generation.device.startswith("cuda") and not torch.cuda.is_available():
         raise PrerequisiteError("there is no accelerator", where=generation.device, hint="a machine with CUDA")

@@ -51,7 +51,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         for cache in (environment._version, environment._home, sklearn_backbone._distributions):
             cache.cache_clear()
         sys.modules.pop("shelf_models", None)
-        # Compiled code is told apart by size and second: two versions of one length within one second are one to Python.
+        # Compiled code is told apart by size and second: two versions of one length in one second are one to Python.
         shutil.rmtree(site / "__pycache__", ignore_errors=True)
         importlib.invalidate_caches()
 

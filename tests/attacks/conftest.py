@@ -1,0 +1,22 @@
+"""Desks to attack: a table, and every task and domain on the road."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attack_kit import ROADS, Desk, table_desk
+
+pytest.importorskip("sklearn")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """150 rows in 5 groups, ``y = a + b + noise``."""
+    return table_desk(tmp_path)
+
+
+@pytest.fixture(params=sorted(ROADS))
+def road(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+    """A desk of each task and domain."""
+    return ROADS[request.param](tmp_path)

@@ -75,7 +75,7 @@ def _link(record: dict[str, Any]) -> Link:
 def _holding(links: list[Link]) -> int:
     """How many records from the first on name each the one before it."""
     for number, link in enumerate(links):
-        if link.record.get("prev") != head(links[:number][-1:]):
+        if link.record.get("prev") != head(links[max(0, number - 1) : number]):
             return number
     return len(links)
 

@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 
 from heldout.domains.embodied.checkpoint import Checkpoint, Verdict
 from heldout.domains.embodied.checkpoint_reload import reload_problems
-from heldout.domains.embodied.checkpoint_tensors import Tensor, is_finite, is_zero, read_tensors
+from heldout.domains.embodied.checkpoint_tensors import Tensor, is_finite, is_zero, read_folder, read_tensors
 from heldout.domains.embodied.checkpoint_whole import check_whole, split_whole
 from heldout.domains.embodied.evaluation_plan import folder_digest
+from heldout.domains.embodied.qwen.targets import TOWERS
 from heldout.errors import HeldoutError
 
 _NAME = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>A|B)(?:\.[^.]+)?\.weight$")
 _LAYER = re.compile(r"\.(\d+)\.")
 # Encoders and speakers beside the language model: adapted only if the metadata declares them.
-_TOWERS = re.compile(r"(^|\.)(audio_tower|audio|visual|vision_tower|vision_model|talker|code2wav|prefix)(\.|$)")
+_TOWERS = re.compile(rf"(^|\.)({'|'.join((*TOWERS, 'audio', 'vision_tower', 'vision_model'))})(\.|$)")
 PROBE = "probe.safetensors"
 
 
@@ -57,8 +58,8 @@ def check(checkpoint: Checkpoint, verdict: Verdict) -> None:
     bad = [f"{tensor.name} is not finite" for tensor in tensors if not is_finite(tensor)]
     verdict.check("finite", "HO-G125", bad, "train again: the loss overflowed")
     zero = [f"{name}: B is zero" for name, pair in sorted(pairs.items()) if pair.b is not None and is_zero(pair.b)]
-    check_whole(checkpoint, config, metadata, whole, verdict)
     verdict.check("learnt", "HO-G126", zero, "nothing was learnt there: train again, or exclude the module")
+    check_whole(checkpoint, config, metadata, whole, verdict)
     _base(checkpoint, metadata, verdict)
     _reload(checkpoint, verdict)
 
@@ -156,8 +157,7 @@ def _modules_of_base(config: Mapping[str, Any], checkpoint: Checkpoint) -> set[s
     excluded = config.get("exclude_modules")
     names = {
         tensor.name.removesuffix(".weight")
-        for path in sorted(checkpoint.base.glob("*.safetensors"))
-        for tensor in read_tensors(path)
+        for tensor in read_folder(checkpoint.base)
         if tensor.name.endswith(".weight") and len(tensor.shape) == 2
     }
     targets = [name for name in _declared(config) if name not in (config.get("target_parameters") or ())]

@@ -73,6 +73,15 @@ def read_tensors(path: Path) -> list[Tensor]:
     return found
 
 
+def read_folder(folder: Path) -> list[Tensor]:
+    """Tensors of all safetensors files of a folder.
+
+    Raises:
+        InputError: If one of them is no safetensors file.
+    """
+    return [tensor for path in sorted(folder.glob("*.safetensors")) for tensor in read_tensors(path)]
+
+
 def is_finite(tensor: Tensor) -> bool:
     """Whether every value is finite."""
     return all(bool(np.isfinite(part).all()) for part in tensor.chunks())

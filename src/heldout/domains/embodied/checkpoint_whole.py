@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from heldout.domains.embodied.checkpoint import Checkpoint, Verdict
-from heldout.domains.embodied.checkpoint_tensors import Tensor, read_tensors
+from heldout.domains.embodied.checkpoint_tensors import Tensor, read_folder
 
 Whole = dict[str, dict[str, Tensor]]
 
@@ -53,9 +53,7 @@ def check_whole(
 
 def _against_base(whole: Whole, checkpoint: Checkpoint) -> list[str]:
     assert checkpoint.base is not None
-    base = {
-        tensor.name: tensor for path in sorted(checkpoint.base.glob("*.safetensors")) for tensor in read_tensors(path)
-    }
+    base = {tensor.name: tensor for tensor in read_folder(checkpoint.base)}
     problems = []
     for module, tensors in sorted(whole.items()):
         expected = {name for name in base if name.startswith(f"{module}.")}

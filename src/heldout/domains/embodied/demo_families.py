@@ -162,12 +162,11 @@ def train_policy(job: Job) -> Trained:
 
 def roll_out(job: Job, trained: Trained, evaluation: Path) -> None:
     """Runs in the simulator, where the evaluation of a policy looks for them."""
-    from heldout.domains.embodied.policy.closed_loop import RolloutOptions, closed_loop
-    from heldout.domains.embodied.policy.evaluation import CLOSED_LOOP
+    from heldout.domains.embodied.policy.closed_loop import FOLDER, RolloutOptions, closed_loop
 
     pictures = {"render": job.sim.size, "every": job.sim.every}
     told = options(RolloutOptions, pictures | job.family.rollout, job.block("rollout"))
-    document = closed_loop(trained.checkpoint, evaluation / CLOSED_LOOP, told, workers=job.workers)
+    document = closed_loop(trained.checkpoint, evaluation / FOLDER, told, workers=job.workers)
     job.steps.tell(job.step("rollout"), f"{document['runs']} runs; {document['rule']['sentence']}")
 
 

@@ -17,6 +17,7 @@ from heldout.domains.embodied.evaluation import Row, metrics_of
 from heldout.domains.embodied.evaluation_rules import LEAST_EPISODES
 from heldout.domains.embodied.evaluation_verify import reread
 from heldout.domains.embodied.evaluation_verify_rules import contract_of
+from heldout.domains.embodied.policy.closed_loop import FOLDER, METRIC, ROWS_FILE, success_evidence
 from heldout.errors import InputError, RefusedError, near_miss
 from heldout.evaluate.cluster import paired
 from heldout.evidence import digest, read_json_lines, sha256_file, write_json
@@ -29,7 +30,6 @@ from heldout.verify.evaluations import EvaluationEvidence, verify_evaluation
 SCHEMA = "heldout.eval-compare/1"
 FILE = "comparison.json"
 MARGIN = 0.02
-_CLOSED_LOOP = "closed_loop_success_rate"
 _NOT_COMPARED = ("held_out_episode_count", "json_validity_rate")  # bars of the own gate, the same for both
 
 
@@ -142,11 +142,9 @@ def read_side(folder: Path) -> Side:
     read = reread(evidence)
     contract = contract_of(evidence)
     rows, metrics = metrics_of(read.family, contract.id, read.rows, read.train, where=str(folder / read.family))
-    runs = folder / "closed_loop" / "rollouts.jsonl"
+    runs = folder / FOLDER / ROWS_FILE
     if runs.is_file():
-        from heldout.domains.embodied.policy.closed_loop import success_evidence
-
-        scored = {_CLOSED_LOOP: success_evidence(read_json_lines(runs))}
+        scored = {METRIC: success_evidence(read_json_lines(runs))}
         metrics = metrics | {"evidence": metrics["evidence"] | scored}
     judged = evidence.verdict["judged"]
     facts = {"index": judged.get("index_sha256"), "split": metrics["eval_split"], "smoke": evidence.metrics["smoke"]}

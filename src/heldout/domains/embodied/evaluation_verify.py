@@ -17,11 +17,12 @@ from heldout.domains.embodied.evaluation import FAMILIES, Row, check_rows, metri
 from heldout.domains.embodied.evaluation_files import TRAIN_FILE
 from heldout.domains.embodied.evaluation_labels import TrainLabels, read_train_labels
 from heldout.domains.embodied.evaluation_score import windows_sha256
-from heldout.domains.embodied.evaluation_verify_closed import METRIC, check_closed_loop
+from heldout.domains.embodied.evaluation_verify_closed import check_closed_loop
 from heldout.domains.embodied.evaluation_verify_files import check_report, check_tables
 from heldout.domains.embodied.evaluation_verify_index import check_index, check_look, has_index
 from heldout.domains.embodied.evaluation_verify_rows import problems
 from heldout.domains.embodied.evaluation_verify_rules import check_rules
+from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.evaluate.identity import Identity
 from heldout.evidence import dumps, loads
 from heldout.verify.chain import BrokenError, Check, Found, MetricState, NotCheckedError

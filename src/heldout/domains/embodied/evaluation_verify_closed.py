@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, FOLDER, METRIC, ROWS_FILE, read_closed_loop
 from heldout.evidence import sha256_file
 from heldout.verify.chain import BrokenError, MetricState
 from heldout.verify.evaluations import METRICS_FILE, RECORD_FILE, EvaluationEvidence
 from heldout.verify.results import difference
 
-METRIC = "closed_loop_success_rate"
-_FOLDER = "closed_loop"
-_DOCUMENT, _ROWS = f"{_FOLDER}/closed_loop.json", f"{_FOLDER}/rollouts.jsonl"
+_DOCUMENT, _ROWS = f"{FOLDER}/{DOCUMENT_FILE}", f"{FOLDER}/{ROWS_FILE}"
 
 
 def check_closed_loop(evidence: EvaluationEvidence) -> tuple[MetricState, ...]:
@@ -42,9 +41,7 @@ def _of_runs(evidence: EvaluationEvidence, stated: Mapping[str, Any]) -> MetricS
         return MetricState(METRIC, "attested", str(stated.get("why", "it is undefined")))
     if not (evidence.has(_DOCUMENT) and evidence.has(_ROWS)):
         return MetricState(METRIC, "attested", f"the runs ({_ROWS}) are not here")
-    from heldout.domains.embodied.policy.closed_loop import read_closed_loop
-
-    document = read_closed_loop(evidence.folder / _FOLDER) or {}
+    document = read_closed_loop(evidence.folder / FOLDER) or {}
     different = difference(document["evidence"], stated)
     if different is not None:
         what = f"stated {different.found!r}; the runs give {different.expected!r}"
@@ -56,4 +53,4 @@ def _bound(evidence: EvaluationEvidence) -> dict[str, str]:
     """Digests of the runs that the evaluation read."""
     if not evidence.has(RECORD_FILE):
         return {}
-    return {name: sha256 for name, sha256 in evidence.record["bound"].items() if name.startswith(f"{_FOLDER}/")}
+    return {name: sha256 for name, sha256 in evidence.record["bound"].items() if name.startswith(f"{FOLDER}/")}

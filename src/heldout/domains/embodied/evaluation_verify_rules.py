@@ -7,8 +7,8 @@ from typing import Any
 from heldout.domains.embodied.contracts import BUILT_IN, BackboneContract, parse_contract
 from heldout.domains.embodied.evaluation_files import CONTRACT_FILE
 from heldout.domains.embodied.evaluation_rules import files_rule, judge, policy_sha256
-from heldout.domains.embodied.evaluation_verify_closed import METRIC
 from heldout.domains.embodied.file_schemas import breaches
+from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.evidence import digest, read_json
 from heldout.gate.outcome import RuleOutcome
 from heldout.verify.chain import BrokenError, NotCheckedError

@@ -33,7 +33,8 @@ from heldout.study import BootstrapSpec
 
 SCHEMA = "heldout.closed-loop/1"
 SEEN_CODE = "HO-G137"
-DOCUMENT_FILE, ROWS_FILE, METRIC = "closed_loop.json", "rollouts.jsonl", "closed_loop_success_rate"
+FOLDER, DOCUMENT_FILE, ROWS_FILE = "closed_loop", "closed_loop.json", "rollouts.jsonl"
+METRIC = "closed_loop_success_rate"
 _PART = "heldout.domains.embodied"
 _ROLLOUTS = f"{_PART}.policy.rollout"
 

@@ -19,7 +19,7 @@ from heldout.domains.embodied.evaluation_rules import judge
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.metrics_answers import nothing
 from heldout.domains.embodied.observed import opened
-from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, METRIC, ROWS_FILE, read_closed_loop
+from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, FOLDER, METRIC, ROWS_FILE, read_closed_loop
 from heldout.domains.embodied.policy.examples import hand_path, last_place
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.predictor import episode_folder
@@ -30,7 +30,6 @@ from heldout.errors import InputError, RefusedError
 from heldout.evaluate.session import Sample
 from heldout.evidence import loads, read_json, sha256_file, write_bytes
 
-CLOSED_LOOP = "closed_loop"
 _FIELDS = ("action", "subtask", "objects", "contact", "transition", "next_action")
 _SIMULATED = "heldout.metaworld/"
 
@@ -96,7 +95,7 @@ class PolicyFamily(Plain):
             hint = f"let this one act: heldout embodied policy rollout {self._folder} --out FOLDER"
             raise InputError("these runs are of another checkpoint", where=f"--closed-loop {folder}", hint=hint)
         for name in (ROWS_FILE, DOCUMENT_FILE):
-            there, content = out / CLOSED_LOOP / name, (folder / name).read_bytes()
+            there, content = out / FOLDER / name, (folder / name).read_bytes()
             if there.is_file() and there.read_bytes() != content:
                 hint = "choose another --out: runs are not exchanged for better ones"
                 raise RefusedError("the evaluation has other closed-loop runs", where=str(there), hint=hint)
@@ -106,7 +105,7 @@ class PolicyFamily(Plain):
         """Add the closed loop as evidence and as a rule, where the episodes are simulated."""
         if not self._simulated():
             return scored
-        document = read_closed_loop(out / CLOSED_LOOP)
+        document = read_closed_loop(out / FOLDER)
         if document is None:
             why = "it was not run; heldout embodied policy rollout, then heldout eval run --closed-loop"
             evidence: dict[str, Any] = nothing(why)
@@ -121,8 +120,8 @@ class PolicyFamily(Plain):
 
     def bound(self, out: Path) -> Mapping[str, str]:
         """The closed loop and its runs, if there are any."""
-        paths = [out / CLOSED_LOOP / name for name in (DOCUMENT_FILE, ROWS_FILE)]
-        return {f"{CLOSED_LOOP}/{path.name}": sha256_file(path) for path in paths if path.is_file()}
+        paths = [out / FOLDER / name for name in (DOCUMENT_FILE, ROWS_FILE)]
+        return {f"{FOLDER}/{path.name}": sha256_file(path) for path in paths if path.is_file()}
 
     def files(self, scored: Scored) -> dict[str, bytes]:
         """``retargeting_audit.json`` with what was measured."""

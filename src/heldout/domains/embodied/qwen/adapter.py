@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heldout.domains.embodied.qwen.base import save_base
-from heldout.domains.embodied.qwen.batch import collate
+from heldout.domains.embodied.qwen.batch import question
 from heldout.domains.embodied.qwen.options import DATASET_CONTRACT, OBJECTIVE, TrainOptions
 from heldout.domains.embodied.qwen.settings import FILE as EXPORT_FILE
 from heldout.domains.embodied.qwen.state import Progress, gather
@@ -100,14 +100,14 @@ def _save_probe(folder: Path, training: Training, model: Any) -> None:
 
     example = training.dataset.example(training.tokenizer, training.train[0], answer=False)
     pad, device = training.tokenizer.pad_token_id, training.accelerator.device
-    inputs = collate([example], pad, device, training.dtype)
-    inputs.pop("labels")
+    inputs = question(example, pad, device, training.dtype)
     model.eval()
     with torch.no_grad():
         logits = model(**inputs, use_cache=False).logits[:, -_PROBE_TOKENS:].float()
-    tensors = (inputs | {"logits": logits}).items()
-    plain = {name: value.float() if value.is_floating_point() else value for name, value in tensors}
-    probe = {name: value.cpu().contiguous() for name, value in plain.items()}
+    probe = {
+        name: (value.float() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in (inputs | {"logits": logits}).items()
+    }
     with atomic_path(folder / PROBE_FILE) as partial:
         save_file(probe, str(partial))
 

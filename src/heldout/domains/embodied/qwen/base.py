@@ -34,25 +34,25 @@ class Kind(NamedTuple):
 
     Attributes:
         backbone: Id of the contract that an adapter on it keeps.
-        loader: ``module:name`` of what loads it, with the arguments of ``load_base``, and transformers' loading report.
+        model: ``module:name`` of its class.
         model_id: Of a folder that does not name one.
         hears: Whether sound is an input.
     """
 
     backbone: str
-    loader: str
+    model: str
     model_id: str
     hears: bool
 
 
-_OMNI = Kind("qwen3_omni_lora", "heldout.domains.embodied.qwen.base:load_thinker", PUBLISHED_ID, hears=True)
+_OMNI = Kind("qwen3_omni_lora", "transformers:Qwen3OmniMoeThinkerForConditionalGeneration", PUBLISHED_ID, hears=True)
 # By ``model_type`` of a base's configuration.
 KINDS = {
     THINKER: _OMNI,
     OMNI: _OMNI,
     "heldout_prefix_llama": Kind(
         "smollm2_prefix_lora",
-        "heldout.domains.embodied.smollm2.model:load",
+        "heldout.domains.embodied.smollm2.model:PrefixLlama",
         "a Llama with a visual prefix",
         hears=False,
     ),
@@ -161,35 +161,27 @@ def load_base(folder: Path, dtype: str, *, device_map: str | None = None, trust_
     Raises:
         InputError: If it is of another family, or its weights do not fill the model.
     """
-    module, _, name = kind_of(folder).loader.partition(":")
-    load = getattr(importlib.import_module(module), name)
+    import torch
+
+    kind, name = kind_of(folder), read_json(folder / "config.json")["model_type"]
+    module, _, cls = kind.model.partition(":")
     with quiet():
-        model, report = load(folder, dtype, device_map=device_map, trust_remote_code=trust_remote_code)
+        model, report = getattr(importlib.import_module(module), cls).from_pretrained(
+            str(folder),
+            dtype=getattr(torch, dtype),
+            device_map=device_map,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            output_loading_info=True,
+            **({"config": _thinker_config(folder)} if name == OMNI else {}),
+        )
     missing = sorted(report["missing_keys"])
     if missing:
         what = f"{len(missing)} tensors of the model are in no file, such as {missing[0]}"
         raise InputError(what, where=str(folder), hint="fetch the base again")
     model.config.use_cache = True
     return model
-
-
-def load_thinker(folder: Path, dtype: str, *, device_map: str | None, trust_remote_code: bool) -> tuple[Any, Any]:
-    """The real classes of transformers; a full Omni model gives its thinker alone. See ``load_base``."""
-    import torch
-    import transformers
-
-    whole = read_json(folder / "config.json").get("model_type") == OMNI
-    found: tuple[Any, Any] = transformers.Qwen3OmniMoeThinkerForConditionalGeneration.from_pretrained(
-        str(folder),
-        dtype=getattr(torch, dtype),
-        device_map=device_map,
-        local_files_only=True,
-        trust_remote_code=trust_remote_code,
-        use_safetensors=True,
-        output_loading_info=True,
-        **({"config": _thinker_config(folder)} if whole else {}),
-    )
-    return found
 
 
 def describe(folder: Path) -> dict[str, Any]:

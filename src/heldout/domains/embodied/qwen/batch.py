@@ -150,6 +150,13 @@ def collate(examples: Sequence[Example], pad: int, device: Any, dtype: Any) -> d
     return {name: value.to(device) for name, value in batch.items()}
 
 
+def question(example: Example, pad: int, device: Any, dtype: Any) -> dict[str, Any]:
+    """Tensors of one sample that is to be answered: as ``collate``, without labels."""
+    inputs = collate([example], pad, device, dtype)
+    inputs.pop("labels")
+    return inputs
+
+
 def epoch_order(ids: Sequence[str], seed: int, epoch: int) -> list[int]:
     """Places in the order of an epoch: a function of seed, epoch and ids, so that a counter can find its place."""
     keys = [hashlib.sha256(f"{seed}:{epoch}:{name}".encode()).digest() for name in ids]

@@ -15,7 +15,7 @@ from heldout.domains.embodied.evaluation_plan import folder_digest
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.qwen.adapter import CONFIG_FILE, METADATA_FILE
 from heldout.domains.embodied.qwen.base import ENVIRONMENT, ORIGIN_FILE, find_base, load_base
-from heldout.domains.embodied.qwen.batch import collate, make_example
+from heldout.domains.embodied.qwen.batch import make_example, question
 from heldout.domains.embodied.qwen.clip import as_seen
 from heldout.domains.embodied.qwen.decode import Decoding, Grammar, answer
 from heldout.domains.embodied.qwen.quiet import quiet
@@ -67,8 +67,7 @@ class Omni:
         frames = as_seen(view.frames, self.settings)
         sound = view.sound.astype("float32") / 32768 if view.sound is not None else None
         example = make_example(self.tokenizer, view.text, frames, view.seconds, sound, None)
-        inputs = collate([example], self.tokenizer.pad_token_id, self.model.device, self.model.dtype)
-        inputs.pop("labels")
+        inputs = question(example, self.tokenizer.pad_token_id, self.model.device, self.model.dtype)
         said = answer(self.model, inputs, self.grammar, self._decoding)
         return {"raw_prediction": said.text, "free_prediction": said.free}
 

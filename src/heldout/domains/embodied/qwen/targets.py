@@ -21,8 +21,10 @@ FUSED = {
     "up_proj": "mlp.experts.gate_up_proj",
     "down_proj": "mlp.experts.down_proj",
 }
-EXCLUDED = r".*(audio_tower|visual|talker|code2wav|prefix).*"
-_TOWER = re.compile(r"(^|\.)(audio_tower|visual|talker|code2wav|prefix)(\.|$)")
+# Encoders and speakers beside the language model, by the names of their modules.
+TOWERS = ("audio_tower", "visual", "talker", "code2wav", "prefix")
+EXCLUDED = rf".*({'|'.join(TOWERS)}).*"
+_TOWER = re.compile(rf"(^|\.)({'|'.join(TOWERS)})(\.|$)")
 
 
 class Targets(NamedTuple):

@@ -8,7 +8,6 @@ takes the next vector of the clip. It can never say one, for its output layer en
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -133,19 +132,6 @@ class PrefixLlama(LlamaForCausalLM):  # type: ignore[misc]
 
 
 AutoConfig.register(PrefixConfig.model_type, PrefixConfig, exist_ok=True)
-
-
-def load(folder: Path, dtype: str, *, device_map: str | None = None, **options: Any) -> tuple[Any, Any]:
-    """The model of a folder and transformers' report of its loading; see ``qwen.base.load_base``."""
-    found: tuple[Any, Any] = PrefixLlama.from_pretrained(
-        str(folder),
-        dtype=getattr(torch, dtype),
-        device_map=device_map,
-        local_files_only=True,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    return found
 
 
 def _places(grid: Sequence[int], seconds: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""One exception tree. Every message has three parts: what is wrong, where, and how to mend it.
+"""One exception tree. Every message has three parts: what is wrong, where, and how to fix it.
 
 The exit codes are a contract: 0 done or PROMOTE, 1 judged (HOLD, or some units failed), 2 bad input or a
 missing prerequisite, 3 refused or TAMPERED, 4 stale, 130 interrupted.
@@ -39,7 +39,7 @@ class HeldoutError(Exception):
         if self.where:
             parts.append(f"  where: {self.where}")
         if self.hint:
-            parts.append(f"  mend:  {self.hint}")
+            parts.append(f"  fix:   {self.hint}")
         return "\n".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:

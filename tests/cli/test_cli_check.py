@@ -87,4 +87,4 @@ def test_bad_input_exits_2(heldout: Heldout, write_study: WriteStudy, words: lis
     write_study()
     answer = heldout("check", *words)
     assert (2, "") == (answer.code, answer.out)
-    assert "mend:" in answer.err
+    assert "fix:" in answer.err

@@ -70,7 +70,7 @@ def test_bad_input_is_named_with_its_mend(words: tuple[str, ...], tmp_path: Path
     """A typing error would end in a traceback."""
     done = heldout(*words, cwd=tmp_path, code=2)
     assert "Traceback" not in done.stderr
-    assert "mend:" in done.stderr
+    assert "fix:" in done.stderr
     assert [] == list(tmp_path.glob("*.tar*"))
 
 

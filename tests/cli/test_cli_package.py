@@ -51,7 +51,7 @@ def test_a_refusal_says_file_place_reason_and_mend(heldout: Heldout, workspace: 
     assert 3 == refused.code
     assert "error [HO-P020]: this is safetensors" in refused.err
     assert "where: run/RUN_REPORT.md" in refused.err
-    assert "mend:" in refused.err
+    assert "fix:" in refused.err
     assert not (workspace / "p.tar.gz").exists()
     audited = heldout("package", "audit", workspace / "evaluation", *options, "--json")
     assert 3 == audited.code

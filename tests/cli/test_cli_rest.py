@@ -130,7 +130,7 @@ def test_defect_11_gate_of_two_verdicts_is_refused(heldout: Heldout, tmp_path: P
     assert (3, "") == (answer.code, answer.out)
     assert "error [HO-E400]" in answer.err
     assert str(tmp_path) in answer.err
-    assert "mend:  judge the run again" in answer.err
+    assert "fix:   judge the run again" in answer.err
 
 
 def test_renamed_verdict_is_tampered(heldout: Heldout, tmp_path: Path) -> None:

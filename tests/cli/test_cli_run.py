@@ -124,7 +124,7 @@ def test_failed_units_exit_1_with_the_cause(
     assert 1 == answer.code
     assert "error [HO-E300]: 4 units failed, the first with: ArithmeticError: no answer" in answer.err
     assert "where: base/seed0/ann" in answer.err
-    assert "mend:" in answer.err
+    assert "fix:" in answer.err
     assert "Traceback" not in answer.err
     assert (run_folder() / "HOLD.json").exists()
 
@@ -163,7 +163,7 @@ def test_bad_input_exits_2_with_what_where_and_how_to_mend_it(
     assert what in first
     assert place.startswith("  where: ")
     assert where in place
-    assert mend.startswith("  mend:  ")
+    assert mend.startswith("  fix:   ")
     assert hint in mend
     assert not Path("runs").exists()
 
@@ -198,7 +198,7 @@ def test_second_process_on_the_same_run_exits_4(heldout: Heldout, write_study: W
     assert (4, "") == (answer.code, answer.out)
     assert "error [HO-E500]: another process is working on this run" in answer.err
     assert f"where: {run_folder()}" in answer.err
-    assert "mend:  wait for it" in answer.err
+    assert "fix:   wait for it" in answer.err
 
 
 # Once a unit is finished, every further fit takes longer than the test may.

@@ -58,4 +58,4 @@ def test_the_run_of_an_export_belongs_to_one_path(heldout: Heldout, runs: dict[s
     answer = heldout("verify", runs["whole"], runs["touched"], "--run", runs["whole"])
     assert (2, "") == (answer.code, answer.out)
     assert "--run names the run of one export, and 2 paths were given" in answer.err
-    assert "mend:" in answer.err
+    assert "fix:" in answer.err

@@ -63,7 +63,7 @@ def test_the_whole_way_on_the_command_line(copied: Runs, shell: Shell) -> None: 
     refused = shell("promote", hold)
     assert 3 == refused.code
     assert "HOLD" in refused.err
-    assert "mend:" in refused.err
+    assert "fix:" in refused.err
     shell.document("promote", second, "--reason", "better")
     assert "rolled-back" == shell.document("rollback", "demo", "--reason", "worse")["kind"]
     assert 0 == shell("retire", hold, "--reason", "lost").code

@@ -216,7 +216,7 @@ for write in (lambda: write_json(folder / "doc.json", big), lambda: stream.appen
 stream.append({"n": 3})
 assert read_json(folder / "doc.json") == {"generation": 0}
 assert [record["n"] for record in read_json_lines(folder / "s.jsonl")] == [0, 1, 2, 3]
-assert len(messages) == 2 and all("File too large" in message and "mend:" in message for message in messages), messages
+assert len(messages) == 2 and all("File too large" in message and "fix:" in message for message in messages), messages
 print("intact")
 """
 

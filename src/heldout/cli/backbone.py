@@ -109,7 +109,7 @@ def checkpoint(
         for name, state in document["checks"].items():
             print(f"{state:<12} {name}")
         for one in document["findings"]:
-            print(f"{one['code']}  {one['what']}\n         mend:  {one['hint']}")
+            print(f"{one['code']}  {one['what']}\n         fix:   {one['hint']}")
         print(f"{document['status']}: {document['gate']}")
     if document["status"] != "pass":
         raise typer.Exit(_FAILED)

@@ -45,7 +45,7 @@ def print_guards(checked: Checked) -> None:
             console.print(line.append(result.title))
         for finding in result.findings:
             console.print(Text(f"    {'blocks' if finding.blocking else 'reported'}: {finding.what}"))
-            console.print(Text(f"    where: {finding.where}\n    mend:  {finding.hint}", style="dim"))
+            console.print(Text(f"    where: {finding.where}\n    fix:   {finding.hint}", style="dim"))
     count = len(checked.blocking)
     if count:
         words = "finding blocks" if count == 1 else "findings block"

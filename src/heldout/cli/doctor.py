@@ -47,7 +47,7 @@ def print_checkup(found: Checkup) -> None:
         line = Text(f"  {finding.state:<7}", style=_COLOURS[finding.state])
         console.print(line.append(f"{finding.id:<{width}}  {finding.what}", style="default"))
         if finding.mend:
-            console.print(Text(f"{'':<11}mend: {finding.mend}", style="dim"))
+            console.print(Text(f"{'':<11}fix: {finding.mend}", style="dim"))
     failed = sum(finding.state == "FAILED" for finding in found.findings)
     console.print(
         Text("this study can run here", style="green")

@@ -149,7 +149,7 @@ def _report_manifest(path: Path, expect: str | None, *, as_json: bool) -> None:
         for skip in document.get("skipped_episodes", []):
             print(f"skipped  {skip['episode_path']}: {skip['code']} ({skip.get('detail', '')})")
         for finding in findings:
-            print(f"{finding.code}  {finding.what}\n         where: {finding.where}\n         mend:  {finding.hint}")
+            print(f"{finding.code}  {finding.what}\n         where: {finding.where}\n         fix:   {finding.hint}")
         print("clean" if not findings else f"{len(findings)} findings")
     if findings:
         raise typer.Exit(_FAILED)

@@ -108,5 +108,5 @@ def _report(document: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
 
 def _print_findings(findings: list[dict[str, Any]]) -> None:
     for one in findings:
-        print(f"{one['code']}  {one['what']}\n         where: {one['where']}\n         mend:  {one['hint']}")
+        print(f"{one['code']}  {one['what']}\n         where: {one['where']}\n         fix:   {one['hint']}")
     print("clean" if not findings else f"{len(findings)} findings")

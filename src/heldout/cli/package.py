@@ -71,7 +71,7 @@ def audit(
         print_json(found.to_json())
     else:
         for finding in found.findings:
-            typer.echo(f"{finding.code}  {finding.where}\n    {finding.what}\n    mend:  {finding.hint}")
+            typer.echo(f"{finding.code}  {finding.where}\n    {finding.what}\n    fix:   {finding.hint}")
         typer.echo(f"CLEAN {found.files} files" if found.clean else f"REFUSED {len(found.findings)} findings")
     return 0 if found.clean else _REFUSED
 

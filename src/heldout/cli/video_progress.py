@@ -111,7 +111,7 @@ def print_result(result: EncodeResult, *, as_json: bool) -> None:
         typer.echo(f"{len(result.failed)} cells failed, the first {first.name}: {first.reason}", err=True)
         typer.echo(f"  where: {result.manifest}", err=True)
         if not result.rows:
-            typer.echo("  mend:  run the same command again, or go on without them by --allow-skips", err=True)
+            typer.echo("  fix:   run the same command again, or go on without them by --allow-skips", err=True)
 
 
 def print_plan(plan: Plan, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,50 @@ from heldout.evidence import sha256_bytes
 
 pytest.importorskip("sklearn")
 pytest.importorskip("skops")
+
+# What calls itself an estimator and is less than one of scikit-learn's.
+DUCKS = """
+import numpy as np
+
+
+class Duck:
+    def fit(self, X, y):
+        self.slope_ = np.linalg.lstsq(X, y, rcond=None)[0]
+        return self
+
+    def predict(self, X):
+        return X @ self.slope_
+
+
+class DuckClassifier:
+    def fit(self, X, y):
+        self.classes_, counts = np.unique(y, return_counts=True)
+        self.share_ = counts / counts.sum()
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[self.share_.argmax()])
+
+    def predict_proba(self, X):
+        return np.tile(self.share_, (len(X), 1))
+
+
+class Numbered(DuckClassifier):
+    def fit(self, X, y):
+        return super().fit(X, y + 0)  # a TypeError of numpy for text
+
+
+class Nameless(DuckClassifier):
+    def fit(self, X, y):
+        super().fit(X, y)
+        del self.classes_
+        return self
+
+
+class Broken(DuckClassifier):
+    def fit(self, X, y):
+        raise ValueError("there is no such file")
+"""
 
 REGRESSORS: dict[str, dict[str, Any]] = {
     "sklearn.linear_model.Ridge": {"alpha": 0.5},
@@ -95,6 +140,52 @@ def test_saved_classifier_answers_the_same_bits(estimator: str, tmp_path: Path) 
     assert (37, 2) == expected.probability.shape
     assert expected.probability.tobytes() == again.probability.tobytes()  # type: ignore[union-attr]
     assert 37 == pytest.approx(expected.probability.sum())
+
+
+@pytest.fixture
+def ducks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "duck_estimators.py").write_text(DUCKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("duck_estimators", None)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "task"),
+    [
+        ("lightgbm.LGBMRegressor", "regression"),
+        ("lightgbm.LGBMClassifier", "classification"),
+        ("duck_estimators.Duck", "regression"),
+        ("duck_estimators.DuckClassifier", "classification"),
+        ("duck_estimators.Numbered", "classification"),
+    ],
+)
+@pytest.mark.usefixtures("ducks")
+def test_an_estimator_need_not_be_one_of_scikit_learn(estimator: str, task: str, tmp_path: Path) -> None:
+    """LightGBM, XGBoost and a user's own class would end in a traceback of scikit-learn."""
+    if estimator.startswith("lightgbm"):
+        pytest.importorskip("lightgbm")
+    found = backbone(estimator, {"n_estimators": 5, "verbose": -1} if estimator.startswith("lightgbm") else {})
+    model = found.fit(view(task), 3, tmp_path)
+    found.save(model, tmp_path)
+    unseen = FeaturesView(features(seed=9, rows=37))
+    expected, again = found.predict(model, unseen), found.predict(found.load(tmp_path), unseen)
+    if isinstance(expected, ClassScores):
+        assert isinstance(again, ClassScores)
+        assert ("no", "yes") == expected.classes == again.classes
+        expected, again = expected.probability, again.probability
+    assert 37 == len(expected)
+    assert expected.tobytes() == again.tobytes()  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("ducks")
+def test_a_classifier_that_fails_says_why_and_one_without_labels_is_refused(tmp_path: Path) -> None:
+    """The second attempt, with numbers for labels, would hide what was wrong in the first."""
+    with pytest.raises(ValueError, match="there is no such file"):
+        backbone("duck_estimators.Broken").fit(view("classification"), 0, tmp_path)
+    found = backbone("duck_estimators.Nameless")
+    with pytest.raises(StudyError, match="does not say which class"):
+        found.predict(found.fit(view("classification"), 0, tmp_path), FeaturesView(features()))
 
 
 @pytest.mark.parametrize("estimator", [*REGRESSORS, *CLASSIFIERS])

@@ -6,25 +6,23 @@ estimator. Models are stored with skops, which holds no pickle.
 
 from __future__ import annotations
 
-import functools
-import inspect
-from difflib import get_close_matches
-from importlib import import_module
-from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from heldout.backbone.estimators import arguments_of, check_values, distributions_of, import_estimator, kind_of
 from heldout.backbone.protocol import Backbone, ClassScores, Contract, FeaturesView, FloatArray, Params, TrainView
 from heldout.corpus import Corpus
-from heldout.errors import PrerequisiteError, StudyError, TamperedError, near_miss
+from heldout.errors import StudyError, TamperedError, near_miss
 from heldout.evidence import write_bytes
 
 _FILE = "model.skops"
 _PACKAGES = ("numpy", "polars", "scikit-learn", "scipy")
 _FEW_TREES = 5
+# What models are made of besides their own classes: data without behaviour.
+_PLAIN_TYPES = frozenset({"builtins.bytearray", "collections.OrderedDict", "collections.defaultdict"})
 _PROBABILITY_HINT = "use an estimator with predict_proba, such as RandomForestClassifier or LogisticRegression"
 
 
@@ -54,24 +52,44 @@ class SklearnBackbone(Backbone):
         """Fit preprocessing and estimator on the train view."""
         from sklearn.pipeline import make_pipeline
 
-        features, estimator = self._select(view.features), self._build(seed)
-        self._check_kind(estimator, view.task)
-        pipeline = make_pipeline(self._preprocessing(features), estimator)
-        return pipeline.fit(features, view.target)
+        features = self._select(view.features)
+
+        def fitted(target: Any) -> Any:
+            estimator = self._build(seed)
+            self._check_kind(estimator, view.task)
+            return make_pipeline(self._preprocessing(features), estimator).fit(features, target)
+
+        try:
+            return fitted(view.target)
+        except (TypeError, ValueError) as refused:
+            if view.task != "classification":
+                raise
+            labels, codes = np.unique(view.target, return_inverse=True)
+            try:
+                pipeline = fitted(codes)  # such as XGBoost's, which take labels for the numbers from 0 on
+            except (TypeError, ValueError):
+                raise refused from None
+            pipeline.labels_ = [str(label) for label in labels]
+            return pipeline
 
     def predict(self, model: Any, view: FeaturesView) -> FloatArray | ClassScores:
         """Numbers of a regressor, probabilities of a classifier."""
-        from sklearn.base import is_classifier
-
         features = self._select(view.features)
-        if is_classifier(model):
-            if not hasattr(model, "predict_proba"):
-                raise StudyError(
-                    f"{self.params.estimator} gives no probabilities", where="fit.estimator", hint=_PROBABILITY_HINT
-                )
-            labels = tuple(str(label) for label in model.classes_)
-            return ClassScores(labels, np.asarray(model.predict_proba(features), dtype=np.float64))
-        return np.asarray(model.predict(features), dtype=np.float64).reshape(-1)
+        estimator = model.steps[-1][1]
+        if kind_of(estimator) != "classifier":
+            return np.asarray(self._ask(model, "predict", features), dtype=np.float64).reshape(-1)
+        if not hasattr(estimator, "predict_proba"):
+            raise StudyError(
+                f"{self.params.estimator} gives no probabilities", where="fit.estimator", hint=_PROBABILITY_HINT
+            )
+        probability = np.asarray(self._ask(model, "predict_proba", features), dtype=np.float64)
+        return ClassScores(_labels(model, self.params.estimator), probability)
+
+    def _ask(self, model: Any, method: str, features: Any) -> Any:
+        """The estimator's answer; a pipeline would ask it for more than `fit` and `predict`."""
+        for _, step in model.steps[:-1]:
+            features = step.transform(features)
+        return getattr(model.steps[-1][1], method)(features)
 
     def save(self, model: Any, folder: Path) -> None:
         """Write the fitted pipeline as a skops archive."""
@@ -84,13 +102,14 @@ class SklearnBackbone(Backbone):
         from skops import io
 
         path = folder / _FILE
-        home = self.params.estimator.partition(".")[0]
-        foreign = [name for name in io.get_untrusted_types(file=path) if name.split(".")[0] not in {"sklearn", home}]
+        mine = {"sklearn", self._home}
+        named = io.get_untrusted_types(file=path)
+        foreign = [name for name in named if name not in _PLAIN_TYPES and name.split(".")[0] not in mine]
         if foreign:
             raise TamperedError(
                 f"the model file names the type {foreign[0]}", where=str(path), hint="do not load it; train again"
             )
-        return io.load(path, trusted=io.get_untrusted_types(file=path))
+        return io.load(path, trusted=named)
 
     def check(self, corpus: Corpus) -> None:
         """The declared features are there, and the estimator is of the target's kind."""
@@ -99,9 +118,7 @@ class SklearnBackbone(Backbone):
 
     def quick(self) -> SklearnBackbone:
         """Few trees in a forest; other estimators as they are."""
-        signature = inspect.signature(_import_estimator(self.params.estimator)).parameters
-        default = signature["n_estimators"].default if "n_estimators" in signature else None
-        trees = self.params.params.get("n_estimators", default)
+        trees = self.params.params.get("n_estimators", arguments_of(self.params.estimator).get("n_estimators"))
         if not isinstance(trees, int) or trees <= _FEW_TREES:
             return self
         few = self.params.params | {"n_estimators": _FEW_TREES}
@@ -109,8 +126,12 @@ class SklearnBackbone(Backbone):
 
     def packages(self) -> tuple[str, ...]:
         """scikit-learn and what it computes with, and the estimator's own package where that is another one."""
-        home = self.params.estimator.partition(".")[0]
-        return (*_PACKAGES, *(() if home == "sklearn" else _distributions(home)))
+        return (*_PACKAGES, *(() if self._home == "sklearn" else distributions_of(self._home)))
+
+    @property
+    def _home(self) -> str:
+        """Top-level module of the estimator."""
+        return self.params.estimator.partition(".")[0]
 
     def _select(self, features: Any) -> Any:
         if self.params.features is None:
@@ -136,9 +157,9 @@ class SklearnBackbone(Backbone):
         return make_column_transformer(*steps)
 
     def _build(self, seed: int) -> Any:
-        cls = _import_estimator(self.params.estimator)
+        cls, known = import_estimator(self.params.estimator), arguments_of(self.params.estimator)
         arguments = dict(self.params.params)
-        if takes_seed(self.params.estimator):
+        if "random_state" in known:
             if "random_state" in arguments:
                 raise StudyError(
                     "`random_state` is set by the seeds",
@@ -152,31 +173,14 @@ class SklearnBackbone(Backbone):
             raise StudyError(
                 f"{self.params.estimator} does not take these arguments: {error}",
                 where="fit.params",
-                hint=f"it takes: {', '.join(inspect.signature(cls).parameters)}",
+                hint=f"it takes: {', '.join(known) or 'none'}",
             ) from None
-        self._check_values(estimator)
+        check_values(self.params.estimator, estimator)
         return estimator
-
-    def _check_values(self, estimator: Any) -> None:
-        """Ask scikit-learn whether it can work with these values; it would say so in `fit`, a long time later."""
-        check = getattr(estimator, "_validate_params", None)
-        if check is None:
-            return
-        try:
-            check()
-        except ValueError as error:
-            raise StudyError(
-                f"{self.params.estimator} does not take this value: {error}",
-                where="fit.params",
-                hint="correct that value",
-            ) from None
 
     def _check_kind(self, estimator: Any, task: str) -> None:
         """A classifier would learn whole numbers as labels without a word, and answer probabilities."""
-        from sklearn.base import is_classifier, is_regressor
-
-        other = is_classifier if task == "regression" else is_regressor
-        if other(estimator):
+        if kind_of(estimator) == ("classifier" if task == "regression" else "regressor"):
             raise StudyError(
                 f"{self.params.estimator} is no estimator for {task}",
                 where="fit.estimator",
@@ -184,73 +188,14 @@ class SklearnBackbone(Backbone):
             )
 
 
-def takes_seed(estimator: str) -> bool:
-    """Whether an estimator has a ``random_state``; without one, any seed gives the same model.
-
-    Raises:
-        HeldoutError: If there is no such estimator.
-    """
-    return "random_state" in inspect.signature(_import_estimator(estimator)).parameters
-
-
-@functools.cache
-def _distributions(module: str) -> tuple[str, ...]:
-    return tuple(packages_distributions().get(module, ()))
-
-
-def _import_estimator(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except ImportError as error:
-        raise PrerequisiteError(
-            f"cannot import {path!r}: {error}",
-            where="fit.estimator",
-            hint=_near(path)
-            + "install its package (`pip install 'heldout[sklearn]'` for scikit-learn) or correct the path",
-        ) from None
-    except (AttributeError, TypeError, ValueError):
+def _labels(model: Any, estimator: str) -> tuple[str, ...]:
+    """What the columns of a classifier's probabilities stand for."""
+    labels = getattr(model, "labels_", None)
+    labels = getattr(model.steps[-1][1], "classes_", None) if labels is None else labels
+    if labels is None:
         raise StudyError(
-            f"there is no estimator {path!r}",
+            f"{estimator} does not say which class a column of its probabilities is",
             where="fit.estimator",
-            hint=_near(path) + "write the full import path, such as sklearn.linear_model.Ridge",
-        ) from None
-    if not _is_estimator(found):
-        raise StudyError(
-            f"{path!r} is not an estimator class",
-            where="fit.estimator",
-            hint=_near(path) + "it needs `fit` and `predict`",
+            hint="set `classes_` in `fit`: the labels, in the order of the columns",
         )
-    return found
-
-
-def _is_estimator(found: object) -> bool:
-    return inspect.isclass(found) and hasattr(found, "fit") and hasattr(found, "predict")
-
-
-def _near(path: str) -> str:
-    """The estimator that was likely meant, as the beginning of a hint; empty where none is near."""
-    module, _, name = path.rpartition(".")
-    here = {each: f"{module}.{each}" for each in _estimators_in(module)}
-    anywhere = _estimators_of_sklearn() if module.partition(".")[0] in {"", "sklearn"} else {}
-    known = here if name not in anywhere and get_close_matches(name, here, n=1) else anywhere
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {known[near[0]]!r}? " if near else ""
-
-
-def _estimators_in(module: str) -> list[str]:
-    try:
-        return [name for name, found in vars(import_module(module)).items() if _is_estimator(found)]
-    except (ImportError, TypeError, ValueError):
-        return []
-
-
-@functools.cache
-def _estimators_of_sklearn() -> dict[str, str]:
-    """The import path of every predictor of scikit-learn, by its name."""
-    try:
-        from sklearn.utils import all_estimators
-    except ImportError:
-        return {}
-    found = (each for each in all_estimators() if _is_estimator(each[1]))
-    return {name: f"{cls.__module__.partition('._')[0]}.{name}" for name, cls in found}
+    return tuple(str(label) for label in labels)

@@ -118,7 +118,7 @@ gate:
 
 def _seeded(estimator: str) -> bool:
     """Whether a seed changes anything in an estimator that was named on the command line."""
-    from heldout.backbone.sklearn import takes_seed
+    from heldout.backbone.estimators import takes_seed
 
     try:
         return takes_seed(estimator)

@@ -1,0 +1,138 @@
+"""An estimator class by its import path: found or explained, asked what it is, and checked before compute is spent.
+
+Much that calls itself an estimator is less than scikit-learn's own: XGBoost and LightGBM declare no limits of their
+arguments, and a user's class may have ``fit`` and ``predict`` and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import packages_distributions
+from typing import Any, Literal
+
+from heldout.errors import PrerequisiteError, StudyError
+
+Kind = Literal["classifier", "regressor"]
+
+
+def kind_of(estimator: Any) -> Kind | None:
+    """What an estimator says that it is; None if it says nothing."""
+    said = getattr(estimator, "_estimator_type", None)
+    if said is None:
+        from sklearn.utils import get_tags
+
+        try:
+            said = get_tags(estimator).estimator_type
+        except (AttributeError, TypeError):  # no class of scikit-learn among its ancestors
+            said = "classifier" if hasattr(estimator, "predict_proba") else None
+    return said if said in ("classifier", "regressor") else None
+
+
+def check_values(path: str, estimator: Any) -> None:
+    """Ask an estimator of scikit-learn whether it can work with its values; it would say so in `fit`, much later.
+
+    Raises:
+        StudyError: If it cannot.
+    """
+    if not hasattr(estimator, "_parameter_constraints") or not hasattr(estimator, "_validate_params"):
+        return
+    try:
+        estimator._validate_params()  # noqa: SLF001 - there is no public way
+    except ValueError as error:
+        raise StudyError(
+            f"{path} does not take this value: {error}", where="fit.params", hint="correct that value"
+        ) from None
+
+
+def arguments_of(path: str) -> dict[str, Any]:
+    """Names of an estimator's arguments with their defaults.
+
+    Raises:
+        HeldoutError: If there is no such estimator.
+    """
+    try:
+        signature = inspect.signature(import_estimator(path))
+    except (TypeError, ValueError):  # a class written in C says nothing
+        return {}
+    return {name: each.default for name, each in signature.parameters.items()}
+
+
+def takes_seed(estimator: str) -> bool:
+    """Whether an estimator has a ``random_state``; without one, any seed gives the same model.
+
+    Raises:
+        HeldoutError: If there is no such estimator.
+    """
+    return "random_state" in arguments_of(estimator)
+
+
+@functools.cache
+def distributions_of(module: str) -> tuple[str, ...]:
+    """Distributions that bring a top-level module."""
+    return tuple(packages_distributions().get(module, ()))
+
+
+def import_estimator(path: str) -> Any:
+    """The class.
+
+    Raises:
+        HeldoutError: If there is none, or it is no estimator; with the one that was likely meant.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"cannot import {path!r}: {error}",
+            where="fit.estimator",
+            hint=_near(path)
+            + "install its package (`pip install 'heldout[sklearn]'` for scikit-learn) or correct the path",
+        ) from None
+    except (AttributeError, TypeError, ValueError):
+        raise StudyError(
+            f"there is no estimator {path!r}",
+            where="fit.estimator",
+            hint=_near(path) + "write the full import path, such as sklearn.linear_model.Ridge",
+        ) from None
+    if not _is_estimator(found):
+        raise StudyError(
+            f"{path!r} is not an estimator class",
+            where="fit.estimator",
+            hint=_near(path) + "it needs `fit` and `predict`",
+        )
+    return found
+
+
+def _is_estimator(found: object) -> bool:
+    return inspect.isclass(found) and hasattr(found, "fit") and hasattr(found, "predict")
+
+
+def _near(path: str) -> str:
+    """The estimator that was likely meant, as the beginning of a hint; empty where none is near."""
+    module, _, name = path.rpartition(".")
+    here = {each: f"{module}.{each}" for each in _estimators_in(module)}
+    anywhere = _estimators_of_sklearn() if module.partition(".")[0] in {"", "sklearn"} else {}
+    known = here if name not in anywhere and get_close_matches(name, here, n=1) else anywhere
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {known[near[0]]!r}? " if near else ""
+
+
+def _estimators_in(module: str) -> list[str]:
+    try:
+        return [name for name, found in vars(import_module(module)).items() if _is_estimator(found)]
+    except (ImportError, TypeError, ValueError):
+        return []
+
+
+@functools.cache
+def _estimators_of_sklearn() -> dict[str, str]:
+    """The import path of every predictor of scikit-learn, by its name."""
+    try:
+        from sklearn.utils import all_estimators
+    except ImportError:
+        return {}
+    found = (each for each in all_estimators() if _is_estimator(each[1]))
+    return {name: f"{cls.__module__.partition('._')[0]}.{name}" for name, cls in found}

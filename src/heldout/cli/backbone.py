@@ -12,7 +12,7 @@ from heldout.cli.printing import print_json
 app = typer.Typer(help="Contracts of embodied backbones: list, show, validate, new, checkpoint.", no_args_is_help=True)
 _FAILED = 1
 
-WorkspaceOption = Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in contracts.")]
+WorkspaceOption = Annotated[Path, typer.Option(help="Folder whose configs/backbones override the built-in contracts.")]
 ConfigDirOption = Annotated[Path | None, typer.Option("--config-dir", help="Only the contracts of this folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

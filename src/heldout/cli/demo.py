@@ -51,7 +51,9 @@ def embodied(
     small: Annotated[bool, typer.Option("--small", help="The numbers of its block `small`: minutes.")] = False,
     tasks: Annotated[int | None, typer.Option(min=1, help="The first N tasks.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Episodes of each task.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of the first stage, LoRA and the policy, at most.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Most steps of the first stage, LoRA and the policy.")
+    ] = None,
     variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this one; repeat.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a processor, up to four.")] = None,
     as_json: Json = False,

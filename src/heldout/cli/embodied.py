@@ -77,16 +77,20 @@ def select(
     roots: Annotated[list[Path], typer.Argument(help="Folders that hold episodes.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of selection.json and episode_manifest.json.")],
     target: Annotated[int | None, typer.Option(help="Episodes; 128, or as many as there are.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the hashes that order the split.")] = 7,
-    fractions: Annotated[str, typer.Option(help="Of train, val and test.")] = "0.75,0.125,0.125",
-    drop_smallest: Annotated[float | None, typer.Option(help="Share of the smallest that is left out.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the hashes that order the split.")] = 7,
+    fractions: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.75,0.125,0.125",
+    drop_smallest: Annotated[
+        float | None, typer.Option(help="Share of the smallest episodes to leave out, in [0, 1).")
+    ] = None,
     min_annotation_bytes: Annotated[int, typer.Option(min=0, help="Smallest annotation.")] = 0,
     per_session: Annotated[int, typer.Option(min=1, help="Episodes that one session may give.")] = 1,
     require: Annotated[
         list[str] | None, typer.Option("--require", help="A modality; repeat. All declared ones.")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Require what this backbone's contract requires.")] = None,
-    workspace: Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in ones.")] = Path(),
+    workspace: Annotated[
+        Path, typer.Option(help="Folder whose configs/backbones override the built-in contracts.")
+    ] = Path(),
     allow_synthetic: Annotated[bool, typer.Option(help="Let made-up streams satisfy --require.")] = False,
     window: Annotated[int, typer.Option(min=1, help="Frames of a window, for the label statistics.")] = 20,
     stride: Annotated[int, typer.Option(min=1, help="Frames from window to window.")] = 20,

@@ -19,7 +19,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 def train(
     index: Annotated[Path, typer.Argument(help="Folder of the window index.")],
     out: OutOption,
-    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 1500,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
     learning_rate: Annotated[float, typer.Option(help="Falls to nothing by a cosine.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option()] = 0.01,

@@ -66,11 +66,11 @@ def export(
 def base(
     dataset: Annotated[Path, typer.Argument(help="dataset.jsonl, or its folder: the words of its train windows.")],
     out: Annotated[Path, typer.Option("--out", help="New folder.")],
-    width: Annotated[int, typer.Option(help="Of the language model.")] = 128,
-    layers: Annotated[int, typer.Option(min=1, help="Of the language model.")] = 2,
-    experts: Annotated[int, typer.Option(min=2, help="Of each layer.")] = 4,
+    width: Annotated[int, typer.Option(help="Width of the language model.")] = 128,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the language model.")] = 2,
+    experts: Annotated[int, typer.Option(min=2, help="Experts in each layer.")] = 4,
     vocabulary: Annotated[int, typer.Option(min=300, help="Tokens at most.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Of the weights.")] = 7,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 7,
     json_: JsonOption = False,
 ) -> None:
     """Make a tiny random thinker of the real classes, with a tokenizer of train words. Offline."""
@@ -95,12 +95,12 @@ def train(
         Path | None, typer.Option("--model-id", "--base", help="Folder of the base; $MODEL_DIR.")
     ] = None,
     backbone_config: Annotated[Path | None, typer.Option(help="Contract to check the run against.")] = None,
-    train_split: Annotated[str, typer.Option()] = "train",
-    val_split: Annotated[str, typer.Option()] = "val",
+    train_split: Annotated[str, typer.Option(help="Split to train on.")] = "train",
+    val_split: Annotated[str, typer.Option(help="Split for the validation loss.")] = "val",
     include_unspecified_in_train: Annotated[bool, typer.Option("--include-unspecified-in-train")] = False,
     max_train_samples: Annotated[int, typer.Option(min=0, help="0 takes all.")] = 0,
     max_val_samples: Annotated[int, typer.Option(min=0, help="0 leaves validation out.")] = 64,
-    epochs: Annotated[int, typer.Option(min=1)] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the train windows.")] = 1,
     batch_size: Annotated[int, typer.Option(min=1)] = 1,
     gradient_accumulation_steps: Annotated[int, typer.Option(min=1)] = 8,
     learning_rate: Annotated[float, typer.Option()] = 1e-4,
@@ -117,7 +117,7 @@ def train(
     loss_logit_tail_only: Annotated[bool, typer.Option()] = True,
     tuning_mode: Annotated[str, typer.Option(help="lora, or full: a first stage of a tiny base.")] = "lora",
     save_mode: Annotated[str, typer.Option(help="auto or none.")] = "auto",
-    max_train_steps: Annotated[int, typer.Option(min=0)] = 0,
+    max_train_steps: Annotated[int, typer.Option(min=0, help="Most optimiser steps; 0 has no limit.")] = 0,
     optimizer_init: Annotated[str, typer.Option(help="before_prepare or after_model_prepare.")] = "before_prepare",
     lora_r: Annotated[int, typer.Option(min=1)] = 16,
     lora_alpha: Annotated[int, typer.Option(min=1)] = 32,
@@ -125,8 +125,8 @@ def train(
     lora_target_modules: Annotated[str, typer.Option(help="Names, with commas.")] = _TARGETS,
     checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps; 0 cannot resume.")] = 50,
     lr_schedule: Annotated[str, typer.Option(help="constant or cosine.")] = "constant",
-    warmup_steps: Annotated[int, typer.Option(min=0)] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Of a processor.")] = 1,
+    warmup_steps: Annotated[int, typer.Option(min=0, help="Steps over which the learning rate rises.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads to use.")] = 1,
     json_: JsonOption = False,
 ) -> None:
     """Train. A killed training goes on where it was, to the same weights."""

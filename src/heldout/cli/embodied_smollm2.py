@@ -24,7 +24,7 @@ def base(
     random: Annotated[
         bool, typer.Option("--random", help="Random weights of the same size: the control of what pretraining gives.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 7,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 7,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Put pretrained SmolLM2 weights and a random visual prefix into a folder. Offline."""

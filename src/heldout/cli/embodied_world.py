@@ -79,9 +79,9 @@ def cosmos(
     height: Annotated[int, typer.Option(min=16, help="Pixels of what is generated.")] = 480,
     width: Annotated[int, typer.Option(min=16, help="Pixels of what is generated.")] = 480,
     conditioning_frames: Annotated[int, typer.Option(min=1, help="Pictures of the past, 4 n + 1.")] = 5,
-    num_inference_steps: Annotated[int, typer.Option(min=1, help="Of the denoiser.")] = 35,
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 7,
-    dtype: Annotated[str, typer.Option(help="Of the weights.")] = "bfloat16",
+    num_inference_steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 35,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 7,
+    dtype: Annotated[str, typer.Option(help="Number type of the weights.")] = "bfloat16",
     device: Annotated[str, typer.Option(help="Where it runs.")] = "cuda",
     json_: JsonOption = False,
 ) -> None:

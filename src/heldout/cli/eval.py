@@ -13,7 +13,7 @@ from heldout.cli.printing import print_json, print_verdict, resumable
 app = typer.Typer(help="Evaluate embodied backbones: run, merge, score, compare.", no_args_is_help=True)
 
 BackboneOption = Annotated[str, typer.Option("--backbone", help="Id of a contract: metrics, files, rules.")]
-WorkspaceOption = Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in contracts.")]
+WorkspaceOption = Annotated[Path, typer.Option(help="Folder whose configs/backbones override the built-in contracts.")]
 ConfigDirOption = Annotated[Path | None, typer.Option("--config-dir", help="Only the contracts of this folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 LoopOption = Annotated[
@@ -28,9 +28,9 @@ def run(
     predictor: Annotated[str, typer.Option("--predictor", help="majority, nearest, or module:name.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the evaluation; resumed if it is there.")],
     adapter: Annotated[Path | None, typer.Option("--adapter", help="Folder of the weights.")] = None,
-    split: Annotated[str, typer.Option("--split", help="Whose windows.")] = "test",
+    split: Annotated[str, typer.Option("--split", help="Split to evaluate; only test can PROMOTE.")] = "test",
     limit: Annotated[int, typer.Option("--sample-limit", min=0, help="Smoke: the first N, before shards.")] = 0,
-    offset: Annotated[int, typer.Option("--sample-offset", min=0, help="Of this shard.")] = 0,
+    offset: Annotated[int, typer.Option("--sample-offset", min=0, help="Number of this shard, from 0.")] = 0,
     stride: Annotated[int, typer.Option("--sample-stride", min=1, help="Number of shards; 1 scores at once.")] = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
     decoding: Annotated[
@@ -85,12 +85,12 @@ def score(
     train_labels: Annotated[
         Path, typer.Option("--train-labels", help="Window index, dataset.jsonl or train_labels.json.")
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Write the contract's files there.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the contract's files and the verdict.")] = None,
     workspace: WorkspaceOption = Path(),
     config_dir: ConfigDirOption = None,
     json_: JsonOption = False,
 ) -> int:
-    """Score predictions beside what costs nothing. PROMOTE exits 0, HOLD exits 1."""
+    """Score predictions and compare them with trivial baselines. PROMOTE exits 0, HOLD exits 1."""
     from heldout.domains.embodied.contracts import find_contract, load_registry
     from heldout.domains.embodied.evaluation_score import score_file
 
@@ -100,8 +100,8 @@ def score(
 
 @app.command()
 def compare(
-    challenger: Annotated[Path, typer.Argument(help="Folder of its evaluation.")],
-    champion: Annotated[Path, typer.Argument(help="Folder of the one to be replaced.")],
+    challenger: Annotated[Path, typer.Argument(help="Folder of the challenger's evaluation.")],
+    champion: Annotated[Path, typer.Argument(help="Folder of the champion's evaluation.")],
     gain: Annotated[
         str | None, typer.Option("--gain", help="Metric that must be better by its interval; the first primary one.")
     ] = None,

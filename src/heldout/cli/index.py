@@ -16,7 +16,7 @@ _FAILED = 1
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the index.")]
 RunIdOption = Annotated[str | None, typer.Option("--run-id", help="Name of the index; that of the folder.")]
-WorkspaceOption = Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in contracts.")]
+WorkspaceOption = Annotated[Path, typer.Option(help="Folder whose configs/backbones override the built-in contracts.")]
 ConfigDirOption = Annotated[Path | None, typer.Option("--config-dir", help="Only the contracts of this folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the manifest.")]
 
@@ -31,7 +31,7 @@ def build(
     context_frames: Annotated[int, typer.Option(min=1, help="Frames of context, the window included.")] = 120,
     context: Annotated[str, typer.Option(help="causal, or centred: the published one, which looks ahead.")] = "causal",
     min_label_fraction: Annotated[float, typer.Option(help="Share a label needs.")] = 0.6,
-    max_windows: Annotated[int, typer.Option(min=0, help="Of an episode and scale; 0 keeps all.")] = 0,
+    max_windows: Annotated[int, typer.Option(min=0, help="Most windows of one episode and scale; 0 keeps all.")] = 0,
     max_video_frames: Annotated[int, typer.Option(min=1, help="That a model is shown.")] = 32,
     run_id: RunIdOption = None,
     workspace: WorkspaceOption = Path(),

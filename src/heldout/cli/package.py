@@ -18,7 +18,7 @@ _REFUSED = 3
 _MB = 1_000_000
 
 Contract = Annotated[str | None, typer.Option(help="Id of a backbone contract, which says what may be published.")]
-Workspace = Annotated[Path, typer.Option(help="Its configs/backbones stands above the built-in contracts.")]
+Workspace = Annotated[Path, typer.Option(help="Folder whose configs/backbones override the built-in contracts.")]
 Hide = Annotated[list[str] | None, typer.Option(help="A word that must not be seen, such as a host; repeat.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

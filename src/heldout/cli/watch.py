@@ -20,21 +20,29 @@ def watch(
     index: Annotated[Path, typer.Option("--index", help="Folder of the window index.")],
     predictor: Annotated[str, typer.Option("--predictor", help="majority, nearest, or module:name.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the evaluations and of watch.jsonl.")],
-    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Its weights; TRAINING by default.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="Folder of the weights; TRAINING by default.")
+    ] = None,
     base: Annotated[Path | None, typer.Option("--base", help="Folder of the base model.")] = None,
     manifest: Annotated[Path | None, typer.Option("--manifest", help="episode_manifest.json.")] = None,
-    poll_seconds: Annotated[float, typer.Option(min=0.0, help="Between two looks.")] = 60.0,
-    timeout_hours: Annotated[float, typer.Option(min=0.0, help="Of waiting.")] = 12.0,
-    stale_minutes: Annotated[float, typer.Option(min=0.0, help="Of silence.")] = 30.0,
-    smoke_sample_limit: Annotated[int, typer.Option(min=1, help="Validation windows of the smoke run.")] = 8,
-    full_eval_sample_limit: Annotated[int, typer.Option(min=0, help="0 takes all.")] = 0,
-    skip_full_eval: Annotated[bool, typer.Option("--skip-full-eval", help="End after the smoke run.")] = False,
-    skip_checkpoint: Annotated[bool, typer.Option("--skip-checkpoint", help="Do not run the gate.")] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes of the evaluations.")] = 1,
+    poll_seconds: Annotated[float, typer.Option(min=0.0, help="Seconds between two looks at progress.jsonl.")] = 60.0,
+    timeout_hours: Annotated[float, typer.Option(min=0.0, help="Give up waiting after this many hours.")] = 12.0,
+    stale_minutes: Annotated[
+        float, typer.Option(min=0.0, help="Warn when the training has logged nothing for this many minutes.")
+    ] = 30.0,
+    smoke_sample_limit: Annotated[int, typer.Option(min=1, help="Validation windows in the smoke evaluation.")] = 8,
+    full_eval_sample_limit: Annotated[
+        int, typer.Option(min=0, help="Test windows in the full evaluation; 0 takes all.")
+    ] = 0,
+    skip_full_eval: Annotated[bool, typer.Option("--skip-full-eval", help="End after the smoke evaluation.")] = False,
+    skip_checkpoint: Annotated[bool, typer.Option("--skip-checkpoint", help="Skip the checkpoint gate.")] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that predict.")] = 1,
     decoding: Annotated[
         list[str] | None, typer.Option("--decoding", help="How text is made, such as mode=free; repeat.")
     ] = None,
-    workspace: Annotated[Path, typer.Option(help="Its configs/backbones stand above the built-in ones.")] = Path(),
+    workspace: Annotated[
+        Path, typer.Option(help="Folder whose configs/backbones override the built-in contracts.")
+    ] = Path(),
     json_: Annotated[bool, typer.Option("--json", help="Print the last event as one JSON document.")] = False,
 ) -> int:
     """Watch a training to its end, gate its checkpoint, evaluate. PROMOTE exits 0, HOLD exits 1."""

@@ -119,7 +119,7 @@ def train(
     from heldout.zoo import train_all_active as train_all
 
     if bool(variant) == all_active:
-        raise InputError("nobody says what to train", where="zoo train", hint="give --variant ID, or --all-active")
+        raise InputError("no variant is named", where="zoo train", hint="choose variants: --variant ID or --all-active")
     roster = Roster.load(study)
     options: Any = {"runs": runs, "workers": workers, "by": by, "listener": None if as_json else _line}
     with resumable(), Registry(place, serving=serving, create=True) as registry:

@@ -132,9 +132,8 @@ class EvaluationVerification(Verification):
     def left_open(self) -> str:
         """What these links cannot show."""
         return (
-            "The files agree with each other. What was predicted and what is true are as the evaluation wrote them: "
-            "whoever rewrote all files together, verdict included, is found only by the verdict's sha256 if you were "
-            "told it." + self._not_recomputed
+            "The files agree with each other. To rule out that all of them were replaced, compare the verdict's sha256 "
+            "above with one that you received separately." + self._not_recomputed
         )
 
     def to_json(self) -> dict[str, Any]:

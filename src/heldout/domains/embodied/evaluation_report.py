@@ -31,6 +31,9 @@ _TITLES = {
 
 
 _RULES = "Rules"
+_COMPARED = ("trivial baselines", "better than all?")
+OLDER_HEADS = {"trivial baselines": "what costs nothing", "better than all?": "beats it"}
+"""Heads in reports of older versions, which must still verify."""
 _STYLE = (
     "td:last-child { overflow-wrap: anywhere; } "
     ".cards figure { margin: 0; } .cards img { width: 100%; border-radius: 8px; }"
@@ -84,10 +87,20 @@ def page(scored: Scored, frames: FrameReader | None = None) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
 
 
-def remade_parts(scored: Scored) -> list[Part]:
-    """Everything in the reports that can be told from metrics and rules alone."""
+def remade_parts(scored: Scored, heads: Mapping[str, str] | None = None) -> list[Part]:
+    """Everything in the reports that follows from metrics and rules alone.
+
+    Args:
+        scored: What was scored.
+        heads: Heads of columns that stand in the place of today's, such as ``OLDER_HEADS``.
+    """
+    heads = heads or {}
     verdict = verdict_of(scored.rules)
-    told = [one for one in _tables(scored) if one.title not in _WORDS]
+    told = [
+        one._replace(columns=[heads.get(name, name) for name in one.columns])
+        for one in _tables(scored)
+        if one.title not in _WORDS
+    ]
     return [
         Part("verdict", f"\n**{verdict}**\n", _header(scored)),
         *(Part(one.title, "\n".join(_markdown_table(one)), _html_table(one)) for one in told),
@@ -135,7 +148,7 @@ def _metrics(evidence: Mapping[str, Any]) -> _Table:
         span = f"{_number(interval.get('low'))} to {_number(interval.get('high'))}" if interval else ""
         shown = f"{name}, {one['unit']}" if one.get("unit") else name
         rows.append((shown, _number(one["value"]), span, ", ".join(baselines), beats))
-    columns = ("metric", "value", "interval over episodes", "what costs nothing", "beats it")
+    columns = ("metric", "value", "interval over episodes", *_COMPARED)
     kept = (one["baselines"].get("persistence", {"ruled": True}) for one in evidence.values())
     return _Table("Metrics", columns, rows, "" if all(other["ruled"] for other in kept) else _UNRULED)
 

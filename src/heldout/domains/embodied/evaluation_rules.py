@@ -1,4 +1,4 @@
-"""The default gate of embodied evaluations: a metric that does not beat its trivial baseline supports no promotion."""
+"""Rules of the default gate of embodied evaluations: every primary metric must beat its trivial baselines."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _split(metrics: Mapping[str, Any]) -> RuleOutcome:
 def _episodes(metrics: Mapping[str, Any]) -> RuleOutcome:
     count = metrics[_COUNTS]
     outcome: Any = "PASS" if count >= LEAST_EPISODES else "FAIL"
-    words = f"{count} held-out episodes; fewer than {LEAST_EPISODES} could all gain by luck"
+    words = f"{count} held-out episodes (at least {LEAST_EPISODES} required)"
     return RuleOutcome("episodes", outcome, count, f"at_least {LEAST_EPISODES}", words)
 
 

@@ -85,7 +85,9 @@ def check_look(evidence: EvaluationEvidence, rows: Sequence[Row]) -> str:
     """
     source, verdict = index_of(evidence), evidence.verdict
     if "trial" not in verdict:
-        raise NotCheckedError(f"a look at {evidence.metrics['eval_split']} is not counted")
+        raise NotCheckedError(
+            f"evaluations on {str(evidence.metrics['eval_split'])!r} are not recorded in the trial ledger"
+        )
     if not (source.folder / LEDGER_FILE).is_file():
         raise BrokenError("the verdict names a look, and there is no ledger beside the index", LEDGER_FILE)
     entries = read_ledger(source.folder)

@@ -177,9 +177,17 @@ def _check(rules: SelectionRules) -> None:
             f"the fractions {rules.fractions} do not sum to 1", where="--fractions", hint="0.75,0.125,0.125"
         )
     if (rules.target is not None and rules.target < 1) or rules.per_session < 1:
-        raise InputError("a count below 1", where="--target, --per-session", hint="give a positive number")
+        raise InputError(
+            f"--target and --per-session must be at least 1, got {rules.target} and {rules.per_session}",
+            where="--target, --per-session",
+            hint="give a positive number",
+        )
     if rules.drop_smallest is not None and not 0 <= rules.drop_smallest < 1:
-        raise InputError(f"drop {rules.drop_smallest}", where="--drop-smallest", hint="a share from 0 to below 1")
+        raise InputError(
+            f"--drop-smallest must be in [0, 1), got {rules.drop_smallest:g}",
+            where="--drop-smallest",
+            hint="give a share",
+        )
 
 
 def _filled(rules: SelectionRules, complete: Sequence[Candidate]) -> SelectionRules:

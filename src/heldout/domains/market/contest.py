@@ -53,7 +53,8 @@ def contest(
     """
     terms = terms or Terms()
     if bool(runs) == (slot is not None):
-        raise InputError("who is compared?", where="leaderboard", hint="name runs, or --slot SLOT")
+        what = "runs and --slot exclude each other" if runs else "nothing to compare"
+        raise InputError(what, where="leaderboard", hint="give run folders or --slot SLOT")
     if slot is None:
         return board_of_runs(runs, _need(panel), champion=champion, terms=terms, volume=volume)
     with Registry(registry, serving=serving) as opened:
@@ -81,7 +82,7 @@ def _live(registry: Registry, slot: str) -> list[Version]:
     """The champion, then the version that predicts for each live arm."""
     champion = registry.champion(slot)
     if champion is None:
-        raise InputError("nobody serves", where=f"slot {slot}", hint="promote a version first")
+        raise InputError("the slot has no champion", where=f"slot {slot}", hint="promote a version first")
     own = arm_id(champion)
     return [champion, *(arm.version for arm in live_arms(registry, champion) if arm.id != own)]
 

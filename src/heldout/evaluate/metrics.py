@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -11,10 +13,68 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 
 Kind = Literal["regression", "classification"]
-REGRESSION = ("plcc", "srocc", "rmse", "mae", "bias", "abs_bias")
-CLASSIFICATION = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
-# Where a smaller value is better; everything else is better when larger. `bias` is better when near zero.
-SMALLER_IS_BETTER = frozenset({"rmse", "mae", "abs_bias", "log_loss"})
+Better = Literal["higher", "lower", "near zero"]
+Needs = Literal["value", "label", "probability", "model"]
+# The least probability that the log loss takes: without it one certain error would make it infinite.
+_LEAST_PROBABILITY = 1e-15
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of a metric before anything is computed: rules, tables and comparisons follow from it.
+
+    Attributes:
+        name: In documents.
+        label: Column head.
+        better: The direction in which a value is better.
+        range: Least and largest value that can come out.
+        needs: What must be predicted for it; ``model``: it is measured on the fitted model.
+        unit: None where it is that of the target; empty where it has none.
+        aliases: Plain names that a rule may use.
+        of_itself: False where another metric says the same and tables show that one.
+    """
+
+    name: str
+    label: str
+    better: Better
+    range: tuple[float, float]
+    needs: Needs
+    unit: str | None = ""
+    aliases: tuple[str, ...] = ()
+    of_itself: bool = True
+
+    @property
+    def best(self) -> float:
+        """The value that nothing exceeds."""
+        low, high = self.range
+        return {"higher": high, "lower": low, "near zero": 0.0}[self.better]
+
+
+_ANY, _SIZE, _SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
+_OF_VALUES = (
+    Metric("plcc", "PLCC", "higher", (-1.0, 1.0), "value", aliases=("pearson",)),
+    Metric("srocc", "SROCC", "higher", (-1.0, 1.0), "value", aliases=("spearman",)),
+    Metric("rmse", "RMSE", "lower", _SIZE, "value", unit=None),
+    Metric("mae", "MAE", "lower", _SIZE, "value", unit=None),
+    Metric("bias", "bias", "near zero", _ANY, "value", unit=None),
+    Metric("abs_bias", "absolute bias", "lower", _SIZE, "value", unit=None, of_itself=False),
+)
+_OF_CLASSES = (
+    Metric("accuracy", "accuracy", "higher", _SHARE, "label"),
+    Metric("balanced_accuracy", "balanced accuracy", "higher", _SHARE, "label"),
+    Metric("macro_f1", "macro F1", "higher", _SHARE, "label"),
+    Metric("log_loss", "log loss", "lower", (0.0, -math.log(_LEAST_PROBABILITY)), "probability"),
+)
+# What a rule may ask besides the metrics of rows: how often an interval holds, and what a model costs.
+_OF_MODELS = (
+    Metric("coverage", "coverage", "higher", _SHARE, "value"),
+    Metric("model_bytes", "model size", "lower", (1.0, math.inf), "model", unit="bytes"),
+    Metric("latency_us", "latency", "lower", _SIZE, "model", unit="µs"),
+)
+METRICS: dict[str, Metric] = {each.name: each for each in (*_OF_VALUES, *_OF_CLASSES, *_OF_MODELS)}
+_NAMED: dict[str, Metric] = METRICS | {alias: each for each in METRICS.values() for alias in each.aliases}
+REGRESSION = tuple(each.name for each in _OF_VALUES)
+CLASSIFICATION = tuple(each.name for each in _OF_CLASSES)
 CONSTANT_PREDICTION = "the prediction is constant"
 _CONSTANT = 1e-12
 
@@ -22,6 +82,11 @@ _CONSTANT = 1e-12
 def names(kind: Kind) -> tuple[str, ...]:
     """Names of the metrics of a kind of target; the first is the primary one."""
     return REGRESSION if kind == "regression" else CLASSIFICATION
+
+
+def named(name: str) -> Metric | None:
+    """The metric of this name, plain or as in documents; None where there is none."""
+    return _NAMED.get(name)
 
 
 def regression(target: FloatArray, prediction: FloatArray) -> dict[str, float]:
@@ -90,7 +155,7 @@ def classification(target: NDArray[Any], probability: FloatArray, classes: tuple
     occurs = support > 0
     recall = hits[occurs] / support[occurs]
     f1 = 2 * hits[occurs] / (support[occurs] + confusion.sum(axis=0)[occurs])
-    chosen = np.clip(probability[np.arange(len(truth)), truth], 1e-15, 1.0)
+    chosen = np.clip(probability[np.arange(len(truth)), truth], _LEAST_PROBABILITY, 1.0)
     return {
         "accuracy": float(np.mean(truth == predicted)),
         "balanced_accuracy": float(recall.mean()),
@@ -126,10 +191,15 @@ def why_undefined(name: str, target: NDArray[Any], prediction: FloatArray) -> st
 
 
 def better(name: str, a: float, b: float) -> bool:
-    """Whether value ``a`` of a metric is better than ``b``."""
-    if name == "bias":
-        return abs(a) < abs(b)
-    return a < b if name in SMALLER_IS_BETTER else a > b
+    """Whether value ``a`` of a metric is better than ``b``; larger is better where nothing is known of it."""
+    metric = METRICS.get(name)
+    match metric.better if metric else "higher":
+        case "near zero":
+            return abs(a) < abs(b)
+        case "lower":
+            return a < b
+        case _:
+            return a > b
 
 
 def worst(name: str, by_group: Mapping[str, float]) -> tuple[str, float]:

@@ -227,9 +227,10 @@ def _comparison(task: metrics.Kind, mine: GroupScores, other: GroupScores, level
     """By metric: what is gained over another model, group by group; positive is better for the run that is judged."""
     found: Block = {}
     for name in metrics.names(task):
-        if name == "bias":
-            continue  # it has no better direction; abs_bias does
-        sign = -1.0 if name in metrics.SMALLER_IS_BETTER else 1.0
+        direction = metrics.METRICS[name].better
+        if direction == "near zero":
+            continue  # a difference has no better direction there; that of the absolute value does
+        sign = -1.0 if direction == "lower" else 1.0
         gains = [
             np.array([sign * part.get(group, {}).get(name, np.nan) for group in sorted(mine)]) for part in (mine, other)
         ]

@@ -48,7 +48,8 @@ def judge_rule(
         return RuleOutcome(rule.id, "UNKNOWN", None, words, f"{name} cannot be judged: {problem}")
     holds = observed >= bound if rule.at_least is not None else observed <= bound
     relation = {("at_least", True): "≥", ("at_least", False): "<", ("at_most", True): "≤", ("at_most", False): ">"}
-    sentence = f"{name} {observed:.6g} {relation[bound_name, holds]} {bound:g}"
+    why = f" ({rule.why})" if rule.why else ""
+    sentence = f"{name} {observed:.6g} {relation[bound_name, holds]} {bound:g}{why}"
     return RuleOutcome(rule.id, "PASS" if holds else "FAIL", observed, words, sentence)
 
 

@@ -9,18 +9,6 @@ from typing import Any, NamedTuple
 from heldout.evaluate import metrics
 
 MAX_ROWS = 200
-_IN_UNITS = frozenset({"rmse", "mae", "bias", "abs_bias"})
-_LABELS = {
-    "plcc": "PLCC",
-    "srocc": "SROCC",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "bias": "bias",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log loss",
-}
 
 
 def number(value: Any) -> str:
@@ -88,7 +76,8 @@ class Content:
     @property
     def names(self) -> list[str]:
         """Metrics to show, the primary one first."""
-        return [name for name in _LABELS if name in self.metrics["ensemble"]["mean"]]
+        found = self.metrics["ensemble"]["mean"]
+        return [each.name for each in metrics.METRICS.values() if each.of_itself and each.name in found]
 
     @property
     def labels(self) -> list[str]:
@@ -97,8 +86,11 @@ class Content:
 
     def label(self, name: str) -> str:
         """A metric's name for people."""
-        unit = f" [{self.units}]" if self.units and name in _IN_UNITS else ""
-        return _LABELS.get(name, name) + unit
+        metric = metrics.named(name)
+        if metric is None:
+            return name
+        unit = self.units if metric.unit is None else metric.unit
+        return f"{metric.label} [{unit}]" if unit else metric.label
 
     @property
     def primary(self) -> str:
@@ -165,7 +157,7 @@ class Content:
         """Sort key of a value of the primary metric; what is undefined comes before the worst."""
         if value is None:
             return float("-inf")
-        return -value if self.primary in metrics.SMALLER_IS_BETTER else value
+        return -value if metrics.METRICS[self.primary].better == "lower" else value
 
     def _worst_first(self, row: Mapping[str, Any]) -> tuple[float, str]:
         return self.worst_first(row["primary"]), row["fold"]

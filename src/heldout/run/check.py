@@ -10,6 +10,7 @@ from heldout.corpus.guards import TITLES, Finding, GuardResult
 from heldout.errors import CorpusError
 from heldout.run.fitted_state import examine_fitted
 from heldout.run.resolve import Resolved
+from heldout.run.rules import check_gate
 from heldout.run.units import cached_corpus
 from heldout.split import examine_split, split_corpus
 from heldout.study import placing
@@ -69,6 +70,7 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
         sha256 = corpus.manifest.sha256
         with placing(resolved.document):
             split = split_corpus(resolved.spec.split, corpus.manifest)
+            check_gate(resolved.gate, corpus)
         results = {result.code: result for result in examine_split(corpus, split, resolved.spec.split)}
     except CorpusError as error:
         if error.code not in TITLES:

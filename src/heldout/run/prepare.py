@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding
-from heldout.errors import HeldoutError, StudyError, near_miss
-from heldout.evaluate import metrics
+from heldout.errors import HeldoutError, StudyError
 from heldout.evidence import provenance, read_json
 from heldout.run.belonging import refuse_foreign
 from heldout.run.environment import difference, environment
@@ -19,12 +18,11 @@ from heldout.run.fitting import Plan, plan_units
 from heldout.run.layout import RunFolder, known_runs, new_run, run_key
 from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import Contender, Resolved
+from heldout.run.rules import check_gate
 from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, check_split, split_corpus
-from heldout.study import COSTS, placing
+from heldout.study import placing
 from heldout.study.yaml import KeyPath
-
-_MOST_SLICES = 100
 
 
 class Earlier(NamedTuple):
@@ -107,7 +105,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     with placing(resolved.document):
         split = split_corpus(resolved.spec.split, corpus.manifest)
         _check_tasks(resolved, corpus)
-        _check_gate(resolved, corpus)
+        check_gate(resolved.gate, corpus)
     _check_backbones(resolved, corpus)
     key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
     contenders = (resolved.main, *resolved.baselines)
@@ -193,29 +191,3 @@ def _check_backbones(resolved: Resolved, corpus: Corpus) -> None:
     for prefix, contender in zip(prefixes, (resolved.main, *resolved.baselines), strict=True):
         with placing(resolved.document, prefix):
             contender.backbone.check(corpus)
-
-
-def _check_gate(resolved: Resolved, corpus: Corpus) -> None:
-    """A rule that could never be judged is found before anything is fitted."""
-    known = [*metrics.names(corpus.task), *COSTS, *(["coverage"] if corpus.task == "regression" else [])]
-    for index, rule in enumerate(resolved.gate.rules):
-        if rule.metric not in known:
-            raise StudyError(
-                f"the rule {rule.id!r} judges the metric {rule.metric!r}, which this {corpus.task} has not",
-                where=f"gate.rules.{index}.metric",
-                hint=near_miss(rule.metric, known),
-            )
-    for index, name in enumerate(resolved.gate.slices):
-        if name not in corpus.features.columns:
-            raise StudyError(
-                f"the slice {name!r} is no feature of the corpus",
-                where=f"gate.slices.{index}",
-                hint=near_miss(name, corpus.features.columns),
-            )
-        values = corpus.features[name].n_unique()
-        if values > _MOST_SLICES:
-            raise StudyError(
-                f"the slice {name!r} has {values} values",
-                where=f"gate.slices.{index}",
-                hint=f"declare a column of at most {_MOST_SLICES}: a slice of few rows says nothing",
-            )

@@ -18,6 +18,7 @@ from heldout.errors import StudyError, near_miss
 from heldout.evidence import digest
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion
+from heldout.run.rules import check_bounds, plain_names
 from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, placing, validate
 from heldout.study.yaml import KeyPath
 
@@ -113,7 +114,9 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
             where=document.where(("corpus", "reader")),
             hint=f"it learns from: {', '.join(allowed)}",
         )
-    gate = _gate(spec, backbone, document)
+    declared = _gate(spec, backbone, document)
+    check_bounds(declared, document)
+    gate = plain_names(declared)
     smoke = _smoke(file, backbone)
     seeds = _seeds(spec, backbone, document)
     config = {

@@ -80,7 +80,7 @@ class RuleSpec(Spec):
     """One gate rule: a statistic of a metric, and the bound that it must keep."""
 
     id: Annotated[str, Field(pattern=SLUG)] = Field(description="name of the rule in the verdict")
-    metric: str = Field(description="plcc, srocc, rmse, mae, bias, abs_bias, accuracy, balanced_accuracy, ...")
+    metric: str = Field(description="pearson, spearman, rmse, mae, bias, abs_bias, accuracy, balanced_accuracy, ...")
     scope: Literal["ensemble", "members"] = Field(
         "ensemble", description="ensemble: the mean of all seeds' predictions; members: each seed's model by itself"
     )
@@ -102,6 +102,9 @@ class RuleSpec(Spec):
     )
     at_least: float | None = None
     at_most: float | None = None
+    why: str | None = Field(
+        None, description="reason of a bound against the metric's direction, such as a correlation too good to be true"
+    )
 
     @model_validator(mode="after")
     def _one_bound(self) -> RuleSpec:
@@ -109,6 +112,8 @@ class RuleSpec(Spec):
             raise ValueError("a rule needs exactly one of `at_least` and `at_most`")
         if (self.scope == "members") != (self.statistic is not None):
             raise ValueError("`statistic` belongs to the scope `members`, and is needed there")
+        if self.why is not None and len(self.why.split()) < 2:
+            raise ValueError("`why` is a reason in words: say in a sentence what the bound is for")
         return self
 
     @model_validator(mode="after")

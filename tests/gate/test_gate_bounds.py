@@ -1,0 +1,79 @@
+"""A bound decides only if some result keeps it and some result breaks it: algebra over every metric."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from heldout.evaluate.metrics import CLASSIFICATION, METRICS, REGRESSION, named
+from heldout.gate.bounds import complaint
+from heldout.study import RuleSpec
+
+BOUNDS = st.floats(-1e6, 1e6)
+KEYS = st.sampled_from(["at_least", "at_most"])
+METRIC = st.sampled_from([*REGRESSION, *CLASSIFICATION])
+
+
+def _rule(metric: str, key: str, bound: float, **more: Any) -> RuleSpec:
+    return RuleSpec.model_validate({"id": "r", "metric": metric, key: bound, **more})
+
+
+def _keeps(value: float, key: str, bound: float) -> bool:
+    return value >= bound if key == "at_least" else value <= bound
+
+
+@given(METRIC, KEYS, BOUNDS, st.floats(0, 1))
+def test_a_bound_that_stands_can_be_broken_and_kept(metric: str, key: str, bound: float, share: float) -> None:
+    """A rule that every result passes would be shown as a hurdle that was taken."""
+    assume(complaint(_rule(metric, key, bound, why="meant so here")) is None)
+    low, high = METRICS[metric].range
+    low, high = max(low, -1e7), min(high, 1e7)
+    inside = low + share * (high - low)
+    assert _keeps(low, key, bound) or _keeps(high, key, bound) or _keeps(inside, key, bound)
+    assert not (_keeps(low, key, bound) and _keeps(high, key, bound))
+
+
+@given(METRIC, KEYS, BOUNDS)
+def test_a_bound_without_a_reason_is_kept_by_the_best_value(metric: str, key: str, bound: float) -> None:
+    """A model could be refused for being too good, or promoted for being bad, by a slip of one word."""
+    assume(complaint(_rule(metric, key, bound)) is None)
+    best = METRICS[metric].best
+    assert _keeps(best if math.isfinite(best) else math.copysign(1e300, best), key, bound)
+
+
+@given(METRIC, KEYS, BOUNDS)
+def test_a_reason_turns_a_bound_round_and_does_not_empty_it(metric: str, key: str, bound: float) -> None:
+    """`why:` would be a way past every check."""
+    with_reason = complaint(_rule(metric, key, bound, why="meant so here"))
+    low, high = METRICS[metric].range
+    assert (with_reason is not None) == (_keeps(low, key, bound) == _keeps(high, key, bound) and not low < bound < high)
+
+
+@pytest.mark.parametrize("statistic", ["min", "max", "mean", "spread"])
+@pytest.mark.parametrize("over", ["folds", "pooled", "cells", "within_cell"])
+def test_members_and_parts_have_the_range_of_the_metric(statistic: str, over: str) -> None:
+    """The same empty bound would pass under another scope."""
+    more = {"scope": "members", "statistic": statistic, "over": over}
+    least = {"at_most": 2} if statistic == "spread" else {"at_least": -1}
+    found = complaint(RuleSpec.model_validate({"id": "r", "metric": "plcc", **least, **more}))
+    assert found is not None
+    assert "every result passes" in found.what
+
+
+@pytest.mark.parametrize(("alias", "name"), [("pearson", "plcc"), ("spearman", "srocc")])
+def test_plain_names_are_the_metrics_of_documents(alias: str, name: str) -> None:
+    """A rule in plain words would judge nothing."""
+    assert named(alias) is METRICS[name]
+    assert named("no such metric") is None
+
+
+@pytest.mark.parametrize("margin", [-2.0, -2.5])
+def test_a_gain_of_less_than_the_whole_span_is_no_bound(margin: float) -> None:
+    """A correlation cannot lose more than two."""
+    assert complaint(_rule("plcc", "at_least", margin, against="other")) is not None
+    assert complaint(_rule("plcc", "at_least", -0.05, against="other")) is None
+    assert complaint(_rule("rmse", "at_least", -0.05, against="other")) is None

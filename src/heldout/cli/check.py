@@ -46,9 +46,11 @@ def print_guards(checked: Checked) -> None:
         for finding in result.findings:
             console.print(Text(f"    {'blocks' if finding.blocking else 'reported'}: {finding.what}"))
             console.print(Text(f"    where: {finding.where}\n    fix:   {finding.hint}", style="dim"))
-    count = len(checked.blocking)
+    count, found = len(checked.blocking), sum(len(result.findings) for result in checked.results)
     if count:
         words = "finding blocks" if count == 1 else "findings block"
         console.print(Text("BLOCKED", style="bold red").append(f" {count} {words}: a run would end in HOLD"))
     else:
-        console.print(Text("CLEAN", style="bold green").append(f" {checked.study} / {checked.variant}: nothing blocks"))
+        more = f"; {found} finding{'s' * (found > 1)} reported" if found else ""
+        words = f" {checked.study} / {checked.variant}: nothing blocks{more}"
+        console.print(Text("CLEAN", style="bold green").append(words, ""))

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from heldout.cli.printing import print_json, print_verdict
+from heldout.cli.printing import print_findings, print_json, print_verdict
 from heldout.errors import InputError
 
 
@@ -77,6 +77,7 @@ def plan(
     else:
         for rule in document["rules"]:
             print(f"{'can pass' if rule['can_pass'] else 'CANNOT':<9} {rule['id']:<16} {rule['sentence']}")
+        print_findings(document["findings"])
     return 0 if document["can_promote"] else 1
 
 

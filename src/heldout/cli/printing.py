@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,7 +78,7 @@ class RunPrinter:
 
 
 def print_verdict(document: Mapping[str, Any]) -> None:
-    """The verdict, then a line a rule."""
+    """The verdict, a line a rule, and under the rules what the guards found: a finding that is only reported too."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -88,5 +88,20 @@ def print_verdict(document: Mapping[str, Any]) -> None:
         mark = {"PASS": "green", "FAIL": "red"}.get(rule["outcome"], "yellow")
         console.print(f"  [{mark}]{rule['outcome']:<7}[/] {rule['id']:<14} ", end="")
         console.print(rule["sentence"], markup=False)
+    print_findings(document.get("findings", ()))
     if document["recommendation"]:
         console.print(document["recommendation"], markup=False)
+
+
+def print_findings(findings: Iterable[Mapping[str, Any]]) -> None:
+    """What each finding says, where, and what to do; nothing where there is none."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for each in findings:
+        head = Text("  ").append(
+            f"{'BLOCKS' if each['blocking'] else 'finding':<7}", "red" if each["blocking"] else "yellow"
+        )
+        console.print(head.append(f" {each['code']:<14} {each['what']}", ""))
+        console.print(Text(f"{'':<25}where: {each['where']}; fix: {each['hint']}", style="dim"))

@@ -43,6 +43,7 @@ class Facts:
         groups: Number of groups that were held out.
         smoke: Why this is a smoke run, or None.
         blocking: Sentences of the blocking guard findings.
+        reported: Codes of the guard findings that do not block.
         attempt: The variant's place among those of the study that looked at held-out rows; None where nobody counts.
         policy: What was registered; None where nothing is.
         required: Verdict of each variant that this one stands on; None where there is none.
@@ -60,6 +61,7 @@ class Facts:
     policy: Policy | None = None
     required: Mapping[str, str | None] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
+    reported: Sequence[str] = ()
 
 
 def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
@@ -87,13 +89,21 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
               f"{facts.groups} held-out groups are too few to judge anything: the policy wants {gate.min_groups}"),
         _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], "enough seeds to judge",
               f"{seeds} seeds are too few to judge anything: the policy wants {gate.min_seeds}"),
-        _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", "no guard found a leak", blocking),
+        _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", _guards(facts.reported), blocking),
         _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
               f"a smoke run can never PROMOTE: {facts.smoke}"),
         *_policy(facts),
         *_attempts(gate, facts),
         *(_required(variant, verdict) for variant, verdict in sorted(facts.required.items())),
     ]  # fmt: skip
+
+
+def _guards(reported: Sequence[str]) -> str:
+    """What the guards say where none of them blocks."""
+    if not reported:
+        return "no guard found a leak"
+    found = "1 finding is" if len(reported) == 1 else f"{len(reported)} findings are"
+    return f"no finding blocks; {found} reported: {', '.join(sorted(set(reported)))}"
 
 
 def _policy(facts: Facts) -> list[RuleOutcome]:

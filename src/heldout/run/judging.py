@@ -67,6 +67,7 @@ def _document(
         groups=len(prepared.split.held_out),
         smoke=resolved.smoke,
         blocking=prepared.blocking,
+        reported=[finding.code for finding in prepared.findings if not finding.blocking],
         attempt=attempt,
         policy=policy,
         required={name: found["verdict"] if found else None for name, found in required.items()},

@@ -183,6 +183,7 @@ def _facts(evidence: RunEvidence) -> Facts:
         required=_required(evidence),
         costs=_costs(evidence),
         blocking=[finding["what"] for finding in evidence.verdict["findings"] if finding["blocking"]],
+        reported=[finding["code"] for finding in evidence.verdict["findings"] if not finding["blocking"]],
     )
 
 

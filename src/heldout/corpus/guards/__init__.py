@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from heldout.corpus.guards.columns import check_constant, check_target
 from heldout.corpus.guards.finding import TITLES, Finding, GuardResult, State, findings_of
-from heldout.corpus.guards.groups import check_content, check_ids, check_names, check_sizes
+from heldout.corpus.guards.groups import check_content, check_ids, check_sizes
+from heldout.corpus.guards.names import check_names
 from heldout.corpus.guards.near import check_near
 from heldout.corpus.model import Corpus
 

@@ -1,8 +1,7 @@
-"""Guards over groups and samples as such: names, digests, ids, sizes."""
+"""Guards over groups and samples as such: digests, ids, sizes."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -10,24 +9,6 @@ from heldout.corpus.guards.finding import Finding, GuardResult
 from heldout.corpus.model import Corpus, GroupRecord
 
 _LARGEST = 0.8
-
-
-def check_names(corpus: Corpus) -> GuardResult:
-    """HO-G001: one group that is spelt in two ways, so that a part of it may train while another is held out.
-
-    Names that Unicode holds to be equal block: no reader can tell them apart, so they cannot be two groups.
-    """
-    findings = [
-        Finding(
-            "HO-G001",
-            blocking=len({unicodedata.normalize("NFC", name) for name in names}) < len(names),
-            what=f"the groups {', '.join(repr(name) for name in names)} differ only in blanks, case or kind of letters",
-            where=", ".join(names),
-            hint="if they are one group, spell it in one way: a part of it trains while the other is held out",
-        )
-        for names in _same(corpus, lambda group: unicodedata.normalize("NFKC", group.id).casefold().strip())
-    ]
-    return GuardResult("HO-G001", tuple(findings))
 
 
 def check_content(corpus: Corpus) -> GuardResult:

@@ -53,9 +53,10 @@ def test_help_loads_nothing_heavy(desk: Path, words: list[str]) -> None:
     assert set() == loaded(desk, *words) & (NUMBERS | DATABASE | {"rich", "yaml"})
 
 
-def test_a_verdict_is_shown_without_the_libraries_that_made_it(desk: Path) -> None:
+def test_a_verdict_is_verified_without_what_trains_or_draws(desk: Path) -> None:
     """If this failed, `heldout gate` in a release pipeline would load what only a run needs."""
-    assert set() == loaded(desk, "gate", "run") & (NUMBERS | DATABASE | {"yaml"})
+    needed = {"numpy", "polars", "scipy", "sklearn"}  # metrics and parameters are looked at before it is believed
+    assert set() == loaded(desk, "gate", "run") & ((NUMBERS | DATABASE) - needed)
 
 
 @pytest.mark.parametrize("words", [["list"], ["show"]])

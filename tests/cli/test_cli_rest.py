@@ -107,36 +107,41 @@ def test_init_writes_a_study_that_runs(heldout: Heldout, write_study: WriteStudy
     assert 0 == heldout(*arguments, "--force").code
 
 
-def write_run(folder: Path, *verdicts: str) -> Path:
-    for verdict in verdicts:
-        document = {"verdict": verdict, "study": "s", "variant": "base", "rules": [], "recommendation": "[wait]"}
-        (folder / f"{verdict}.json").write_bytes(dumps(document))
-    return folder
+def write_run(heldout: Heldout, write_study: WriteStudy, verdict: str) -> Path:
+    """A run that was judged so."""
+    rule = {"id": "plcc", "metric": "plcc", "over": "pooled", "at_least": 0.9 if verdict == "PROMOTE" else 0.9999}
+    study = write_study(gate={"rules": [rule]})
+    assert (0 if verdict == "PROMOTE" else 1) == heldout("run", study, "--workers", 1).code
+    return next(Path("runs/small").glob(f"*/{verdict}.json")).parent
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("PROMOTE", 0), ("HOLD", 1)])
-def test_gate_shows_the_verdict_of_a_run(heldout: Heldout, tmp_path: Path, verdict: str, code: int) -> None:
+def test_gate_shows_the_verdict_of_a_run(heldout: Heldout, write_study: WriteStudy, verdict: str, code: int) -> None:
     """A script that asks for the verdict would get another answer than the run gave."""
-    answer = heldout("gate", write_run(tmp_path, verdict))
+    run = write_run(heldout, write_study, verdict)
+    answer = heldout("gate", run)
     assert code == answer.code
-    assert answer.out.startswith(f"{verdict} s / base")
-    assert "[wait]" in answer.out
-    assert verdict == json.loads(heldout("gate", tmp_path, "--json").out)["verdict"]
+    assert answer.out.startswith(f"{verdict} small / base")
+    assert verdict == json.loads(heldout("gate", run, "--json").out)["verdict"]
+    assert code == heldout("gate", run / f"{verdict}.json").code
 
 
-def test_defect_11_gate_of_two_verdicts_is_refused(heldout: Heldout, tmp_path: Path) -> None:
+def test_defect_11_gate_of_two_verdicts_is_refused(heldout: Heldout, write_study: WriteStudy) -> None:
     """A stale PROMOTE beside a newer HOLD would be read as PROMOTE."""
-    answer = heldout("gate", write_run(tmp_path, "PROMOTE", "HOLD"))
+    run = write_run(heldout, write_study, "PROMOTE")
+    (run / "HOLD.json").write_bytes(dumps({"verdict": "HOLD"}))
+    answer = heldout("gate", run)
     assert (3, "") == (answer.code, answer.out)
     assert "error [HO-E400]" in answer.err
-    assert str(tmp_path) in answer.err
+    assert str(run) in answer.err
     assert "fix:   judge the run again" in answer.err
 
 
-def test_renamed_verdict_is_tampered(heldout: Heldout, tmp_path: Path) -> None:
+def test_renamed_verdict_is_tampered(heldout: Heldout, write_study: WriteStudy) -> None:
     """`mv HOLD.json PROMOTE.json` would promote."""
-    (write_run(tmp_path, "HOLD") / "HOLD.json").rename(tmp_path / "PROMOTE.json")
-    answer = heldout("gate", tmp_path)
+    run = write_run(heldout, write_study, "HOLD")
+    (run / "HOLD.json").rename(run / "PROMOTE.json")
+    answer = heldout("gate", run)
     assert 3 == answer.code
     assert "error [HO-E410]" in answer.err
 

@@ -32,23 +32,23 @@ _RUNS = typer.Option(None, help="Folder of run directories; the study's own by d
 
 @app.command()
 def judge(
-    folder: Path = typer.Argument(help="A run directory, or with --reported a folder of loso_seed{N}.json."),
+    folder: Path = typer.Argument(
+        help="A run, an evaluation or a public package; with --reported a folder of loso_seed{N}.json."
+    ),
     reported: bool = typer.Option(False, "--reported", help="Judge the reports as they are, cross-checked."),
     seeds: str = typer.Option("0,1,2,3,4", help="Seeds that must be there (with --reported)."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
     junit: Path | None = typer.Option(None, help="Write the rules as a JUnit file, a test case each."),
     summary: Path | None = typer.Option(None, help="Append the verdict as Markdown, as to $GITHUB_STEP_SUMMARY."),
 ) -> int:
-    """Show the verdict of a run, or judge reported seed files. PROMOTE exits 0, HOLD exits 1."""
+    """Verify a run and show its verdict, or judge reported seed files. PROMOTE exits 0, HOLD 1, a broken link 3."""
     if reported:
         from heldout.domains.video.reported import judge_reported, write_reported
 
         document = judge_reported(folder, seeds=_seeds(seeds))
         write_reported(folder, document)
     else:
-        from heldout.run import Run
-
-        document = dict(Run(folder).document)
+        document = _verified(folder)
     if junit is not None or summary is not None:
         from heldout.report.ci import append_summary, write_junit
 
@@ -58,6 +58,28 @@ def judge(
             append_summary(summary, document)
     print_json(document) if as_json else print_verdict(document)
     return 0 if document["verdict"] == "PROMOTE" else 1
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    """The verdict, recomputed link by link; of a published one, which names no files, the message says what judges it.
+
+    Raises:
+        InputError: If there is none that can be verified.
+    """
+    from heldout.package.judged import read_judged
+
+    try:
+        return dict(read_judged(folder).document)
+    except InputError:
+        from heldout.domains.video.reported_files import holds_reports
+
+        if not holds_reports(folder):
+            raise
+        raise InputError(
+            "the numbers here are reported: they name no predictions from which a verdict could be verified",
+            where=str(folder),
+            hint="judge the loso_seed{N}.json files themselves: `heldout gate FOLDER --reported`",
+        ) from None
 
 
 @app.command()

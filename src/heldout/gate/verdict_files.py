@@ -29,6 +29,8 @@ from heldout.evidence import atomic_path, dumps, flush_folder, read_json
 PROMOTE_FILE = "PROMOTE.json"
 HOLD_FILE = "HOLD.json"
 _FILES = {"PROMOTE": PROMOTE_FILE, "HOLD": HOLD_FILE}
+VERDICTS = frozenset(_FILES.values())
+_NEWEST = 1  # of the schema `heldout.verdict/N`
 
 
 def write_verdict(folder: Path, document: Mapping[str, Any]) -> Path:
@@ -69,7 +71,7 @@ def read_verdict(folder: Path) -> dict[str, Any] | None:
     Raises:
         RefusedError: If both files lie there. Nobody can say which is newer, so it counts as a HOLD.
         TamperedError: If the document says something else than its name.
-        InputError: If the file cannot be read or is not strict JSON.
+        InputError: If the file cannot be read, is not strict JSON, or was written by a newer heldout.
     """
     there = _there(folder)
     if len(there) > 1:
@@ -86,7 +88,26 @@ def read_verdict(folder: Path) -> dict[str, Any] | None:
     found = document.get("verdict") if isinstance(document, dict) else None
     if found != named:
         raise TamperedError(f"{path.name} says {found!r}", where=f"{path}: verdict", hint="judge the run again")
+    refuse_newer(document, path)
     return dict(document)
+
+
+def refuse_newer(document: Mapping[str, Any], path: Path) -> None:
+    """Refuse a verdict of a schema that this heldout does not know: what it adds could turn what it says.
+
+    Raises:
+        InputError: If it is newer.
+    """
+    name, _, number = str(document.get("schema")).partition("/")
+    version = document.get("schema_version")
+    newer = name == "heldout.verdict" and number.isdecimal() and int(number) > _NEWEST
+    if newer or (isinstance(version, int) and version > _NEWEST):
+        raise InputError(
+            f"the verdict is of the schema {document.get('schema')!r}, version {version!r}; this heldout reads up to "
+            f"heldout.verdict/{_NEWEST}",
+            where=str(path),
+            hint="install the heldout that wrote it",
+        )
 
 
 def remove_verdicts(folder: Path) -> None:

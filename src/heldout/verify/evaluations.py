@@ -20,7 +20,7 @@ from heldout.evidence import read_json, sha256_file
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.verdict import SCHEMA as VERDICT_SCHEMA
 from heldout.gate.verdict import recommend, verdict_of
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, read_verdict
+from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, read_verdict, refuse_newer
 from heldout.verify.chain import BrokenError, Check, Link, MetricState, NotCheckedError, Verification, walk
 from heldout.verify.exports import VERIFIERS
 
@@ -160,6 +160,11 @@ def verify_evaluation(folder: Path) -> EvaluationVerification:
     if not evidence.has_verdict:
         raise InputError("the evaluation has no verdict", where=str(folder), hint="score it: heldout eval score --out")
     file = evidence.verdict_file
+    try:
+        verdict = evidence.verdict
+    except (HeldoutError, BrokenError):
+        verdict = {}  # a damaged verdict is a broken link, and is named as such
+    refuse_newer(verdict, file)
     found = EvaluationVerification(folder, file.stem, sha256_file(file), walk(checks_of(evidence), evidence))
     lacking = next((link for link in found.links if link.id == "metrics" and link.state == "NOT CHECKED"), None)
     if lacking is not None and found.holds:

@@ -17,7 +17,7 @@ from heldout.corpus import CorpusManifest
 from heldout.errors import InputError
 from heldout.evaluate import Predictions, read_predictions
 from heldout.evidence import digest, read_json, sha256_file
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
+from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, refuse_newer
 from heldout.run.layout import RunFolder
 from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import lock_yaml
@@ -213,9 +213,11 @@ class RunEvidence:
     def _refuse_incomplete(self) -> None:
         """A verdict that names no files was written by a run that failed, or by no run at all."""
         try:
-            judged = self.verdict.get("judged")
+            verdict = self.verdict
         except InputError:
             return  # a damaged verdict is a broken link, and is named as such
+        refuse_newer(verdict, self.verdict_file)
+        judged = verdict.get("judged")
         if not isinstance(judged, dict) or not judged.get("files_sha256"):
             raise _invalid("the verdict does not name the files that it judged", self.verdict_file, _FINISH)
 

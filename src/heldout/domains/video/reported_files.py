@@ -13,14 +13,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heldout.errors import InputError
-from heldout.evidence import loads, sha256_bytes
+from heldout.errors import HeldoutError, InputError
+from heldout.evidence import loads, read_json, sha256_bytes
+from heldout.gate.verdict_files import VERDICTS
 
 SCORES = ("plcc", "srocc", "rmse")
 SUMMARIES = ("mean_plcc", "std_plcc", "min_plcc", "max_plcc", "mean_srocc", "mean_rmse")
 RECIPE = ("epochs", "batch_size", "lr", "weight_decay", "num_codecs", "encoder_vocab_version")
 _WHOLE = {"seed", "n_folds", "n_train", "n_val", "epochs", "batch_size", "num_codecs", "encoder_vocab_version"}
 _NAME = re.compile(r"loso_seed(0|[1-9][0-9]{0,9})\.json")
+
+
+def holds_reports(path: Path) -> bool:
+    """Whether a folder, or a verdict file, is of the published system: seed files, or a verdict over seed files."""
+    folder = path.parent if path.name in VERDICTS else path
+    if not folder.is_dir() or (folder / "run.json").exists():
+        return False
+    return any(_NAME.fullmatch(each.name) for each in folder.iterdir()) or any(
+        _of_reports(folder / name) for name in VERDICTS
+    )
+
+
+def _of_reports(path: Path) -> bool:
+    try:
+        document = read_json(path) if path.is_file() else None
+    except HeldoutError:
+        return False
+    return isinstance(document, dict) and document.keys() >= {"verdict", "gate", "loso_dir", "seeds"}
 
 
 @dataclass(frozen=True)

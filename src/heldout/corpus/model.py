@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
@@ -108,7 +109,17 @@ class Corpus:
 
     def rows_of(self, groups: Iterable[str]) -> NDArray[np.int64]:
         """Row numbers of the samples in any of these groups, ascending."""
-        return np.flatnonzero(self.groups.is_in(list(groups)).to_numpy())
+        code_of, codes = self._codes
+        wanted = np.zeros(len(code_of) + 1, dtype=bool)
+        wanted[[code_of[name] for name in groups if name in code_of]] = True
+        return np.flatnonzero(wanted[codes])
+
+    @functools.cached_property
+    def _codes(self) -> tuple[dict[str, int], NDArray[np.int64]]:
+        """A number for each group, and that of each row: whole rows of names are compared once, not once a fold."""
+        names = self.groups.unique(maintain_order=True)
+        numbers = self.groups.replace_strict(names, np.arange(len(names)), return_dtype=pl.Int64)
+        return {name: number for number, name in enumerate(names)}, numbers.to_numpy()
 
 
 class ReaderOptions(BaseModel):

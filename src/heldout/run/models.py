@@ -14,6 +14,10 @@ from heldout.errors import HeldoutError
 from heldout.run.units import Unit, fit_job, group_view, stream_seed
 
 
+_BYTES_OF_A_NUMBER = 8
+_LITTLE = 1 << 29
+
+
 class Outcome(NamedTuple):
     """A model, or why there is none."""
 
@@ -25,13 +29,17 @@ class Outcome(NamedTuple):
 def fits_here(backbone: Backbone, corpus: Corpus) -> bool:
     """Whether the units are fitted in one process: they share work, or train in one program."""
     if isinstance(backbone, GroupedBackbone):
-        return sums_are_smaller(corpus)
+        return sums_fit(corpus)
     return type(backbone).fit_many is not Backbone.fit_many
 
 
-def sums_are_smaller(corpus: Corpus) -> bool:
-    """Whether sums over groups take less room than the rows: on average a group has more rows than features."""
-    return corpus.manifest.rows > len(corpus.manifest.groups) * len(corpus.manifest.features)
+def sums_fit(corpus: Corpus) -> bool:
+    """Whether sums over groups fit into memory: they take less room than the rows, or little.
+
+    Fitted apart instead, every fold sums all its groups up again: a cost that grows with the square of their number.
+    """
+    groups, width = len(corpus.manifest.groups), len(corpus.manifest.features) + 1
+    return corpus.manifest.rows > groups * width or 2 * groups * width**2 * _BYTES_OF_A_NUMBER <= _LITTLE
 
 
 def models(backbone: Backbone, units: Sequence[Unit], corpus: Corpus, scratch: Path) -> Iterator[Outcome]:

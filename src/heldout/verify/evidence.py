@@ -190,7 +190,7 @@ class RunEvidence:
             }
         )
 
-    @property
+    @cached_property
     def n_train(self) -> dict[str, int]:
         """Training rows of each fold, from the split and the sizes of the groups."""
         samples = {group.id: group.samples for group in self.corpus.groups}

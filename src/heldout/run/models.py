@@ -13,7 +13,6 @@ from heldout.corpus import Corpus
 from heldout.errors import HeldoutError
 from heldout.run.units import Unit, fit_job, group_view, stream_seed
 
-
 _BYTES_OF_A_NUMBER = 8
 _LITTLE = 1 << 29
 

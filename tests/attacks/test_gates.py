@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from attack_kit import Desk, route
+from attack_kit import Answer, Desk, module_of, route, table_desk
 
 NOTHING: dict[str, dict[str, Any]] = {
     "a correlation of at least -1": {"metric": "plcc", "at_least": -1},
@@ -60,10 +64,8 @@ def test_a_bound_that_decides_nothing_is_refused(desk: Desk, rule: dict[str, Any
 
 @route("gate", "careless user", "declares such a bound on a metric of labels", "stopped")
 @pytest.mark.parametrize("rule", OF_LABELS.values(), ids=OF_LABELS)
-def test_a_bound_on_labels_that_decides_nothing_is_refused(tmp_path: Any, rule: dict[str, Any]) -> None:
+def test_a_bound_on_labels_that_decides_nothing_is_refused(tmp_path: Path, rule: dict[str, Any]) -> None:
     """The same, for classes."""
-    from attack_kit import table_desk
-
     _refused(table_desk(tmp_path, task="classification"), rule)
 
 
@@ -109,3 +111,110 @@ def test_a_plain_name_is_the_same_rule(desk: Desk) -> None:
     answer = desk.run()
     assert 0 == answer.code, answer
     assert "PASS" == desk.rule("pre-registered")["outcome"]
+
+
+# Answers of `predict_proba` that are no probabilities, by what is wrong with them.
+NO_PROBABILITIES = {
+    "three in every column": "np.full((len(X), 2), 3.0)",
+    "rows that sum to two": "np.ones((len(X), 2))",
+    "a negative one": "np.column_stack([np.full(len(X), -0.5), np.full(len(X), 1.5)])",
+    "one row of many": "np.where(np.arange(len(X))[:, None] == 7, 0.9, 0.5) * np.ones((len(X), 2))",
+    "NaN": "np.full((len(X), 2), np.nan)",
+    "infinity": "np.full((len(X), 2), np.inf)",
+    "a column too many": "np.full((len(X), 3), 1 / 3)",
+    "one column": "np.ones((len(X), 1))",
+    "one dimension": "np.full(len(X), 0.5)",
+    "text": "np.full((len(X), 2), 'a')",
+    "just outside": "np.column_stack([np.full(len(X), 1 + 1e-6), np.full(len(X), -1e-6)])",
+}
+ODD = """
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+class Odd(LogisticRegression):
+    def predict_proba(self, X):
+        return {answer}
+
+class Twice(LogisticRegression):
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.classes_ = np.array(["yes", "yes"])
+        return self
+
+class Single(LogisticRegression):
+    def predict_proba(self, X):
+        return super().predict_proba(X).astype(np.float32)
+"""
+
+
+def _odd(folder: Path, answer: str, name: str = "Odd") -> tuple[Desk, Answer]:
+    desk = table_desk(folder, task="classification")
+    desk.write(fit={"estimator": f"odd_scores.{name}"})
+    desk.rules({"id": "loss", "metric": "log_loss", "at_most": 0.4, "over": "pooled"})
+    with module_of(folder, "odd_scores", ODD.format(answer=answer)):
+        return desk, desk.run()
+
+
+@route("probability", "motivated author", "`predict_proba` returns 3.0, NaN or rows that do not sum to 1", "stopped")
+@pytest.mark.parametrize("answer", NO_PROBABILITIES.values(), ids=NO_PROBABILITIES)
+def test_what_is_no_probability_is_never_judged(tmp_path: Path, answer: str) -> None:
+    """A log loss of 0 would be read off numbers above 1."""
+    desk, found = _odd(tmp_path, answer)
+    assert found.code not in (0, 70), found
+    assert "odd_scores.Odd answered" in found.err or "could not convert" in found.err
+    assert not [*desk.of_study.glob("*/PROMOTE.json"), *desk.of_study.glob("*/metrics.json")]
+
+
+@route("probability", "motivated author", "names one class twice, so that two columns count for it", "stopped")
+def test_a_class_has_one_column(tmp_path: Path) -> None:
+    """The second column would replace the first, and be judged alone."""
+    desk, found = _odd(tmp_path, "0", "Twice")
+    assert found.code not in (0, 70), found
+    assert "two columns" in found.err
+    assert not [*desk.of_study.glob("*/PROMOTE.json")]
+
+
+def test_single_precision_is_precise_enough(tmp_path: Path) -> None:
+    """Libraries that answer in float32 would be refused for their rounding."""
+    desk, found = _odd(tmp_path, "0", "Single")
+    assert 0 == found.code, found
+    assert 0 == desk.heldout("verify", desk.newest).code
+
+
+def _plant(run: Path, name: str = "predictions.safetensors") -> None:
+    """Replace what one unit predicted by 3.0 in every column, and mend its digest."""
+    from safetensors.numpy import load_file, save_file
+
+    unit = next(iter(sorted(run.glob("fits/seed0/*"))))
+    values = load_file(unit / name)["prediction"]
+    save_file({"prediction": np.full_like(values, 3.0)}, unit / name)
+    document = json.loads((unit / "unit.json").read_text())
+    document["files"][name] = hashlib.sha256((unit / name).read_bytes()).hexdigest()
+    (unit / "unit.json").write_text(json.dumps(document))
+
+
+@route("probability", "motivated author", "writes 3.0 into a stored unit, mends its digest and runs again", "stopped")
+def test_probabilities_are_asked_again_when_they_are_read(tmp_path: Path) -> None:
+    """The check at the door would be walked round through the file."""
+    desk = table_desk(tmp_path, task="classification")
+    assert 0 == desk.run().code
+    _plant(desk.newest)
+    (desk.newest / "manifest.json").unlink()
+    again = desk.run()
+    assert again.code not in (0, 70), again
+    assert "no probabilities" in again.err
+
+
+@route("probability", "sender of a bundle", "sends a run whose stored probabilities are none", "TAMPERED")
+def test_verify_asks_for_probabilities_too(tmp_path: Path) -> None:
+    """Whoever is sent a run would not see it."""
+    desk = table_desk(tmp_path, task="classification")
+    assert 0 == desk.run().code
+    path = desk.newest / "predictions.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row |= {key: 3.0 for key in row if "_p_" in key}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answer = desk.heldout("verify", desk.newest, "--json")
+    assert 3 == answer.code, answer
+    assert "no probabilities" in answer.out + answer.err

@@ -15,7 +15,7 @@ import pytest
 from heldout.backbone import Backbone, Contract, Params
 from heldout.corpus import Corpus
 from heldout.corpus.table import TableOptions, TableReader
-from heldout.errors import CorpusError, InputError
+from heldout.errors import CorpusError, InputError, UnitError
 from heldout.evidence import read_json, sha256_file
 from heldout.run import units
 from heldout.run.resolve import Contender
@@ -212,7 +212,7 @@ def test_too_many_or_too_few_predictions_are_refused(desk: Any) -> None:
     for extra in (-1, 1):
         backbone = Constant(extra)
         unit, corpus = constant_unit(desk, backbone)
-        with pytest.raises(InputError, match=f"{18 + extra} predictions for 18 rows"):
+        with pytest.raises(UnitError, match=f"{18 + extra} predictions for 18 rows"):
             store_unit(unit, backbone, 1.0, corpus, 0.0)
         assert "not fitted yet" == why_not_finished(unit)
 

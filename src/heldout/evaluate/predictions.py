@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 from heldout.corpus import Task
 from heldout.errors import CorpusError
+from heldout.evaluate.probabilities import why_not_probabilities
 from heldout.evidence import atomic_path
 
 _KEYS = ("sample_id", "group", "cell", "fold", "target")
@@ -102,8 +103,8 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
     """Read ``predictions.jsonl`` as it was written; a prediction that was not finite, and so is null there, is NaN.
 
     Raises:
-        CorpusError: If the file cannot be read, a column is missing, a key or target is null, or a sample id repeats
-            in a fold.
+        CorpusError: If the file cannot be read, a column is missing, a key or target is null, a sample id repeats in a
+            fold, or probabilities are none.
     """
     try:
         frame = pl.read_ndjson(path, infer_schema_length=None)
@@ -127,6 +128,10 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
     members = {}
     for seed, names in scores.items():
         values = frame.select(pl.col(names).cast(pl.Float64)).to_numpy()
+        wrong = why_not_probabilities(values, classes, finite_only=False) if classes else None
+        if wrong is not None:
+            what = f"seed {seed}: these are no probabilities: {wrong}"
+            raise CorpusError(what, where=str(path), hint="re-run the study")
         members[seed] = values if classes else values[:, 0]
     samples = frame.select([*keys, *(name for name in frame.columns if name.startswith(SLICE))])
     target_type = pl.String if classes else pl.Float64

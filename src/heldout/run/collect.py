@@ -46,10 +46,10 @@ def collect(
     members: dict[int, FloatArray] = {}
     for unit, labels, values in parts:
         places = np.flatnonzero(folds == unit.fold.id)
-        if len(places) != len(values):
-            raise CorpusError(
-                f"{len(values)} predictions for {len(places)} rows", where=str(unit.folder), hint="remove that folder"
-            )
+        if len(places) != len(values) or bool(labels) != bool(classes):
+            kind = "predictions" if bool(labels) == bool(classes) else "answers of another task"
+            what = f"{len(values)} {kind} for {len(places)} rows"
+            raise CorpusError(what, where=str(unit.folder), hint="remove that folder")
         shape = (len(rows), len(classes)) if classes else (len(rows),)
         member = members.setdefault(unit.seed, np.full(shape, np.nan))
         member[places] = _aligned(values, labels, classes) if classes else values

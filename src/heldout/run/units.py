@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray, TrainView
-from heldout.corpus import Corpus, Reader
-from heldout.errors import CorpusError, HeldoutError, InputError, UnitError
+from heldout.corpus import Corpus, Reader, Task
+from heldout.errors import CorpusError, HeldoutError, UnitError
+from heldout.evaluate.probabilities import why_not_probabilities
 from heldout.evidence import atomic_path, digest, read_json, sha256_file, write_json
 from heldout.evidence.provenance import code_digest
 from heldout.run.environment import difference, environment
@@ -144,10 +145,11 @@ def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, start
     """Save the model and its predictions of the held-out rows; ``unit.json`` goes last and makes them count."""
     view = test_view(corpus, unit.fold)
     predicted = backbone.predict(model, view)
+    values = _checked(predicted, corpus.task, view.features.height, unit, backbone)
     unit.folder.mkdir(parents=True, exist_ok=True)
     (unit.folder / "unit.json").unlink(missing_ok=True)
     backbone.save(model, unit.folder)
-    _write_predictions(unit.folder / PREDICTIONS, predicted, view.features.height)
+    _write_predictions(unit.folder / PREDICTIONS, values)
     names = [PREDICTIONS, *backbone.contract.files]
     write_json(
         unit.folder / "unit.json",
@@ -192,7 +194,12 @@ def read_unit(unit: Unit) -> tuple[dict[str, Any], FloatArray]:
     from safetensors.numpy import load_file
 
     document: dict[str, Any] = read_json(unit.folder / "unit.json")
-    return document, load_file(unit.folder / PREDICTIONS)["prediction"].astype(np.float64)
+    values = load_file(unit.folder / PREDICTIONS)["prediction"].astype(np.float64)
+    wrong = why_not_probabilities(values, document["classes"]) if document["classes"] else None
+    if wrong is not None:
+        hint = "remove that folder and run the study again"
+        raise CorpusError(f"these are no probabilities: {wrong}", where=str(unit.folder / PREDICTIONS), hint=hint)
+    return document, values
 
 
 def cached_corpus(reader: Reader) -> Corpus:
@@ -207,15 +214,38 @@ def _cached(cls: type[Reader], options: str, stamp: object) -> Corpus:
     return cls(cls.Options.model_validate_json(options)).read()
 
 
-def _write_predictions(path: Path, predicted: FloatArray | ClassScores, rows: int) -> None:
+def _write_predictions(path: Path, values: FloatArray) -> None:
     from safetensors.numpy import save_file
 
-    values = predicted.probability if isinstance(predicted, ClassScores) else predicted
-    if len(values) != rows:
-        raise InputError(
-            f"the backbone answered {len(values)} predictions for {rows} rows",
-            where=str(path.parent),
-            hint="`predict` answers every row, in order",
-        )
     with atomic_path(path) as partial:
-        save_file({"prediction": np.ascontiguousarray(values, dtype=np.float64)}, partial)
+        save_file({"prediction": np.ascontiguousarray(values)}, partial)
+
+
+def _checked(predicted: FloatArray | ClassScores, task: Task, rows: int, unit: Unit, backbone: Backbone) -> FloatArray:
+    """What a model answered: a number a row, or probabilities that are some.
+
+    Raises:
+        UnitError: If it is anything else; nothing could be judged by it.
+    """
+    estimator = getattr(backbone.params, "estimator", backbone.name)
+    try:
+        given = predicted.probability if isinstance(predicted, ClassScores) else predicted
+        values: FloatArray = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise _no_answer(f"{estimator} answered something that is no number", unit) from None
+    if isinstance(predicted, ClassScores) != (task == "classification"):
+        what = "probabilities for a regression" if task == "regression" else "numbers and no probabilities"
+        raise _no_answer(f"{estimator} answered {what}", unit)
+    if len(np.atleast_1d(values)) != rows:
+        raise _no_answer(f"{estimator} answered {len(np.atleast_1d(values))} predictions for {rows} rows", unit)
+    if not isinstance(predicted, ClassScores) and values.ndim != 1:
+        raise _no_answer(f"{estimator} answered {values.ndim} dimensions: one number a row is needed", unit)
+    wrong = why_not_probabilities(values, predicted.classes) if isinstance(predicted, ClassScores) else None
+    if wrong is not None:
+        raise _no_answer(f"{estimator} answered what are no probabilities: {wrong}", unit)
+    return values
+
+
+def _no_answer(what: str, unit: Unit) -> UnitError:
+    hint = "`predict` answers every row in order: a finite number, or for classes probabilities that sum to 1"
+    return UnitError(what, where=unit.name, hint=hint)

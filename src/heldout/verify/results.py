@@ -11,6 +11,7 @@ import polars as pl
 
 from heldout.backbone import FloatArray
 from heldout.evaluate import Predictions, summarise
+from heldout.evaluate.probabilities import why_not_probabilities
 from heldout.evidence import dumps, loads, read_json, sha256_file
 from heldout.gate import Facts, Policy, judge
 from heldout.gate.verdict import verdict_of
@@ -250,6 +251,9 @@ def _check_unit(evidence: RunEvidence, name: str, seed: int, fold: Fold, unit: S
             raise BrokenError(f"{key} is {document[key]!r}, not {value!r}", where)
     if document["key"] != evidence.unit_key(name, seed, fold):
         raise BrokenError("the fit was made for another corpus, configuration, fold or code", where)
+    wrong = why_not_probabilities(unit.prediction, document["classes"], finite_only=False) if evidence.classes else None
+    if wrong is not None:
+        raise BrokenError(f"the predictions are no probabilities: {wrong}", where)
     if "predictions.safetensors" not in document["files"] or len(document["files"]) < 2:
         raise BrokenError("the fit names no model or no predictions", where)
     for file, sha256 in document["files"].items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from heldout.gate.outcome import RuleOutcome
 
 SCHEMA = "heldout.verdict/1"
 VerdictName = Literal["PROMOTE", "HOLD"]
+Advice = Callable[[VerdictName, Sequence[str], str | None], str]
 
 
 def verdict_of(outcomes: Sequence[RuleOutcome]) -> VerdictName:
@@ -28,6 +29,7 @@ def build_verdict(
     judged: Mapping[str, Any],
     provenance: Mapping[str, Any],
     evidence: Literal["computed", "reported"] = "computed",
+    advice: Advice | None = None,
 ) -> dict[str, Any]:
     """Assemble the document.
 
@@ -41,6 +43,7 @@ def build_verdict(
         judged: Digests of what was judged.
         provenance: The ``run_provenance`` block.
         evidence: ``computed`` from our own predictions, or ``reported`` by someone else's files.
+        advice: What to do now, of verdict, reasons and smoke; ``recommend`` by default.
     """
     verdict = verdict_of(outcomes)
     reasons = [outcome.sentence for outcome in outcomes if outcome.outcome != "PASS"]
@@ -57,7 +60,7 @@ def build_verdict(
         "reasons": reasons,
         "findings": list(findings),
         "smoke": smoke,
-        "recommendation": recommend(verdict, reasons, smoke),
+        "recommendation": (advice or recommend)(verdict, reasons, smoke),
         "judged": dict(judged),
         "run_provenance": dict(provenance),
     }
@@ -69,5 +72,25 @@ def recommend(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -
         return "Every rule passed: register the run, then promote it."
     if smoke:
         return "Run the study as declared, without overrides; a quick look decides nothing."
+    return _keep(reasons)
+
+
+def recommend_evaluation(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:
+    """What to do now with an evaluation, which is no run and cannot be registered."""
+    if verdict == "PROMOTE":
+        return "Every rule passed: compare it with what serves now (heldout eval compare), or publish it."
+    if smoke:
+        return "Evaluate all of the split, without a limit; a smoke evaluation decides nothing."
+    return _keep(reasons)
+
+
+def recommend_exchange(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:
+    """What to do now after a comparison of two evaluations."""
+    if verdict == "PROMOTE":
+        return "Every rule passed: the challenger may take the champion's place."
+    return _keep(reasons)
+
+
+def _keep(reasons: Sequence[str]) -> str:
     are = "1 rule is" if len(reasons) == 1 else f"{len(reasons)} rules are"
     return f"Keep the champion. {are} in the way: {'; '.join(reasons)}."

@@ -19,7 +19,7 @@ from heldout.errors import HeldoutError, InputError, PrerequisiteError
 from heldout.evidence import read_json, sha256_file
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.verdict import SCHEMA as VERDICT_SCHEMA
-from heldout.gate.verdict import recommend, verdict_of
+from heldout.gate.verdict import recommend, recommend_evaluation, verdict_of
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, read_verdict, refuse_newer
 from heldout.verify.chain import BrokenError, Check, Link, MetricState, NotCheckedError, Verification, walk
 from heldout.verify.exports import VERIFIERS
@@ -230,7 +230,9 @@ def check_verdict(evidence: EvaluationEvidence) -> str:
     reasons = [rule["sentence"] for rule in document["rules"] if rule["outcome"] != "PASS"]
     if document["reasons"] != reasons:
         raise BrokenError("the reasons are not those of the rules", f"{where}: reasons")
-    if document["recommendation"] != recommend(expected, reasons, document["smoke"]):
+    # Older verdicts recommend what is said of runs.
+    known = [advice(expected, reasons, document["smoke"]) for advice in (recommend_evaluation, recommend)]
+    if document["recommendation"] not in known:
         raise BrokenError("the recommendation is not that of the rules", f"{where}: recommendation")
     return f"{expected} follows from the rules"
 

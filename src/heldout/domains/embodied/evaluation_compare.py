@@ -23,7 +23,7 @@ from heldout.evaluate.cluster import paired
 from heldout.evidence import digest, read_json_lines, sha256_file, write_json
 from heldout.evidence import provenance as made
 from heldout.gate.outcome import Outcome, RuleOutcome
-from heldout.gate.verdict import build_verdict
+from heldout.gate.verdict import build_verdict, recommend_exchange
 from heldout.gate.verdict_files import write_verdict
 from heldout.verify.evaluations import EvaluationEvidence, verify_evaluation
 
@@ -120,6 +120,7 @@ def compare(challenger: Path, champion: Path, rules: Rules | None = None, out: P
             "gate_sha256": digest(["replaces/1", headline, rules.margin, LEAST_EPISODES, primary]),
         },
         provenance=made.build(args={"gain": headline, "margin": rules.margin}, inputs={}, outputs={}),
+        advice=recommend_exchange,
     )
     document = {"schema": SCHEMA, "gain": headline, "margin": rules.margin, "metrics": table}
     document |= {"samples": len(ours.rows), "episodes": ours.metrics["held_out_episode_count"]}

@@ -11,17 +11,21 @@ from heldout.gate.outcome import RuleOutcome
 JSON_VALIDITY = 0.98
 # The chance that five episodes all gain by luck is below a twentieth; with fewer an interval promises too much.
 LEAST_EPISODES = 5
+NON_TRIVIAL = "non-trivial"
 _COUNTS = "held_out_episode_count"
 _FORM = "json_validity_rate"
 _SHOWN = 5
+# What a model of futures must not be mistaken for. A label metric knows neither, so it alone cannot tell them apart.
+_OF_FUTURES = ("copy_last", "train_mean")
 
 
-def judge(metrics: Mapping[str, Any], primary: Sequence[str]) -> list[RuleOutcome]:
+def judge(metrics: Mapping[str, Any], primary: Sequence[str], *, older: bool = False) -> list[RuleOutcome]:
     """Judge a document of metrics.
 
     Args:
         metrics: ``metrics.json``.
         primary: The contract's primary metrics; each is a rule.
+        older: Whether by the gate of older verdicts, which did not judge the trivial contenders.
     """
     rules = [_rows(metrics), _split(metrics), _episodes(metrics)]
     if metrics.get("smoke"):
@@ -31,14 +35,13 @@ def judge(metrics: Mapping[str, Any], primary: Sequence[str]) -> list[RuleOutcom
             rules.append(_form(metrics))
         elif name != _COUNTS:
             rules.append(_beats(metrics.get("evidence", {}), name))
-    return rules
+    return rules if older else [*rules, _non_trivial(metrics.get("evidence", {}), primary)]
 
 
-def policy_sha256(primary: Sequence[str]) -> str:
-    """What the rules are, by digest."""
-    return digest(
-        {"gate": "beats_trivial/2", "validity": JSON_VALIDITY, "episodes": LEAST_EPISODES, "of": list(primary)}
-    )
+def policy_sha256(primary: Sequence[str], *, older: bool = False) -> str:
+    """What the rules are, by digest; of older verdicts, by the gate of then."""
+    gate = "beats_trivial/2" if older else "beats_trivial/3"
+    return digest({"gate": gate, "validity": JSON_VALIDITY, "episodes": LEAST_EPISODES, "of": list(primary)})
 
 
 def files_rule(required: Sequence[str], made: Collection[str], broken: Sequence[str]) -> RuleOutcome:
@@ -72,6 +75,26 @@ def _episodes(metrics: Mapping[str, Any]) -> RuleOutcome:
     outcome: Any = "PASS" if count >= LEAST_EPISODES else "FAIL"
     words = f"{count} held-out episodes (at least {LEAST_EPISODES} required)"
     return RuleOutcome("episodes", outcome, count, f"at_least {LEAST_EPISODES}", words)
+
+
+def _non_trivial(evidence: Mapping[str, Any], primary: Sequence[str]) -> RuleOutcome:
+    """Whether a contender that costs nothing would be promoted by the same rules.
+
+    A rule asks for a gain over every trivial baseline of its metric, and nothing gains over itself: whoever is a
+    baseline of one primary metric is held by it. Well-formed answers, enough episodes and whole files are what any
+    trivial contender has. Persistence of a field other than ``next_action`` needs sealed answers, so it is none.
+    """
+    bound = "no trivial contender would be promoted"
+    known = {name: evidence[name]["baselines"] for name in primary if name in evidence}
+    held = sorted({key for found in known.values() for key, one in found.items() if one["ruled"]})
+    if not held:
+        words = "trivial contenders would be promoted: no primary metric of the contract compares with one"
+        return RuleOutcome(NON_TRIVIAL, "FAIL", 0, bound, words)
+    missing = [name for name in _OF_FUTURES if "future_retrieval_mrr" in evidence and name not in held]
+    if missing:
+        words = f"cannot be judged: no primary metric compares with {' and '.join(missing)}, which may pass them all"
+        return RuleOutcome(NON_TRIVIAL, "UNKNOWN", len(held), bound, words)
+    return RuleOutcome(NON_TRIVIAL, "PASS", len(held), bound, f"{', '.join(held)} would be held by the same rules")
 
 
 def _form(metrics: Mapping[str, Any]) -> RuleOutcome:

@@ -14,7 +14,7 @@ from heldout.domains.embodied.evaluation_report import FrameReader, page
 from heldout.domains.embodied.evaluation_rules import policy_sha256
 from heldout.evidence import digest, dumps, sha256_bytes, sha256_file
 from heldout.evidence import provenance as made
-from heldout.gate.verdict import build_verdict
+from heldout.gate.verdict import build_verdict, recommend_evaluation
 from heldout.gate.verdict_files import write_verdict
 
 
@@ -92,4 +92,5 @@ def verdict_document(scored: Scored, judged: Mapping[str, Any], *, evidence: Any
         },
         provenance=made.build(args={}, inputs={}, outputs={}),
         evidence=evidence,
+        advice=recommend_evaluation,
     )

@@ -21,7 +21,7 @@ from heldout.domains.embodied.evaluation_verify_closed import check_closed_loop
 from heldout.domains.embodied.evaluation_verify_files import check_report, check_tables
 from heldout.domains.embodied.evaluation_verify_index import check_index, check_look, has_index
 from heldout.domains.embodied.evaluation_verify_rows import problems
-from heldout.domains.embodied.evaluation_verify_rules import check_rules
+from heldout.domains.embodied.evaluation_verify_rules import check_non_trivial, check_rules
 from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.evaluate.identity import Identity
 from heldout.evidence import dumps, loads
@@ -228,6 +228,7 @@ CHAIN = (
     Check("rows", "predictions: windows, rows", check_predictions),
     Check("metrics", "predictions → metrics", check_metrics),
     Check("rules", "metrics → rules", check_rules, ("verdict-file",)),
+    Check("non-trivial", "rules → trivial contenders", check_non_trivial, ("rules",)),
     Check("tables", "predictions → tables", check_tables, ("metrics",)),
     Check("reports", "metrics, rules → reports", check_report, ("rules",)),
     Check("index", "window index → train counts, truth", _index),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from heldout.domains.embodied.contracts import BUILT_IN, BackboneContract, parse_contract
 from heldout.domains.embodied.evaluation_files import CONTRACT_FILE
-from heldout.domains.embodied.evaluation_rules import files_rule, judge, policy_sha256
+from heldout.domains.embodied.evaluation_rules import NON_TRIVIAL, files_rule, judge, policy_sha256
 from heldout.domains.embodied.file_schemas import breaches
 from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.evidence import digest, read_json
@@ -46,10 +47,9 @@ def check_rules(evidence: EvaluationEvidence) -> str:
     """Every rule, judged again from the metrics by the contract, says what the verdict says; none is left out."""
     contract, stated = contract_of(evidence), evidence.verdict["rules"]
     primary, where = contract.config["primary_metrics"], evidence.verdict_file.name
-    if policy_sha256(primary) != evidence.verdict["judged"]["gate_sha256"]:
-        raise BrokenError("the verdict was given by another gate", f"{where}: judged.gate_sha256")
+    older = is_older(evidence, primary)
     closed = [METRIC] if METRIC in evidence.metrics["evidence"] else []
-    outcomes = [one.to_json() for one in judge(evidence.metrics, [*primary, *closed])]
+    outcomes = [one.to_json() for one in judge(evidence.metrics, [*primary, *closed], older=older)]
     files, withheld = _files_rule(evidence, contract)
     outcomes += [files.to_json()] if files else [rule for rule in stated if rule["id"] == _FILES][:1]
     for mine, theirs in zip(outcomes, stated, strict=False):
@@ -59,6 +59,36 @@ def check_rules(evidence: EvaluationEvidence) -> str:
     own = _unlike_built_in(contract)
     told = f"{len(outcomes) - bool(withheld)} rules judged again by the contract {contract.id}{own}: the same outcomes"
     return told + (f"; {_FILES} only attested: {withheld} is not published" if withheld else "")
+
+
+def is_older(evidence: EvaluationEvidence, primary: Sequence[str]) -> bool:
+    """Whether the verdict is of the gate before this one, which asked less.
+
+    Raises:
+        BrokenError: If it is of neither.
+    """
+    stated = evidence.verdict["judged"]["gate_sha256"]
+    if stated == policy_sha256(primary):
+        return False
+    if stated != policy_sha256(primary, older=True):
+        where = f"{evidence.verdict_file.name}: judged.gate_sha256"
+        raise BrokenError("the verdict was given by another gate", where)
+    return True
+
+
+def check_non_trivial(evidence: EvaluationEvidence) -> str:
+    """No contender that costs nothing would be promoted by the rules of the contract.
+
+    Raises:
+        NotCheckedError: Of an older verdict, which nobody asked this; with what would be said now.
+    """
+    contract = contract_of(evidence)
+    primary = contract.config["primary_metrics"]
+    closed = [METRIC] if METRIC in evidence.metrics["evidence"] else []
+    found = next(one for one in judge(evidence.metrics, [*primary, *closed]) if one.id == NON_TRIVIAL)
+    if is_older(evidence, primary):
+        raise NotCheckedError(f"the verdict is of an older gate, which did not ask; asked now: {found.sentence}")
+    return found.sentence
 
 
 def _compare(mine: dict[str, Any], theirs: dict[str, Any], where: str) -> None:

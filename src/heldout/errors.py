@@ -1,13 +1,34 @@
 """One exception tree. Every message has three parts: what is wrong, where, and how to fix it.
 
-The exit codes are a contract: 0 done or PROMOTE, 1 judged (HOLD, or some units failed), 2 bad input or a
-missing prerequisite, 3 refused or TAMPERED, 4 stale, 130 interrupted.
+The exit codes are a contract, ``docs/exit-codes.md`` lists them by command. Code 1 is an answer, never an accident.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command exits with. Where several apply, the first of this list is taken."""
+
+    CLOSED_PIPE = 141  # nobody reads the output any more
+    INTERRUPTED = 130  # by a signal; the same command goes on
+    INTERNAL = 70  # a fault of ours
+    REFUSED = 3  # a rule of honesty forbids it, or a file is not what the evidence names
+    INPUT = 2  # bad input, a missing prerequisite, or the machine refused
+    STALE = 4  # someone was first, or a pointer lags
+    UNITS_FAILED = 5  # some units failed: there is no verdict
+    NO = 1  # judged, and the answer is no: HOLD, KEEP, a finding that blocks
+    DONE = 0  # done, PROMOTE, or nothing found
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of several things together; a code that is none of ours counts as a fault of ours."""
+    order = [code.value for code in ExitCode]
+    found = [code if code in order else ExitCode.INTERNAL for code in codes]
+    return int(min(found, key=order.index, default=ExitCode.DONE))
 
 
 class HeldoutError(Exception):
@@ -22,7 +43,7 @@ class HeldoutError(Exception):
     """
 
     code = "HO-E000"
-    exit_code = 2
+    exit_code: int = ExitCode.INPUT
 
     def __init__(
         self, what: str, *, where: str | None = None, hint: str | None = None, code: str | None = None
@@ -75,18 +96,24 @@ class PrerequisiteError(HeldoutError):
     code = "HO-E200"
 
 
+class MachineError(InputError):
+    """The machine refused: no room, no memory, no file handles, a broken disk. It says nothing about a variant."""
+
+    code = "HO-E210"
+
+
 class UnitError(HeldoutError):
-    """A unit of work (a cell to encode, a fold to fit) failed."""
+    """A unit of work (a cell to encode, a fold to fit) failed: there is no verdict."""
 
     code = "HO-E300"
-    exit_code = 1
+    exit_code = ExitCode.UNITS_FAILED
 
 
 class RefusedError(HeldoutError):
     """A rule of honesty forbids what was asked, such as an export without a PROMOTE."""
 
     code = "HO-E400"
-    exit_code = 3
+    exit_code = ExitCode.REFUSED
 
 
 class TamperedError(RefusedError):
@@ -99,7 +126,7 @@ class StaleError(HeldoutError):
     """Someone else was first: a compare-and-swap was lost."""
 
     code = "HO-E500"
-    exit_code = 4
+    exit_code = ExitCode.STALE
 
 
 def near_miss(name: str, known: Iterable[str], label: str = "known") -> str:

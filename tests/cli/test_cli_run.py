@@ -109,7 +109,7 @@ def test_variant_by_name(heldout: Heldout, write_study: WriteStudy) -> None:
     assert (0, "PROMOTE small / soft") == (answer.code, answer.out.splitlines()[0])
 
 
-def test_failed_units_exit_1_with_the_cause(
+def test_failed_units_exit_5_with_the_cause(
     heldout: Heldout, write_study: WriteStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A traceback would hide which fold failed, and that the others are kept."""
@@ -121,7 +121,7 @@ def test_failed_units_exit_1_with_the_cause(
     )
     monkeypatch.syspath_prepend(tmp_path)
     answer = heldout("run", write_study(fit={"estimator": "cli_awkward.Never"}), "--workers", 1)
-    assert 1 == answer.code
+    assert 5 == answer.code
     assert "error [HO-E300]: 4 units failed, the first with: ArithmeticError: no answer" in answer.err
     assert "where: base/seed0/ann" in answer.err
     assert "fix:" in answer.err

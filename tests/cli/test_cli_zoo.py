@@ -45,9 +45,9 @@ def test_problem_01_23_a_roster_that_is_wrong_says_so(
     """A variant that cannot be trained would be found out at night, one at a time."""
     write_study(variants=[{"id": "v", "set": {"fit.sacle": False}}])
     answer = heldout("zoo", "list")
-    assert 1 == answer.code
+    assert 2 == answer.code
     assert "did you mean 'scale'?" in answer.out
-    assert 1 == heldout("zoo", "show", "v").code
+    assert 2 == heldout("zoo", "show", "v").code
     assert 2 == heldout("zoo", "diff", "base", "v").code
     assert 2 == heldout("zoo", "show", "w").code
 

@@ -88,7 +88,7 @@ def test_verify_says_by_its_exit_code_what_it_found(copied: Runs, shell: Shell, 
     pointer = tmp_path / "registry" / "slots" / "demo" / "champion.json"
     pointer.unlink()
     lagging = shell("verify")
-    assert (1, True) == (lagging.code, "LAGGING" in lagging.out)
+    assert (4, True) == (lagging.code, "LAGGING" in lagging.out)
     assert 0 == shell("verify", "--repair").code
     write_json(pointer, read_json(pointer) | {"run": "../elsewhere"})
     assert 3 == shell("verify").code

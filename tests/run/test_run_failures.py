@@ -25,7 +25,7 @@ def test_one_failing_fold_keeps_the_others_and_holds(desk: Any, awkward: dict[st
     """One fold that fails would cost all the others, or be left out of the mean."""
     with pytest.raises(UnitError) as caught:
         desk.run(fit=awkward, workers=workers)
-    assert 1 == caught.value.exit_code
+    assert 5 == caught.value.exit_code
     assert "2 units failed" in caught.value.what
     assert "cannot learn from 42 rows" in caught.value.what
     assert "base/seed0/dan" == caught.value.where

@@ -85,7 +85,7 @@ def test_problem_02_11_nothing_that_a_challenger_does_changes_what_was_served(mo
             "orphan": "failed", "write": "failed", "calm2": "predicted",
         } == states(found)  # fmt: skip
         assert "base" == found.results[0].arm.rpartition("-")[0]
-        assert 1 == found.exit_code
+        assert 5 == found.exit_code
         assert [expected] == first
         assert expected == served.read_bytes()
         assert before == tree(champion)

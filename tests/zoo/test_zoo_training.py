@@ -60,7 +60,7 @@ def test_problem_05_06_07_12_one_failure_never_aborts_the_rest(moody: Path, tmp_
         }  # fmt: skip
         assert expected == states(found.results)
         assert list(expected) == told
-        assert 1 == found.exit_code
+        assert 5 == found.exit_code
         reasons = {each.variant: each.reason for each in found.results}
         assert "exit code 7 and no answer" in reasons["train-crash"]
         assert "before the run" in reasons["train-raise"]
@@ -109,7 +109,7 @@ def test_problem_24_a_training_that_is_not_registered_failed(moody: Path, tmp_pa
         found = train(roster, registry, ["base"], runs=tmp_path / "runs", workers=1)
     assert {"base": "failed"} == states(found.results)
     assert "it ran and could not be registered" in found.results[0].reason
-    assert 1 == found.exit_code
+    assert 5 == found.exit_code
     assert read_attempts(tmp_path / "runs" / "pets").attempts[0].failed
 
 

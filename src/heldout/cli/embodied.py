@@ -14,13 +14,13 @@ from heldout.cli.embodied_qwen import app as qwen_app
 from heldout.cli.embodied_smollm2 import app as smollm2_app
 from heldout.cli.embodied_world import app as world_app
 from heldout.cli.printing import print_json, resumable
+from heldout.errors import ExitCode
 
 app = typer.Typer(help="Episodes of people and robots: simulate, select, split, check.", no_args_is_help=True)
 app.add_typer(qwen_app, name="qwen")
 app.add_typer(smollm2_app, name="smollm2")
 app.add_typer(world_app, name="world")
 app.add_typer(policy_app, name="policy")
-_FAILED = 1
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -44,7 +44,7 @@ def simulate(
     json_: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Make episodes of real physics: MetaWorld's scripted experts in MuJoCo."""
+    """Make episodes of real physics: MetaWorld's scripted experts in MuJoCo. Exits 5 if some could not be made."""
     from heldout.domains.embodied.physics import SimOptions
     from heldout.domains.embodied.simulate import choose_tasks
     from heldout.domains.embodied.simulate import simulate as make
@@ -69,7 +69,7 @@ def simulate(
         reused = len(result.episodes) - result.made
         print(f"{len(result.episodes)} episodes ({reused} reused), {result.unsuccessful} not successful -> {out}")
     if result.failed:
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(ExitCode.UNITS_FAILED)
 
 
 @app.command()
@@ -156,7 +156,7 @@ def _report_manifest(path: Path, expect: str | None, *, as_json: bool) -> None:
             print(f"{finding.code}  {finding.what}\n         where: {finding.where}\n         fix:   {finding.hint}")
         print("clean" if not findings else f"{len(findings)} findings")
     if findings:
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(ExitCode.NO)
 
 
 @app.command()

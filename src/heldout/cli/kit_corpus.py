@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from heldout.cli.printing import print_json, resumable
+from heldout.errors import ExitCode
 
 app = typer.Typer(help="Raw sources and shards from machine to machine.", no_args_is_help=True)
-_FAILED, _TAMPERED = 1, 3
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Files at a time.")]
@@ -69,7 +69,7 @@ def extract(
         typer.echo(f"{len(found.files)} files in {found.folder} ({found.reused} were there)")
         for name, why in found.failed.items():
             typer.echo(f"failed: {name}: {why}", err=True)
-    return _TAMPERED if found.failed else 0
+    return ExitCode.REFUSED if found.failed else ExitCode.DONE
 
 
 @app.command()
@@ -86,7 +86,7 @@ def merge(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Merge by cell: alike duplicates are one, others are refused; gaps are listed, and exit with 1."""
+    """Merge by cell: alike duplicates are one, others are refused; gaps are listed, and exit with 5."""
     from heldout.domains.video.spec import load_spec
     from heldout.domains.video.transport_merge import merge_shards
 
@@ -99,7 +99,7 @@ def merge(
         typer.echo(f"{merged.cells} cells, {merged.duplicates} of them from several machines; {where}")
         for gap in merged.gaps:
             typer.echo(f"gap: {gap}", err=True)
-    return _FAILED if merged.gaps and not allow_gaps else 0
+    return ExitCode.UNITS_FAILED if merged.gaps and not allow_gaps else ExitCode.DONE
 
 
 def _tell(name: str, done: int, total: int) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from types import FrameType
 from typing import Any
 
 import typer
 
 from heldout import __version__
-from heldout.errors import HeldoutError, InputError
+from heldout.cli.ending import ended, listen
+from heldout.streams import prepare
 
 # By command: the module of `heldout.cli` that holds it, and its function or its app there.
 _COMMANDS = {
@@ -40,8 +38,6 @@ _COMMANDS = {
     "study": ("study", "app"),
     "video": ("video", "app"),
 }
-
-_PIPE = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
 
 
 def _version(value: bool) -> None:
@@ -86,40 +82,23 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """Entry point: turns the error tree into messages and exit codes."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        result: Any = build(sys.argv[1:])(standalone_mode=False)
-    except HeldoutError as error:
-        print(f"error [{error.code}]: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print(f"interrupted; go on with: {shlex.join(['heldout', *sys.argv[1:]])}", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # whoever read the output went away, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(_PIPE)
-    except OSError as error:  # Python's own exit code would be that of a HOLD
-        print(f"error [{InputError.code}]: {_sentence(error)}", file=sys.stderr)
-        sys.exit(InputError.exit_code)
-    except Exception as error:
-        if not hasattr(error, "exit_code"):
-            raise
-        if hasattr(error, "show"):
-            error.show()
-        sys.exit(error.exit_code)
-    sys.exit(result if isinstance(result, int) else 0)
+    """Entry point: turns whatever happens into a message and an exit code."""
+    out, _ = prepare()
+    listen()
+    sys.exit(ended(_command, out))
 
 
-def _sentence(error: OSError) -> InputError:
-    """What a file system refused, in the three parts of every message."""
-    hint = "check the path, its rights and the free space; what was there before is unchanged"
-    where = str(error.filename) if error.filename is not None else None
-    return InputError(f"the system refused: {error.strerror or error}", where=where, hint=hint)
+def _command() -> object:
+    """What the command that the arguments name answers.
 
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    Typer's own way to call it would turn a closed pipe into exit code 1, and an interruption into nothing.
+    """
+    app = build(sys.argv[1:])
+    if "_HELDOUT_COMPLETE" in os.environ:  # a shell asks for completions
+        return app(standalone_mode=False)
+    command = typer.main.get_command(app)
+    with command.make_context("heldout", sys.argv[1:]) as context:
+        return command.invoke(context)
 
 
 if __name__ == "__main__":

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
-import shlex
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import typer
-
-from heldout.evidence import dumps
-
-_INTERRUPTED = 130
-
 
 def print_json(value: Any) -> None:
-    """One strict JSON document on standard output."""
-    sys.stdout.write(dumps(value).decode())
+    """One strict JSON document on standard output; in ASCII where that is not UTF-8, as no other bytes are JSON."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    text = text.encode("utf-8", "replace").decode()  # a file name may hold bytes that are no UTF-8
+    if codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8":
+        text = json.dumps(json.loads(text), indent=2, sort_keys=True)
+    sys.stdout.write(text + "\n")
 
 
 @contextlib.contextmanager
 def resumable(kept: str = "interrupted; finished units are kept") -> Iterator[None]:
-    """On interruption, say what is kept and which command goes on.
-
-    Typer would swallow the interruption before `main` sees it.
-    """
+    """On interruption, let the message say what is kept; which command goes on is said in any case."""
     try:
         yield
     except KeyboardInterrupt:
-        command = shlex.join(["heldout", *sys.argv[1:]])
-        print(f"{kept}. Go on with:\n  {command}", file=sys.stderr)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise KeyboardInterrupt(kept) from None
 
 
 class RunPrinter:

@@ -10,7 +10,7 @@ import typer
 
 from heldout.cli.printing import print_json
 from heldout.cli.registry_options import Desk, desk_command
-from heldout.errors import InputError
+from heldout.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from heldout.registry import Event, Registry
@@ -136,7 +136,7 @@ def verify(
     anchor: Annotated[str | None, typer.Option(help="The sha256 of an event, noted earlier.")] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Rewrite a champion.json that lags behind.")] = False,
 ) -> int:
-    """Recompute the history and all that follows from it; exit 3 names the first broken link, 1 a lagging pointer."""
+    """Recompute the history and all that follows from it; exit 3 names the first broken link, 4 a lagging pointer."""
     from heldout.registry import repair as repair_all
     from heldout.registry import verify
 
@@ -155,7 +155,7 @@ def verify(
             typer.echo(f"repaired  champion.json of {slot}")
         for slot in lagging:
             typer.echo(f"LAGGING   champion.json of {slot}: mend it by --repair")
-    return 1 if lagging else 0
+    return ExitCode.STALE if lagging else ExitCode.DONE
 
 
 @_command("export")
@@ -211,7 +211,7 @@ def validate(models: Annotated[Path, typer.Argument(help="registry.json, beside 
 
     problems = validate_registry(models)
     typer.echo("\n".join(problems) or f"{models} is valid")
-    return 1 if problems else 0
+    return ExitCode.NO if problems else ExitCode.DONE
 
 
 def _print_move(registry: Registry, event: Event, *, as_json: bool) -> None:

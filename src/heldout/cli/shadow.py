@@ -40,7 +40,7 @@ def run(
     serving: Serving = None,
     as_json: Json = False,
 ) -> int:
-    """Let the champion predict, then every live challenger in its own fence; exit 1 if a challenger failed."""
+    """Let the champion predict, then every live challenger in its own fence; exit 5 if a challenger failed."""
     from heldout.registry import Registry
     from heldout.shadow import ShadowStore, run_shadow, served_slot
 

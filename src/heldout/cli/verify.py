@@ -45,7 +45,8 @@ def verify(
 
 def _several(paths: Sequence[Path], options: Mapping[str, Any], as_json: bool) -> int:
     """One after the other, each under its path; what cannot be verified at all is said where it comes."""
-    from heldout.package.verify_each import to_json, verify_each, worst
+    from heldout.errors import worst
+    from heldout.package.verify_each import to_json, verify_each
 
     done = []
     for each in verify_each(paths, **options):

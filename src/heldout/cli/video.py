@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shlex
-import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heldout.cli.printing import resumable
 from heldout.cli.video_recommend import recommend
-from heldout.errors import InputError
+from heldout.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from heldout.domains.video.spec import EncodeSpec
 
 app = typer.Typer(help="Encode, score and probe video; export a promoted ensemble and ask it.", no_args_is_help=True)
-_FAILED = 2
-_INTERRUPTED = 130
+_KEPT = "interrupted; finished cells are kept"
 
 FFmpegOption = Annotated[Path | None, typer.Option("--ffmpeg", help="Another FFmpeg than that of imageio-ffmpeg.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Cells at a time, each with one thread.")]
@@ -54,7 +49,7 @@ def encode(
 
     geometry = {"width": width, "height": height, "fps": fps, "pix_fmt": pix_fmt}
     spec, folder = _what_to_encode(study, source or [], encoder or [], cq or [], geometry, model, out)
-    with _interruptible():
+    with resumable(_KEPT):
         if dry_run:
             plan = preview(spec, folder, ffmpeg=ffmpeg, workers=workers, allow_skips=allow_skips)
             print_plan(plan, as_json=json_)
@@ -63,7 +58,7 @@ def encode(
             result = produce(spec, folder, ffmpeg=ffmpeg, workers=workers, allow_skips=allow_skips, on_event=progress)
     print_result(result, as_json=json_)
     if result.failed and not allow_skips:
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(ExitCode.UNITS_FAILED)
 
 
 @app.command()
@@ -73,7 +68,7 @@ def probe(ffmpeg: FFmpegOption = None, workers: WorkersOption = _CPUS, json_: Js
     from heldout.domains.video.ffmpeg import find_ffmpeg
     from heldout.domains.video.probe import probe_all
 
-    with _interruptible():
+    with resumable(_KEPT):
         program = find_ffmpeg(ffmpeg)
         print_probes(program, probe_all(program, workers), as_json=json_)
 
@@ -135,24 +130,3 @@ def _what_to_encode(
     if out is None and beside is None:
         raise InputError("no folder for the corpus", where="--out", hint="add --out DIR, or `corpus.path` to the study")
     return spec, out or beside or Path()
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM acts as Ctrl-C: children are ended, finished cells kept, and the command that resumes is printed."""
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; finished cells are kept. Resume with:\n  {_this_command()}", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _this_command() -> str:
-    return shlex.join(["heldout", *sys.argv[1:]])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from heldout.evidence import dumps
+from heldout.cli.printing import print_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -102,7 +102,7 @@ def print_result(result: EncodeResult, *, as_json: bool) -> None:
             "rows": result.rows,
             "failed": [failure._asdict() | {"log": list(failure.log)} for failure in result.failed],
         }
-        typer.echo(dumps(document).decode(), nl=False)
+        print_json(document)
         return
     where = f"{result.rows} rows -> {result.corpus}" if result.rows else "no corpus was written"
     typer.echo(f"{result.present} of {result.expected} cells ({result.reused} reused); {where}")
@@ -121,7 +121,7 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         sources = [source.to_json() for source in plan.sources]
         document = {"schema": "heldout.video-plan/1", "cells": cells, "sources": sources, **counts}
-        typer.echo(dumps(document).decode(), nl=False)
+        print_json(document)
         return
     for cell in cells:
         typer.echo(f"{cell['cell']}: {cell['reason']}")
@@ -136,7 +136,7 @@ def print_probes(ffmpeg: FFmpeg, probes: Sequence[Probe], *, as_json: bool) -> N
             "ffmpeg": {"path": str(ffmpeg.path), "version": ffmpeg.version},
             "encoders": [probe.to_json() for probe in probes],
         }
-        typer.echo(dumps(document).decode(), nl=False)
+        print_json(document)
         return
     typer.echo(f"ffmpeg {ffmpeg.version} ({ffmpeg.path})")
     for probe in probes:

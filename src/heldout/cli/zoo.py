@@ -11,7 +11,7 @@ import typer
 from heldout.cli.printing import print_json, resumable
 from heldout.cli.registry_options import By, Json, Place, Serving
 from heldout.cli.zoo_replay import replay
-from heldout.errors import InputError
+from heldout.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from heldout.zoo import Training
@@ -30,7 +30,7 @@ _HERE = "registry"
 
 @app.command("list")
 def list_(study: StudyPath = _STUDY, runs: Runs = None, as_json: Json = False) -> int:
-    """Every variant: status, last attempt, and what it changes; exit 1 if one of them could not be trained."""
+    """Every variant: status, last attempt, and what it changes; exit 2 if one of them could not be trained."""
     from heldout.zoo import Roster, read_attempts
 
     roster = Roster.load(study)
@@ -41,13 +41,13 @@ def list_(study: StudyPath = _STUDY, runs: Runs = None, as_json: Json = False) -
     broken = any(entry.problem is not None for entry in roster.entries)
     if as_json:
         print_json(roster.to_json() | {"variants": rows})
-        return int(broken)
+        return ExitCode.INPUT if broken else ExitCode.DONE
     for row in rows:
         last = row["attempts"][-1]["outcome"] if row["attempts"] else "never"
         typer.echo(f"{row['id']:<24}  {row['status']:<7}  {last:<13}  {_overrides(row['own'])}")
         if row["problem"]:
             typer.echo("  " + row["problem"].replace("\n", "\n  "))
-    return int(broken)
+    return ExitCode.INPUT if broken else ExitCode.DONE
 
 
 @app.command()
@@ -57,7 +57,7 @@ def show(
     runs: Runs = None,
     as_json: Json = False,
 ) -> int:
-    """One variant with its ancestors' overrides, its attempts, and what it resolves to; exit 1 if to nothing."""
+    """One variant with its ancestors' overrides, its attempts, and what it resolves to; exit 2 if to nothing."""
     from heldout.zoo import Roster, read_attempts
 
     roster = Roster.load(study)
@@ -76,7 +76,7 @@ def show(
             typer.echo(f"{'attempt':<15} {each['began']}  {each['outcome']}  {each['facts'].get('reason', '')}")
         if entry.problem is not None:
             typer.echo(str(entry.problem))
-    return int(entry.problem is not None)
+    return ExitCode.DONE if entry.problem is None else ExitCode.INPUT
 
 
 @app.command()
@@ -112,7 +112,7 @@ def train(
     by: By = None,
     as_json: Json = False,
 ) -> int:
-    """Train variants and register them as challengers. Exit 1 if one failed; a variant that ran and lost did not."""
+    """Train variants and register them as challengers. Exit 5 if one failed; a variant that ran and lost did not."""
     from heldout.registry import Registry
     from heldout.zoo import Roster
     from heldout.zoo import train as train_these

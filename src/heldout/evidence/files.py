@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
-from heldout.errors import InputError
+from heldout.errors import InputError, MachineError
+from heldout.evidence.machine import machine_error
 from heldout.evidence.strict import canonical, dumps, loads
 
 _CHUNK = 1 << 20
@@ -58,13 +59,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
             partial.replace(path)
         except OSError as error:
             raise _write_failed(path, error) from error
+        except Exception as error:  # safetensors' own, which names the system's error in words
+            found = machine_error(error)
+            if found is None or found is error:
+                raise
+            raise MachineError(f"cannot write the file: {found.what}", where=str(path), hint=found.hint) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
     try:
         flush_folder(path.parent)
     except OSError as error:
-        raise InputError(
+        raise MachineError(
             f"the file is there, but its folder cannot be flushed to disk: {error.strerror or error}",
             where=str(path),
             hint="check the disk, then run the command again",
@@ -228,8 +234,8 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _write_failed(path: Path, error: OSError) -> InputError:
-    return InputError(
+def _write_failed(path: Path, error: OSError) -> MachineError:
+    return MachineError(
         f"cannot write the file: {error.strerror or error}",
         where=str(path),
         hint="free some disk space or choose another folder; what was there before is unchanged",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import InputError
+from heldout.evidence.machine import machine_error
 
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -70,7 +71,9 @@ def read_json(path: Path) -> Any:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read the file: {error.strerror}", where=str(path), hint="check the path") from None
+        raise machine_error(error) or InputError(
+            f"cannot read the file: {error.strerror}", where=str(path), hint="check the path"
+        ) from None
     return loads(data, where=str(path))
 
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heldout.errors import HeldoutError, InputError, TamperedError
+from heldout.errors import HeldoutError, InputError, TamperedError, worst
 from heldout.package.verify_any import verify_any
 from heldout.verify import Verification
 
 SCHEMA = "heldout.verifications/1"
-# From best to worst; any other code lies between the first and the second of them.
-_WORST = (InputError.exit_code, TamperedError.exit_code)
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,6 @@ def verify_each(paths: Sequence[str | Path], *, run: str | Path | None = None, *
         what = f"--run names the run of one export, and {len(paths)} paths were given"
         raise InputError(what, where="--run", hint="verify that export by a command of its own")
     return (_verified(Path(path), run=run, **options) for path in paths)
-
-
-def worst(exit_codes: Sequence[int]) -> int:
-    """The exit code of all together: 3 before 2 before any other, 0 if all are 0."""
-    return max(exit_codes, key=lambda code: (_WORST.index(code) + 1 if code in _WORST else 0, code), default=0)
 
 
 def to_json(verified: Sequence[Verified]) -> dict[str, Any]:

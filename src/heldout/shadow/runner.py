@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from heldout.errors import HeldoutError, InputError, PrerequisiteError, UnitError
+from heldout.errors import ExitCode, HeldoutError, InputError, PrerequisiteError, UnitError
 from heldout.evidence import read_json_lines
 from heldout.registry import Registry, Version
 from heldout.shadow.arms import Arm, arm_id, live_arms, within
@@ -76,8 +76,9 @@ class ShadowRun:
 
     @property
     def exit_code(self) -> int:
-        """1 if a challenger failed; else 0. Without a champion's output there is no run at all."""
-        return int(any(each.state in ("failed", "timed_out", "out_of_memory") for each in self.results))
+        """5 if a challenger failed; else 0. Without a champion's output there is no run at all."""
+        failed = any(each.state in ("failed", "timed_out", "out_of_memory") for each in self.results)
+        return ExitCode.UNITS_FAILED if failed else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
         """The results as a document."""

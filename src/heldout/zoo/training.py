@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from heldout.errors import HeldoutError, InputError, UnitError
+from heldout.errors import ExitCode, HeldoutError, InputError, UnitError
 from heldout.registry import Registry, add
 from heldout.zoo.attempts import FAILURES, Attempts, Outcome, read_attempts
 from heldout.zoo.process import Ended, Limits, run_limited
@@ -76,9 +76,9 @@ class Training:
 
     @property
     def exit_code(self) -> int:
-        """1 if something failed, or nothing at all was trained; else 0."""
+        """5 if something failed, or nothing at all was trained; else 0."""
         ran = [each for each in self.results if each.state != "skipped"]
-        return 1 if not ran or any(each.failed for each in ran) else 0
+        return ExitCode.UNITS_FAILED if not ran or any(each.failed for each in ran) else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
         """The results as a document."""

@@ -110,7 +110,7 @@ def test_failed_cell_exits_2_and_allowed_gap_0(make_clip: MakeClip, make_ffmpeg:
     broken = make_ffmpeg("if encoding and '40' in args:\n    sys.exit(1)")
     options = ("--source", make_clip("a.y4m"), "--encoder", "libx264", "--cq", 30, "--cq", 40, "--ffmpeg", broken)
     result = run("encode", *options, "--out", tmp_path / "out")
-    assert 2 == result.exit_code
+    assert 5 == result.exit_code
     assert "FAILED  2/2  a__libx264__medium__cq40" in result.stderr or "FAILED  1/2" in result.stderr
     assert "--allow-skips" in result.stderr
     assert 0 == run("encode", *options, "--out", tmp_path / "out", "--allow-skips").exit_code
@@ -140,7 +140,7 @@ def test_interruption_ends_the_children_and_names_the_command_that_resumes(
     out = tmp_path / "out"
     arguments = ["encode", "--source", str(make_clip("a.y4m", frames=60)), "--encoder", "libx264"]
     arguments += ["--cq", "30", "--cq", "40", "--out", str(out), "--ffmpeg", str(slow)]
-    program = "import sys; from heldout.cli.video import app; app(sys.argv[1:])"
+    program = "import sys; from heldout.cli.main import main; sys.argv[:1] = ['heldout', 'video']; main()"
     child = subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -150,7 +150,7 @@ def test_interruption_ends_the_children_and_names_the_command_that_resumes(
     child.send_signal(number)
     _, errors = child.communicate(timeout=30)
     assert 130 == child.returncode, errors
-    assert "Resume with:\n  heldout encode --source" in errors
+    assert "finished cells are kept. Go on with:\n  heldout video encode --source" in errors
     for pid in map(int, pids.read_text().split()):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -1,0 +1,5 @@
+"""``python -m heldout`` is ``heldout``."""
+
+from heldout.cli.main import main
+
+main()

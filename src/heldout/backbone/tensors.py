@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.errors import HeldoutError, TamperedError
-from heldout.evidence import canonical, loads
+from heldout.evidence import canonical, loads, plain_path
 
 _METADATA = "heldout"  # one key alone: the order of several is not fixed in the file
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def unpack(path: Path, what: str, rebuild: Callable[[Arrays, Any], T], hint: str
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(plain_path(path), framework="numpy") as file:
             arrays = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a mapping
             facts = loads((file.metadata() or {})[_METADATA], where=f"metadata of {path}")
         return rebuild(arrays, facts)

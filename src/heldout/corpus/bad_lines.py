@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from heldout.errors import CorpusError, InputError
-from heldout.evidence import loads
+from heldout.evidence import loads, open_plain
 
 
 def find_bad_csv_line(path: Path) -> None:
@@ -27,7 +27,7 @@ def find_bad_csv_line(path: Path) -> None:
 
 
 def _text_lines(path: Path) -> Iterator[str]:
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -38,7 +38,7 @@ def _text_lines(path: Path) -> Iterator[str]:
 
 def find_bad_json_line(path: Path) -> None:
     """Name the line and column of the first line that is no strict JSON object; return if there is none."""
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         for number, line in enumerate(stream, start=1):
             where = f"{path}:{number}"
             try:

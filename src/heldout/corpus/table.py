@@ -16,7 +16,7 @@ from heldout.corpus.model import Corpus, CorpusManifest, Reader, ReaderOptions, 
 from heldout.corpus.perturb import changed_frame, thinned
 from heldout.corpus.spans import TimeSpan, group_spans
 from heldout.errors import CorpusError, near_miss
-from heldout.evidence import sha256_file
+from heldout.evidence import plain_path, sha256_file
 
 _JSONL = (".jsonl", ".ndjson")
 _GAPS = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "-", "--", "?", ".", "inf", "-inf", "infinity")
@@ -280,13 +280,13 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
 def _read(path: Path, texts: Sequence[str]) -> pl.DataFrame:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return pl.read_parquet(path)
+        return pl.read_parquet(plain_path(path))
     if suffix == ".csv":
         header = _check_header(path)
         names = {name: pl.String for name in texts if name in header}
-        return pl.read_csv(path, infer_schema_length=None, schema_overrides=names)
+        return pl.read_csv(plain_path(path), infer_schema_length=None, schema_overrides=names)
     if suffix in _JSONL:
-        return pl.read_ndjson(path, infer_schema_length=None)
+        return pl.read_ndjson(plain_path(path), infer_schema_length=None)
     raise CorpusError(
         f"a table of the kind {suffix or 'without suffix'} is not supported",
         where=str(path),
@@ -296,7 +296,7 @@ def _read(path: Path, texts: Sequence[str]) -> pl.DataFrame:
 
 def _check_header(path: Path) -> tuple[str | None, ...]:
     """Names of the columns. Of two of one name polars renames the second, which would make it a feature of its own."""
-    header = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)
+    header = pl.read_csv(plain_path(path), has_header=False, n_rows=1, infer_schema=False).row(0)
     for name in header:
         if name is not None and header.count(name) > 1:
             raise CorpusError(

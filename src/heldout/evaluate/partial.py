@@ -15,7 +15,7 @@ import msgspec
 
 from heldout.errors import InputError, RefusedError
 from heldout.evaluate.identity import Identity, require_same
-from heldout.evidence import JsonLines, canonical, loads
+from heldout.evidence import JsonLines, canonical, loads, open_plain, read_plain
 
 SCHEMA = "heldout.predictions-partial/1"
 PARTIAL_FILE = "predictions.partial.jsonl"
@@ -79,7 +79,7 @@ def read_partial(path: Path, expected: Identity | None = None) -> Partial:
         RefusedError: If the file, or a line in it, has another identity, or a sample has two different rows.
         InputError: If a line in the middle is no row.
     """
-    data = path.read_bytes() if path.is_file() else b""
+    data = read_plain(path) if path.is_file() else b""
     lines = data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]
     if not lines:
         return Partial(None, {})
@@ -91,7 +91,7 @@ def read_partial(path: Path, expected: Identity | None = None) -> Partial:
 
 def read_since(path: Path, identity: Identity, start: int) -> dict[str, bytes]:
     """Rows that were appended from a byte on, where a line begins."""
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         stream.seek(start)
         lines = stream.read().split(b"\n")[:-1]
     return _rows(lines, identity.key[:_KEY], path, first=1)

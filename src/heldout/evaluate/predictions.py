@@ -19,7 +19,7 @@ from heldout.backbone import FloatArray
 from heldout.corpus import Task
 from heldout.errors import CorpusError
 from heldout.evaluate.probabilities import why_not_probabilities
-from heldout.evidence import atomic_path
+from heldout.evidence import atomic_path, plain_path
 
 _KEYS = ("sample_id", "group", "cell", "fold", "target")
 SLICE = "slice:"
@@ -107,7 +107,7 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
             fold, or probabilities are none.
     """
     try:
-        frame = pl.read_ndjson(path, infer_schema_length=None)
+        frame = pl.read_ndjson(plain_path(path), infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise CorpusError(
             f"the predictions cannot be read: {str(error).splitlines()[0]}", where=str(path), hint="re-run the study"

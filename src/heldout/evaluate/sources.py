@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from heldout.errors import InputError
-from heldout.evidence import digest, sha256_file
+from heldout.evidence import digest, read_plain, sha256_file
 
 _OURS = "heldout"
 
@@ -93,7 +93,7 @@ def _imports(path: Path, module: str) -> Iterator[str]:
 
 def _tree(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes(), str(path))
+        return ast.parse(read_plain(path), str(path))
     except (SyntaxError, ValueError) as error:
         raise InputError(f"the source cannot be read: {error}", where=str(path), hint="mend it") from None
 

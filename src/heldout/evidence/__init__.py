@@ -12,6 +12,7 @@ from heldout.evidence.files import (
     write_json,
     write_text,
 )
+from heldout.evidence.opening import open_plain, plain_path, read_plain
 from heldout.evidence.strict import canonical, digest, dumps, finite_or_none, loads, read_json
 
 __all__ = [
@@ -27,10 +28,13 @@ __all__ = [
     "flush_folder",
     "head",
     "loads",
+    "open_plain",
+    "plain_path",
     "read_chain",
     "read_json",
     "read_json_lines",
     "read_links",
+    "read_plain",
     "sha256_bytes",
     "sha256_file",
     "write_bytes",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from heldout.errors import InputError, TamperedError
 from heldout.evidence.files import JsonLines, read_json_lines, sha256_bytes
+from heldout.evidence.opening import read_plain
 from heldout.evidence.strict import canonical, loads
 
 START = "0" * 64
@@ -90,7 +91,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 def _garbled(path: Path, error: InputError) -> InputError:
     """What is known of a file with a line that is no record: nothing of it is dropped, and nothing guessed."""
-    lines = path.read_bytes().split(b"\n")
+    lines = read_plain(path).split(b"\n")
     records = [_record(line) for line in lines]
     place = records.index(None)
     holding = _holding([_link(record) for record in records[:place] if record is not None])

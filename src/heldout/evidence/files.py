@@ -18,6 +18,7 @@ from typing import IO, Any, Self
 
 from heldout.errors import InputError, MachineError
 from heldout.evidence.machine import machine_error
+from heldout.evidence.opening import LINE_BYTES, append_plain, open_plain, read_plain, too_large
 from heldout.evidence.strict import canonical, dumps, loads
 
 _CHUNK = 1 << 20
@@ -28,7 +29,7 @@ _STRAY_PATTERN = r"\.%s\.(\d+)\.partial"
 
 def sha256_file(path: Path) -> str:
     """Sha256 (hex) of a file's bytes."""
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -123,7 +124,7 @@ class JsonLines:
         self._path, self._durable = path, durable
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream: IO[bytes] = path.open("ab", buffering=0)
+            self._stream: IO[bytes] = append_plain(path)
             repair_tail(path)
         except OSError as error:
             raise _write_failed(path, error) from error
@@ -179,10 +180,12 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    data = path.read_bytes()
+    data = read_plain(path)
     whole = data[: data.rfind(b"\n") + 1]
     records = []
     for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+        if len(line) > LINE_BYTES:
+            raise too_large(len(line), LINE_BYTES, f"{path}:{number}")
         record = loads(line, where=f"{path}:{number}")
         if not isinstance(record, dict):
             raise InputError("the record is not an object", where=f"{path}:{number}", hint="remove that line")

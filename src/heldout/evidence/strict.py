@@ -1,8 +1,9 @@
 """Strict JSON: the one grammar in which heldout reads and writes documents.
 
 Reading refuses what JSON readers disagree on: a byte-order mark, a duplicate key, NaN and infinities (also
-``1e999``), half of a surrogate pair, and bytes after the value. Writing sorts keys, ends with a newline and refuses
-non-finite numbers: whoever has a metric that is not a number writes ``null`` and says why beside it.
+``1e999``), numbers of hundreds of digits, half of a surrogate pair, more than 128 levels, and bytes after the value.
+Writing sorts keys, ends with a newline and refuses non-finite numbers: whoever has a metric that is not a number writes
+``null`` and says why beside it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import InputError
+from heldout.evidence.depth import refuse_deep_json
 from heldout.evidence.machine import machine_error
+from heldout.evidence.opening import DOCUMENT_BYTES, read_plain
 
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_LONG_INTEGER = re.compile(r"\d{300}")  # no float64 holds more digits
 
 
 def loads(data: bytes | str, *, where: str, allow_nan: bool = False) -> Any:
@@ -33,6 +37,8 @@ def loads(data: bytes | str, *, where: str, allow_nan: bool = False) -> Any:
     Raises:
         InputError: With line and column where the grammar is broken.
     """
+    raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    refuse_deep_json(raw, where)
     if isinstance(data, bytes):
         if data.startswith(_BOM):
             raise InputError(
@@ -50,6 +56,7 @@ def loads(data: bytes | str, *, where: str, allow_nan: bool = False) -> Any:
             object_pairs_hook=_no_duplicates,
             parse_constant=float if allow_nan else _no_constant,
             parse_float=float if allow_nan else _finite,
+            parse_int=_short_integer if _LONG_INTEGER.search(data) else None,
         )
         if _SURROGATE.search(data):
             _whole_characters(value)
@@ -66,10 +73,10 @@ def read_json(path: Path) -> Any:
     """Read one strict JSON document.
 
     Raises:
-        InputError: If the file is missing, unreadable or not strict JSON.
+        InputError: If the file is missing, unreadable, no plain file, too large or not strict JSON.
     """
     try:
-        data = path.read_bytes()
+        data = read_plain(path, most=DOCUMENT_BYTES)
     except OSError as error:
         raise machine_error(error) or InputError(
             f"cannot read the file: {error.strerror}", where=str(path), hint="check the path"
@@ -133,6 +140,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise _RuleBrokenError(f"{_short(text)} overflows to infinity")
     return value
+
+
+def _short_integer(text: str) -> int:
+    if len(text) > 300:
+        raise _RuleBrokenError(f"{_short(text)} has too many digits")
+    return int(text)
 
 
 def _short(text: str) -> str:

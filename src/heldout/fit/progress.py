@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.errors import UnitError
-from heldout.evidence import atomic_path, digest
+from heldout.evidence import atomic_path, digest, plain_path
 from heldout.fit.mlp import Float32, MLPConfig, TrainJob
 
 OnProgress = Callable[[str, int, int], None]
@@ -56,7 +56,7 @@ class Checkpoints:
 
         wanted, found = set(keys), dict[str, ModelState]()
         for path in sorted(self._folder.glob("*.safetensors")):
-            with contextlib.suppress(SafetensorError), safe_open(path, framework="numpy") as stored:
+            with contextlib.suppress(SafetensorError), safe_open(plain_path(path), framework="numpy") as stored:
                 for key in wanted.intersection((stored.metadata() or {}).get("keys", "").split()):
                     weights, first, second = (stored.get_tensor(f"{key}.{part}") for part in ModelState._fields[1:])
                     state = ModelState(int(stored.get_tensor(f"{key}.step")[0]), weights, first, second)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
+from heldout.evidence import open_plain
 
 _BLOCK, _CHUNK, _SIP = 512, 1 << 18, 1 << 11
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -99,7 +100,7 @@ def unpack(path: Path, target: Path, limits: Limits | None = None) -> dict[str, 
 def is_archive(path: Path) -> bool:
     """Whether a file begins like an archive that we can read."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return stream.read(4).startswith((_GZIP, _ZSTD))
     except OSError:
         return False
@@ -281,7 +282,7 @@ class _Bounded:
 @contextmanager
 def _opened(path: Path, limits: Limits) -> Iterator[_Bounded]:
     try:
-        stream, size = path.open("rb"), path.stat().st_size
+        stream, size = open_plain(path), path.stat().st_size
     except OSError as error:
         raise InputError(f"cannot read the archive: {error.strerror}", where=str(path), hint="check the path") from None
     with stream:

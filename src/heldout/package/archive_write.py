@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from heldout.errors import InputError
-from heldout.evidence import atomic_path
+from heldout.evidence import atomic_path, open_plain
 from heldout.package.archive import safe_name, zstandard
 
 
@@ -81,6 +81,6 @@ def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
         info.size = len(source)
         tar.addfile(info, io.BytesIO(source))
         return
-    with source.open("rb") as stream:
+    with open_plain(source) as stream:
         info.size = os.fstat(stream.fileno()).st_size
         tar.addfile(info, stream)

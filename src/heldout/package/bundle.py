@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from heldout.errors import InputError
-from heldout.evidence import dumps, read_json, sha256_bytes, sha256_file
+from heldout.evidence import dumps, read_json, read_plain, sha256_bytes, sha256_file
 from heldout.package.archive_write import write_archive
 from heldout.package.machine import Machine, detect
 from heldout.package.private import private_words, refuse_private
@@ -72,11 +72,11 @@ def build_bundle(
     if corpus is not None:
         files |= _corpus_files(evidence, corpus)
     if kit is not None:
-        files["kit.json"] = (kit / "kit.json").read_bytes()
+        files["kit.json"] = read_plain(kit / "kit.json")
     words = private_words()
     for name, source in files.items():
         if name.endswith(_TEXT):
-            refuse_private(source if isinstance(source, bytes) else source.read_bytes(), name, words)
+            refuse_private(source if isinstance(source, bytes) else read_plain(source), name, words)
     document = _document(evidence, files, machine or detect())
     target = out / f"{study}-results.tar.gz" if out.is_dir() or not out.suffix else out
     sha256 = write_archive(target, {**files, BUNDLE_FILE: dumps(document)}, top=TOP)

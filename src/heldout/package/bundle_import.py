@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import InputError, TamperedError
-from heldout.evidence import read_json, sha256_file, write_json
+from heldout.evidence import read_json, read_plain, sha256_file, write_json
 from heldout.package import agreement
 from heldout.package.archive import Limits, remove_tree
 from heldout.package.bundle import BUNDLE_FILE, CORPUS_FOLDER
@@ -143,7 +143,7 @@ def check_contents(contents: Contents) -> None:
         raise TamperedError("the host is described by more than its kind", where=BUNDLE_FILE, hint="ask for it again")
     for name in contents.document["files"]:
         if name.endswith(_TEXT):
-            refuse_private((contents.folder / name).read_bytes(), name, ())
+            refuse_private(read_plain(contents.folder / name), name, ())
 
 
 def verify_contents(contents: Contents, *, deep: bool = False) -> Verification:
@@ -201,7 +201,7 @@ def _declared(contents: Contents, kit: Path | None) -> tuple[Mapping[str, float]
     """
     path = contents.folder / KIT_FILE
     mine = _kit_document(kit) if kit is not None else None
-    if mine is not None and (not path.is_file() or path.read_bytes() != mine):
+    if mine is not None and (not path.is_file() or read_plain(path) != mine):
         raise TamperedError("the bundle is not of this kit", where=KIT_FILE, hint="name the kit that was handed over")
     if not path.is_file():
         return {}, None
@@ -216,10 +216,10 @@ def _declared(contents: Contents, kit: Path | None) -> tuple[Mapping[str, float]
 def _kit_document(kit: Path) -> bytes:
     """``kit.json`` of a kit, packed or unpacked."""
     if kit.is_dir():
-        return (kit / KIT_FILE).read_bytes()
+        return read_plain(kit / KIT_FILE)
     with tempfile.TemporaryDirectory(prefix="heldout-kit-") as scratch:
         contents = open_archive(kit, Path(scratch) / "kit", {KIT_FILE: KIT_SCHEMA})
-        return (contents.folder / KIT_FILE).read_bytes()
+        return read_plain(contents.folder / KIT_FILE)
 
 
 def _notes(contents: Contents, kit: Path | None) -> list[str]:

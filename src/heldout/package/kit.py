@@ -8,14 +8,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files as resources
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
 from heldout import __version__
 from heldout.errors import InputError, StudyError
-from heldout.evidence import digest, dumps, sha256_bytes, sha256_file
+from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_file
 from heldout.evidence.provenance import code_digest
 from heldout.package import requirements
 from heldout.package.archive_write import write_archive
@@ -105,7 +104,7 @@ def build_kit(study_path: Path, out: Path, options: KitOptions | None = None) ->
         files |= {f"locks/{name}.lock.yaml": lock_yaml(each.config).encode() for name, each in resolved.items()}
         files |= {f"requirements/{each.target.name}.txt": each.text().encode() for each in frozen}
         files["requirements/any.txt"] = _pins(any_).encode()
-        files["study.yaml"] = study_path.read_bytes()
+        files["study.yaml"] = read_plain(study_path)
         files["kit.env"] = _environment(resolved, chosen.variant).encode()
         files["README.md"] = _readme(resolved[chosen.variant], frozen, wheels).encode()
         files[f"dist/{wheel.name}"] = wheel.data
@@ -155,7 +154,7 @@ def _wheelhouse(frozen: Sequence[Frozen], options: KitOptions, scratch: Path) ->
 
 
 def _shipped(name: str) -> bytes:
-    return resources("heldout.package").joinpath("kit_files", name).read_bytes()
+    return read_plain(Path(__file__).parent / "kit_files" / name)
 
 
 def _pins(pins: Mapping[str, str]) -> str:

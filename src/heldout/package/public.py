@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from heldout import __version__
 from heldout.errors import HeldoutError, InputError, RefusedError
-from heldout.evidence import dumps, loads, sha256_bytes, sha256_file, write_bytes
+from heldout.evidence import dumps, loads, read_plain, sha256_bytes, sha256_file, write_bytes
 from heldout.package.archive_write import write_archive
 from heldout.package.public_audit import Contracts, find_publication
 from heldout.package.public_evidence import baseline_tables
@@ -159,7 +159,7 @@ class _Staged:
             most = self._publication.max_file_bytes
             self.findings.append(Finding(name, "HO-P006", "", f"it has {size} bytes, the bound is {most}"))
             return
-        data = path.read_bytes()
+        data = read_plain(path)
         self._stage(name, data, {"bytes": size, "sha256": sha256_bytes(data)})
 
     def _stage(self, name: str, data: bytes, original: dict[str, Any] | None) -> None:

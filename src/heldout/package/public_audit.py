@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import HeldoutError, InputError, near_miss
-from heldout.evidence import loads, sha256_file
+from heldout.evidence import loads, read_plain, sha256_file
 from heldout.package.archive import Member
 from heldout.package.contents import compare
 from heldout.package.public_findings import Finding, audit_document
@@ -89,7 +89,7 @@ def _package_document(opened: Opened) -> Mapping[str, Any]:
     if PACKAGE_FILE not in opened.files:
         return {}
     try:
-        document = loads(opened.files[PACKAGE_FILE].read_bytes(), where=PACKAGE_FILE)
+        document = loads(read_plain(opened.files[PACKAGE_FILE]), where=PACKAGE_FILE)
     except HeldoutError:
         return {}
     return document if isinstance(document, dict) and document.get("schema") == PACKAGE_SCHEMA else {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from heldout.evidence import open_plain
 from heldout.package.private import find_private as find_known
 from heldout.package.public_encoded import find_bulk, find_encoded
 from heldout.package.public_findings import Finding
@@ -199,7 +200,7 @@ def secrets(name: str, data: bytes, kind: str) -> Iterator[Finding]:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         return stream.read(_MOST_READ)
 
 

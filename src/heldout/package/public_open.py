@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from heldout.errors import InputError, RefusedError
+from heldout.evidence import open_plain
 from heldout.package.archive import safe_name, zstandard
 from heldout.package.public_findings import Finding
 from heldout.package.public_roles import Publication
@@ -193,7 +194,7 @@ def _checked(name: str, findings: list[Finding]) -> str | None:
 
 
 def _tar(path: Path, findings: list[Finding], publication: Publication) -> Iterator[_Entry]:
-    with path.open("rb") as raw, _unpacking(raw, path) as packed:
+    with open_plain(path) as raw, _unpacking(raw, path) as packed:
         stream: Any = _Counted(packed, publication.max_bytes + 2048 * (publication.max_files + 64))
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
@@ -291,11 +292,11 @@ def _untopped(files: dict[str, Path]) -> dict[str, Path]:
 
 
 def _head(path: Path, size: int) -> bytes:
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         return stream.read(size)
 
 
 def _tail(path: Path, place: int) -> bytes:
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         stream.seek(max(place, 0))
         return stream.read(32)

@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from heldout.errors import InputError, PrerequisiteError, near_miss
+from heldout.evidence import read_plain
 
 PRODUCT = "heldout"
 _TIMEOUT_S = 300
@@ -187,7 +188,7 @@ def _ask_pip(pins: Mapping[str, str], target: Target) -> tuple[dict[str, str], s
         done = _run([*command, *(f"{name}=={version}" for name, version in sorted(pins.items()))])
         if done.returncode != 0 or not report.exists():
             return {}, _last_line(done.stderr)
-        return _digests(json.loads(report.read_bytes()), pins)
+        return _digests(json.loads(read_plain(report)), pins)
 
 
 def _digests(report: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[dict[str, str], str]:

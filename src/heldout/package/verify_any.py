@@ -21,8 +21,7 @@ from heldout.package.contents import Contents, compare, open_archive
 from heldout.package.kit import KIT_FILE
 from heldout.package.kit import SCHEMA as KIT_SCHEMA
 from heldout.package.public_roles import PACKAGE_FILE, PACKAGE_SCHEMA
-from heldout.run.resolve import IDENTITY
-from heldout.study import load_yaml
+from heldout.run.resolve import IDENTITY, read_lock
 from heldout.verify import Link, Verification, verify_path
 
 MANIFESTS = {BUNDLE_FILE: BUNDLE_SCHEMA, KIT_FILE: KIT_SCHEMA}
@@ -141,7 +140,7 @@ def _record_digest(data: bytes) -> str:
 def _check_locks(contents: Contents) -> str:
     variants: Mapping[str, str] = contents.document["variants"]
     for name, expected in variants.items():
-        lock = load_yaml(contents.folder / "locks" / f"{name}.lock.yaml").value
+        lock = read_lock(contents.folder / "locks" / f"{name}.lock.yaml")
         if digest({part: lock[part] for part in IDENTITY}) != expected:
             raise TamperedError("the locked configuration is not the one that the kit names", where=f"locks/{name}")
     return f"{len(variants)} locked configurations: {', '.join(variants)}"

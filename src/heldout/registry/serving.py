@@ -16,7 +16,7 @@ from filelock import FileLock
 from sqlalchemy import Connection
 
 from heldout.errors import InputError
-from heldout.evidence import dumps, read_json, write_bytes
+from heldout.evidence import dumps, read_json, read_plain, write_bytes
 from heldout.registry import lookup
 from heldout.registry.version import Pointer
 
@@ -70,7 +70,7 @@ class Serving:
     def write(self, slot: str, document: Mapping[str, Any]) -> bool:
         """Replace the pointer, as one step; False if it says so already. Call it under ``lock``."""
         path, data = self.pointer(slot), dumps(dict(document))
-        if path.is_file() and path.read_bytes() == data:
+        if path.is_file() and read_plain(path) == data:
             return False
         write_bytes(path, data)
         return True

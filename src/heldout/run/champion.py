@@ -10,7 +10,7 @@ from heldout.corpus import CorpusManifest
 from heldout.errors import InputError, TamperedError
 from heldout.evaluate import Predictions
 from heldout.evaluate.predictions import read_predictions
-from heldout.evidence import read_json, sha256_file, write_bytes, write_json
+from heldout.evidence import read_json, read_plain, sha256_file, write_bytes, write_json
 from heldout.gate.verdict_files import read_verdict
 
 ID = "champion"
@@ -80,7 +80,7 @@ class Champion:
 
     def copy_into(self, folder: Path) -> None:
         """Leave what it takes to compare again beside the run that was compared."""
-        write_bytes(folder / FOLDER / "predictions.jsonl", self._predictions.read_bytes())
+        write_bytes(folder / FOLDER / "predictions.jsonl", read_plain(self._predictions))
         write_json(folder / FOLDER / "verdict.json", self.verdict)
 
     def predictions(self, classes: tuple[str, ...]) -> Predictions:

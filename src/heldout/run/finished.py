@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from heldout.errors import HeldoutError
-from heldout.evidence import digest, provenance
+from heldout.evidence import digest, provenance, read_plain
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.ledger import Ledger
 from heldout.run.manifest import MANIFEST_FILE, files_digest, run_files
@@ -22,7 +22,7 @@ def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
     lock = folder.file("study.lock.yaml")
     if any(plan.pending for _, plan, _ in prepared.plans.values()) or not folder.file(MANIFEST_FILE).exists():
         return None
-    if not lock.exists() or lock.read_text(encoding="utf-8") != lock_yaml(prepared.resolved.config):
+    if not lock.exists() or read_plain(lock).decode("utf-8", "replace") != lock_yaml(prepared.resolved.config):
         return None
     try:
         verdict = read_verdict(folder.path)

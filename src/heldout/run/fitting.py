@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heldout.corpus import Corpus, Reader
 from heldout.engine import run_tasks
 from heldout.errors import HeldoutError
-from heldout.evidence import read_json, write_bytes
+from heldout.evidence import read_json, read_plain, write_bytes
 from heldout.run.layout import RunFolder
 from heldout.run.models import fits_here, models
 from heldout.run.resolve import Contender
@@ -70,7 +70,7 @@ def copy_finished(units: Sequence[Unit], twin: Twin) -> None:
             continue
         (unit.folder / "unit.json").unlink(missing_ok=True)
         for name in (*read_json(source / "unit.json")["files"], "unit.json"):  # which makes them count, last
-            write_bytes(unit.folder / name, (source / name).read_bytes())
+            write_bytes(unit.folder / name, read_plain(source / name))
 
 
 def fit_units(

@@ -14,15 +14,16 @@ from pydantic import BaseModel
 from heldout import plugins
 from heldout.backbone import Backbone, Baseline
 from heldout.corpus import Reader
-from heldout.errors import StudyError, near_miss
-from heldout.evidence import digest
+from heldout.errors import InputError, StudyError, near_miss
+from heldout.evidence import digest, read_plain
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion
 from heldout.run.rules import check_bounds, plain_names
 from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, placing, validate
-from heldout.study.yaml import KeyPath
+from heldout.study.yaml import LOCK_BYTES, KeyPath, parse_yaml
 
 SCHEMA = "heldout.lock/1"
+_RUN_AGAIN = "run the study again"
 # What is trained and how it is held out: these parts of the configuration identify a variant.
 IDENTITY = ("corpus", "split", "backbone", "fit", "seeds")
 
@@ -267,8 +268,28 @@ def lock_yaml(config: Mapping[str, Any]) -> str:
     return yaml.dump(dict(config), Dumper=_LockDumper, sort_keys=True, allow_unicode=True, width=120)
 
 
+def read_lock(path: Path) -> dict[str, Any]:
+    """The resolved configuration in a ``study.lock.yaml``.
+
+    Raises:
+        InputError: If the file is not exactly what a run writes: a lock has no anchors, tags or comments.
+    """
+    try:
+        data = read_plain(path, most=LOCK_BYTES, links=False)
+    except OSError as error:
+        raise InputError(f"cannot read the lock: {error.strerror}", where=str(path), hint=_RUN_AGAIN) from None
+    found = parse_yaml(data, path).value
+    if not isinstance(found, dict) or lock_yaml(found).encode() != data:
+        raise InputError("the file is not in the form in which a run writes it", where=str(path), hint=_RUN_AGAIN)
+    return found
+
+
 class _LockDumper(yaml.SafeDumper):
     """Quotes text that is a number in YAML 1.2 though not in PyYAML's 1.1, such as ``5e-4`` and ``089``."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write every value out: a lock has no anchors."""
+        return True
 
 
 _LockDumper.add_implicit_resolver(

@@ -23,7 +23,7 @@ from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatA
 from heldout.corpus import Corpus, Reader, Task
 from heldout.errors import CorpusError, HeldoutError, UnitError
 from heldout.evaluate.probabilities import why_not_probabilities
-from heldout.evidence import atomic_path, digest, read_json, sha256_file, write_json
+from heldout.evidence import atomic_path, digest, plain_path, read_json, sha256_file, write_json
 from heldout.evidence.provenance import code_digest
 from heldout.run.environment import difference, environment
 from heldout.run.resolve import Contender
@@ -194,7 +194,7 @@ def read_unit(unit: Unit) -> tuple[dict[str, Any], FloatArray]:
     from safetensors.numpy import load_file
 
     document: dict[str, Any] = read_json(unit.folder / "unit.json")
-    values = load_file(unit.folder / PREDICTIONS)["prediction"].astype(np.float64)
+    values = load_file(plain_path(unit.folder / PREDICTIONS))["prediction"].astype(np.float64)
     wrong = why_not_probabilities(values, document["classes"]) if document["classes"] else None
     if wrong is not None:
         hint = "remove that folder and run the study again"

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from heldout.errors import InputError, RefusedError
-from heldout.evidence import atomic_path
+from heldout.evidence import atomic_path, plain_path
 from heldout.shadow.inputs import AS_OF
 from heldout.shadow.store import ShadowStore
 from heldout.shadow.times import utc
@@ -94,7 +94,7 @@ def read_outcomes(store: ShadowStore) -> pl.DataFrame:
     path = store.root / "outcomes.jsonl"
     if not path.exists() or not path.stat().st_size:
         return pl.DataFrame()
-    return _typed(pl.read_ndjson(path, infer_schema_length=None), path)
+    return _typed(pl.read_ndjson(plain_path(path), infer_schema_length=None), path)
 
 
 def read_matured(store: ShadowStore) -> pl.DataFrame:
@@ -107,7 +107,7 @@ def read_matured(store: ShadowStore) -> pl.DataFrame:
     path = store.root / "matured.jsonl"
     if not path.exists() or not path.stat().st_size:
         return pl.DataFrame()
-    return pl.read_ndjson(path, infer_schema_length=None)
+    return pl.read_ndjson(plain_path(path), infer_schema_length=None)
 
 
 def pending_arms(store: ShadowStore) -> dict[str, str]:
@@ -119,7 +119,7 @@ def pending_arms(store: ShadowStore) -> dict[str, str]:
         if card["arm"] in found:
             continue
         path = store.folder(stored.batch.name) / f"{card['version']}.jsonl"
-        frame = pl.read_ndjson(path, infer_schema_length=None)
+        frame = pl.read_ndjson(plain_path(path), infer_schema_length=None)
         if not frame.filter(~pl.col("in_sample"))["sample_id"].is_in(list(ids)).all():
             found[card["arm"]] = stored.at_utc
     return found

@@ -12,7 +12,7 @@ import polars as pl
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FloatArray
 from heldout.corpus.spans import TimeSpan, ticks
 from heldout.errors import InputError
-from heldout.evidence import read_json
+from heldout.evidence import plain_path, read_json
 from heldout.registry.rundir import check_registered
 from heldout.run.layout import RunFolder
 from heldout.run.resolve import load_backbone
@@ -123,7 +123,9 @@ def _in_sample(
     """
     train = {name for fold in folds for name in fold["train"]}
     seen = pl.Series([False]).new_from_index(0, inputs.features.height)
-    held = pl.read_ndjson(folder / "predictions.jsonl", infer_schema_length=None).select("sample_id", "group")
+    held = pl.read_ndjson(plain_path(folder / "predictions.jsonl"), infer_schema_length=None).select(
+        "sample_id", "group"
+    )
     if inputs.groups is not None:
         seen = seen | inputs.groups.is_in(list(train - set(held["group"].to_list())))
     if inputs.named:

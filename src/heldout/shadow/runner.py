@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from heldout.errors import ExitCode, HeldoutError, InputError, PrerequisiteError, UnitError
-from heldout.evidence import read_json_lines
+from heldout.evidence import read_json_lines, read_plain
 from heldout.registry import Registry, Version
 from heldout.shadow.arms import Arm, arm_id, live_arms, within
 from heldout.shadow.batch import Batch
@@ -281,7 +281,7 @@ class _Guarded:
         self._files = {folder / name: b"" for name in names}
 
     def __enter__(self) -> Self:
-        self._files = {path: path.read_bytes() for path in self._files if path.exists()}
+        self._files = {path: read_plain(path) for path in self._files if path.exists()}
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -293,7 +293,7 @@ class _Guarded:
 
         changed = None
         for path, data in self._files.items():
-            if not path.is_file() or path.read_bytes() != data:
+            if not path.is_file() or read_plain(path) != data:
                 write_bytes(path, data)
                 changed = changed or path.name
         return changed
@@ -309,7 +309,7 @@ def _checked(path: Path, rows: int) -> bytes:
     ids = {record.get("sample_id") for record in records}
     if len(records) != rows or len(ids) != rows or not all("prediction" in record for record in records):
         raise InputError("the predictions are not whole", where=path.name, hint="mend the backbone, then run again")
-    return path.read_bytes()
+    return read_plain(path)
 
 
 def _tries(store: ShadowStore) -> dict[str, str]:

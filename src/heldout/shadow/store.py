@@ -26,6 +26,7 @@ from heldout.evidence import (
     atomic_path,
     read_chain,
     read_json,
+    read_plain,
     sha256_bytes,
     sha256_file,
     write_bytes,
@@ -192,7 +193,7 @@ class ShadowStore:
         """
         parts = []
         for stored, card in self.cards():
-            data = (self.folder(stored.batch.name) / f"{card['version']}.jsonl").read_bytes()
+            data = read_plain(self.folder(stored.batch.name) / f"{card['version']}.jsonl")
             facts = {"batch": stored.batch.name, "at_utc": stored.at_utc}
             facts |= {key: card[key] for key in ("version", "arm", "variant", "late")}
             frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)

@@ -2,6 +2,7 @@
 
 PyYAML reads YAML 1.1, where ``5e-4`` is text, ``no`` is false and ``12:30`` is a number. The loader here follows the
 YAML 1.2 core schema instead, refuses duplicate keys, anchors and tags, and remembers line and column of every node.
+What a file may cost is bounded by its bytes, its nodes and its depth: PyYAML's time grows with the square of the depth.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from typing import Any
 
 import yaml
 
-from heldout.errors import StudyError
+from heldout.errors import InputError, StudyError
+from heldout.evidence import read_plain
 
 KeyPath = tuple[str | int, ...]
 _LONGEST_INTEGER = 300  # digits; no float64 holds more
+STUDY_BYTES, LOCK_BYTES = 1 << 20, 8 << 20
+DEPTH, NODES = 64, 100_000
+_BYTES_A_NODE = 10  # a lock with more bytes may have more nodes
 _CORE_SCHEMA = (
     ("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
@@ -31,7 +36,48 @@ _CORE_SCHEMA = (
 
 
 class _Loader(yaml.SafeLoader):
+    """PyYAML's loader within bounds: what a stranger chose is counted before it is recursed into."""
+
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own protocol
+
+    def __init__(self, text: str, path: Path) -> None:
+        self._path = path
+        self._left = self._most = max(NODES, len(text) // _BYTES_A_NODE)
+        super().__init__(text)
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        """Count a bracket or a brace before PyYAML does."""
+        self._refuse_deep()
+        super().fetch_flow_collection_start(token)
+
+    def add_indent(self, column: int) -> bool:
+        """Count a level of indentation before PyYAML does."""
+        self._refuse_deep()
+        return bool(super().add_indent(column))
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        """One node, if it is plain: an alias would make a few bytes stand for any number of nodes."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        place = f"{self._path}:{mark.line + 1}:{mark.column + 1}"
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            what, hint = (
+                "anchors and aliases are not allowed",
+                "write the value out; a study has `variants:` with `set:`",
+            )
+            raise StudyError(what, where=place, hint=hint)
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise StudyError(f"the tag {tag} is not allowed", where=place, hint="remove the tag")
+        self._left -= 1
+        if self._left < 0:
+            raise StudyError(f"the file has more than {self._most} nodes", where=place, hint="write a smaller one")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+    def _refuse_deep(self) -> None:
+        if self.flow_level + len(self.indents) >= DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"nested more than {DEPTH} levels deep", problem_mark=self.get_mark())
 
 
 for _tag, _pattern, _first in _CORE_SCHEMA:
@@ -72,9 +118,26 @@ def load_yaml(path: Path) -> Document:
         StudyError: If the file is missing, not YAML, or breaks a rule above; with file, line and column.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data = read_plain(path, most=STUDY_BYTES)
     except OSError as error:
         raise StudyError(f"cannot read the study: {error.strerror}", where=str(path), hint="check the path") from None
+    except InputError as error:
+        raise StudyError(error.what, where=error.where, hint=error.hint) from None
+    return parse_yaml(data, path)
+
+
+def parse_yaml(data: bytes, path: Path) -> Document:
+    """The YAML document in some bytes; its bytes are bounded by whoever read them.
+
+    Args:
+        data: UTF-8.
+        path: Where they are from, for messages.
+
+    Raises:
+        StudyError: If they are not YAML, or break a rule above; with line and column.
+    """
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise StudyError("the file is not UTF-8 text", where=str(path), hint="save it as UTF-8") from None
     try:
@@ -84,8 +147,6 @@ def load_yaml(path: Path) -> Document:
     except yaml.YAMLError as error:
         hint = "indent with spaces: YAML takes no tabs" if "'\\t'" in _problem(error) else "mend the YAML there"
         raise StudyError(_problem(error), where=_place(path, error), hint=hint) from None
-    except RecursionError:
-        raise StudyError("the file is nested too deeply", where=str(path), hint="flatten it") from None
     return Document(path, value, marks)
 
 
@@ -101,20 +162,8 @@ def parse_scalar(text: str) -> Any:
 
 
 def _compose(text: str, path: Path) -> yaml.Node | None:
-    loader = _Loader(text)
+    loader = _Loader(text, path)
     try:
-        for event in yaml.parse(text, Loader=_Loader):
-            mark = event.start_mark
-            place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise StudyError(
-                    "anchors and aliases are not allowed in a study",
-                    where=place,
-                    hint="write the value out, or declare a variant with `set:`",
-                )
-            tag = getattr(event, "tag", None)
-            if tag is not None:
-                raise StudyError(f"the tag {tag} is not allowed", where=place, hint="remove the tag")
         node: yaml.Node | None = loader.get_single_node()
         return node
     finally:

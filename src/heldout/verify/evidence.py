@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import yaml
 from pydantic import TypeAdapter
 
 from heldout.backbone import FloatArray
 from heldout.corpus import CorpusManifest
 from heldout.errors import InputError
 from heldout.evaluate import Predictions, read_predictions
-from heldout.evidence import digest, read_json, sha256_file
+from heldout.evidence import digest, plain_path, read_json, sha256_file
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, refuse_newer
 from heldout.run.layout import RunFolder
 from heldout.run.manifest import MANIFEST_FILE
-from heldout.run.resolve import lock_yaml
+from heldout.run.resolve import read_lock
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold, Split
 from heldout.study import BootstrapSpec, GateSpec, SplitSpec
@@ -105,15 +104,7 @@ class RunEvidence:
         Raises:
             InputError: If the file is not exactly what a run writes.
         """
-        path = self.folder / "study.lock.yaml"
-        text = path.read_bytes().decode("utf-8")
-        try:
-            found = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=str(path)) from None
-        if not isinstance(found, dict) or lock_yaml(found) != text:
-            raise InputError("the file is not in the form in which a run writes it", where=str(path))
-        return found
+        return read_lock(self.folder / "study.lock.yaml")
 
     @cached_property
     def gate(self) -> GateSpec:
@@ -156,7 +147,7 @@ class RunEvidence:
             return ()
         import polars as pl
 
-        targets = pl.read_ndjson(self.folder / "predictions.jsonl", infer_schema_length=None)["target"]
+        targets = pl.read_ndjson(plain_path(self.folder / "predictions.jsonl"), infer_schema_length=None)["target"]
         known = [unit.document["classes"] for unit in self.units("").values()]
         return tuple(sorted(set(targets.cast(pl.String).to_list()).union(*known)))
 
@@ -232,7 +223,9 @@ def _stored(folder: Path) -> StoredUnit:
     from safetensors.numpy import load_file
 
     document = read_json(folder / "unit.json")
-    return StoredUnit(folder, document, load_file(folder / "predictions.safetensors")["prediction"].astype(np.float64))
+    return StoredUnit(
+        folder, document, load_file(plain_path(folder / "predictions.safetensors"))["prediction"].astype(np.float64)
+    )
 
 
 def _invalid(what: str, where: Path, hint: str) -> InputError:

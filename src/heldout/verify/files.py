@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from heldout.evidence import digest, dumps, sha256_file
+from heldout.evidence import digest, dumps, read_plain, sha256_file
 from heldout.gate.verdict import SCHEMA as VERDICT_SCHEMA
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.manifest import BESIDE_FILES, BESIDE_FOLDERS, SCHEMA, VERDICT_FILES, files_digest
@@ -31,7 +31,7 @@ def check_files(evidence: RunEvidence) -> str:
     document = evidence.manifest
     if document["schema"] != SCHEMA:
         raise BrokenError(f"the schema is {document['schema']!r}", "manifest.json")
-    if dumps(document) != (evidence.folder / "manifest.json").read_bytes():
+    if dumps(document) != read_plain(evidence.folder / "manifest.json"):
         raise BrokenError("the manifest is not in the form in which a run writes it", "manifest.json")
     files = document["files"]
     lacking = [name for name in (*REQUIRED, evidence.verdict_file.name) if name not in files]

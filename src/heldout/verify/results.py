@@ -12,7 +12,7 @@ import polars as pl
 from heldout.backbone import FloatArray
 from heldout.evaluate import Predictions, summarise
 from heldout.evaluate.probabilities import why_not_probabilities
-from heldout.evidence import dumps, loads, read_json, sha256_file
+from heldout.evidence import dumps, loads, plain_path, read_json, read_plain, sha256_file
 from heldout.gate import Facts, Policy, judge
 from heldout.gate.verdict import verdict_of
 from heldout.run.champion import ID as CHAMPION
@@ -80,7 +80,7 @@ def check_predictions(evidence: RunEvidence) -> str:
 def check_metrics(evidence: RunEvidence) -> str:
     """``metrics.json`` is what the predictions give."""
     expected = recomputed_metrics(evidence)
-    if dumps(expected) == (evidence.folder / "metrics.json").read_bytes():
+    if dumps(expected) == read_plain(evidence.folder / "metrics.json"):
         return "recomputed from the predictions: byte for byte the same"
     place = first_difference(loads(dumps(expected), where="metrics"), evidence.metrics)
     if place is not None:
@@ -299,9 +299,9 @@ def _check_table(evidence: RunEvidence, predictions: Predictions) -> None:
     for name in ("predictions.jsonl", "predictions.csv"):
         path = evidence.folder / name
         if name.endswith("jsonl"):
-            found = pl.read_ndjson(path, infer_schema_length=None)
+            found = pl.read_ndjson(plain_path(path), infer_schema_length=None)
         else:
-            found = pl.read_csv(path, schema=expected.schema)
+            found = pl.read_csv(plain_path(path), schema=expected.schema)
         if found.columns != expected.columns:
             raise BrokenError("the columns are not those of a run", name)
         for column, dtype in expected.schema.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from heldout.errors import InputError, PrerequisiteError
-from heldout.evidence import loads, read_json, sha256_file
+from heldout.evidence import loads, read_json, read_plain, sha256_file
 from heldout.run.manifest import MANIFEST_FILE, SIGNATURE_FILE
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence
@@ -125,7 +125,7 @@ def read_key(path: Path, read: Any) -> Any:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return read(path.read_bytes())
+        return read(read_plain(path))
     except OSError as error:
         raise InputError(f"the key cannot be read: {error.strerror}", where=str(path), hint="check --key") from None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

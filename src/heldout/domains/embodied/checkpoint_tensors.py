@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.errors import InputError
+from heldout.evidence import open_plain, plain_path
 
 # By safetensors' name: the numpy type to read. BF16 is the upper half of a float32.
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "u1"}
@@ -58,9 +59,9 @@ def read_tensors(path: Path) -> list[Tensor]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="np") as opened:  # its parser checks offsets and sizes
+        with safe_open(plain_path(path), framework="np") as opened:  # its parser checks offsets and sizes
             names = sorted(opened.keys())
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             length = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(length))
     except (SafetensorError, OSError, ValueError) as error:

@@ -20,7 +20,7 @@ from heldout.domains.embodied.metrics_answers import Answers, score_answers
 from heldout.domains.embodied.metrics_future import check_futures, score_futures
 from heldout.domains.embodied.metrics_policy import score_policy
 from heldout.errors import InputError, PrerequisiteError
-from heldout.evidence import read_json_lines
+from heldout.evidence import read_json_lines, read_plain
 from heldout.gate.outcome import RuleOutcome
 from heldout.study import BootstrapSpec
 
@@ -143,7 +143,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         InputError: If it is not there, is torn, or holds no row.
     """
     try:
-        whole = path.read_bytes().endswith(b"\n")
+        whole = read_plain(path).endswith(b"\n")
     except OSError as error:
         raise InputError(f"cannot read the file: {error.strerror}", where=str(path), hint="check the path") from None
     rows = read_json_lines(path)

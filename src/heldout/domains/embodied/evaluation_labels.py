@@ -12,7 +12,7 @@ from heldout.domains.embodied.evaluation_answers import LABEL_FIELDS
 from heldout.domains.embodied.index_guards import states_window
 from heldout.domains.embodied.labels import UNKNOWN
 from heldout.errors import InputError
-from heldout.evidence import loads, read_json, sha256_file
+from heldout.evidence import loads, open_plain, read_json, sha256_file
 
 SCHEMA = "heldout.train-labels/1"
 
@@ -127,7 +127,7 @@ def _parts(
 
 def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             for number, line in enumerate(stream, start=1):
                 record = loads(line, where=f"{path}:{number}")
                 if not isinstance(record, dict):

@@ -12,7 +12,7 @@ from heldout.domains.embodied.evaluation_files import MAKES, judged_files, write
 from heldout.domains.embodied.evaluation_labels import read_train_labels
 from heldout.domains.embodied.evaluation_report import FrameReader, page
 from heldout.domains.embodied.evaluation_rules import policy_sha256
-from heldout.evidence import digest, dumps, sha256_bytes, sha256_file
+from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_file
 from heldout.evidence import provenance as made
 from heldout.gate.verdict import build_verdict, recommend_evaluation
 from heldout.gate.verdict_files import write_verdict
@@ -68,7 +68,7 @@ def windows_sha256(rows: Sequence[Row]) -> str:
 def _beside(contract: BackboneContract, folder: Path) -> dict[str, bytes]:
     """Required files that nobody here makes, from the folder of the predictions."""
     wanted = [name for name in contract.artifacts["required_eval_files"] if name not in MAKES]
-    return {name: (folder / name).read_bytes() for name in wanted if (folder / name).is_file()}
+    return {name: read_plain(folder / name) for name in wanted if (folder / name).is_file()}
 
 
 def verdict_document(scored: Scored, judged: Mapping[str, Any], *, evidence: Any = "computed") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from heldout.domains.embodied.index_heads import Head, read_heads
 from heldout.domains.embodied.sealed import open_targets
 from heldout.errors import InputError, TamperedError
 from heldout.evaluate.session import Sample
-from heldout.evidence import digest, loads, read_json, sha256_file
+from heldout.evidence import digest, loads, open_plain, read_json, sha256_file
 
 
 class _Line(msgspec.Struct):
@@ -72,7 +72,7 @@ class IndexSource:
             yield from read_heads(self.folder, named["sha256"])
             return
         offset = 0
-        with self._path.open("rb") as stream:
+        with open_plain(self._path) as stream:
             for number, line in enumerate(stream, start=1):
                 try:
                     one = _LINES.decode(line)
@@ -84,7 +84,7 @@ class IndexSource:
 
     def records(self, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
         """The record of each sample, in order."""
-        with self._path.open("rb") as stream:
+        with open_plain(self._path) as stream:
             for sample in samples:
                 offset, length = sample.ref
                 stream.seek(offset)

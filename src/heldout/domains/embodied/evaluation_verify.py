@@ -8,6 +8,7 @@ lie beside the evaluation. ``CHAIN`` is the plug-in ``heldout.embodied-metrics``
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from heldout.domains.embodied.evaluation_verify_rows import problems
 from heldout.domains.embodied.evaluation_verify_rules import check_non_trivial, check_rules
 from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.evaluate.identity import Identity
-from heldout.evidence import dumps, loads
+from heldout.evidence import dumps, loads, open_plain
 from heldout.verify.chain import BrokenError, Check, Found, MetricState, NotCheckedError
 from heldout.verify.evaluations import METRICS_FILE, RECORD_FILE, EvaluationEvidence
 from heldout.verify.results import difference
@@ -177,7 +178,7 @@ def _check_windows(evidence: EvaluationEvidence, family: str, rows: Sequence[Row
     table = f"{family.removesuffix('.jsonl')}.csv"
     if evidence.has(table):
         csv.field_size_limit(1 << 24)
-        with (evidence.folder / table).open(newline="", encoding="utf-8") as stream:
+        with io.TextIOWrapper(open_plain(evidence.folder / table), "utf-8", newline="") as stream:
             beside = [str(row["id"]) for row in csv.DictReader(stream)]
         lacking = sorted(set(beside) - set(ids))
         if lacking:

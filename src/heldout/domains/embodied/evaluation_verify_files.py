@@ -12,7 +12,7 @@ from heldout.domains.embodied.evaluation_files import TRAIN_FILE, table_makers
 from heldout.domains.embodied.evaluation_labels import read_train_labels
 from heldout.domains.embodied.evaluation_report import OLDER_HEADS, remade_parts
 from heldout.domains.embodied.evaluation_verify_rules import contract_of
-from heldout.evidence import loads
+from heldout.evidence import loads, read_plain
 from heldout.gate.outcome import RuleOutcome
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evaluations import EvaluationEvidence
@@ -26,7 +26,7 @@ def check_tables(evidence: EvaluationEvidence) -> str:
     scored, count = _scored(evidence), 0
     for name, make in table_makers().items():
         if evidence.has(name) and not evidence.changed(name):
-            _compare(name, make(scored), (evidence.folder / name).read_bytes())
+            _compare(name, make(scored), read_plain(evidence.folder / name))
             count += 1
     changed = [name for name in table_makers() if evidence.changed(name)]
     if not count and not changed:
@@ -42,7 +42,7 @@ def check_report(evidence: EvaluationEvidence) -> str:
         raise NotCheckedError("no report is here as it was written")
     scored = _scored(evidence)
     for name in there:
-        text = (evidence.folder / name).read_text(encoding="utf-8")
+        text = read_plain(evidence.folder / name).decode("utf-8")
         for part, older in zip(remade_parts(scored), remade_parts(scored, OLDER_HEADS), strict=True):
             if not any((one.markdown if name.endswith(".md") else one.page) in text for one in (part, older)):
                 raise BrokenError("the part is not the one that metrics and rules give", f"{name}: {part.title}")

@@ -10,7 +10,7 @@ from heldout.domains.embodied.evaluation_files import CONTRACT_FILE
 from heldout.domains.embodied.evaluation_rules import NON_TRIVIAL, files_rule, judge, policy_sha256
 from heldout.domains.embodied.file_schemas import breaches
 from heldout.domains.embodied.policy.closed_loop import METRIC
-from heldout.evidence import digest, read_json
+from heldout.evidence import digest, read_json, read_plain
 from heldout.gate.outcome import RuleOutcome
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evaluations import METRICS_FILE, EvaluationEvidence
@@ -101,7 +101,7 @@ def _compare(mine: dict[str, Any], theirs: dict[str, Any], where: str) -> None:
 def _files_rule(evidence: EvaluationEvidence, contract: BackboneContract) -> tuple[RuleOutcome | None, str | None]:
     """The rule of required files; or the file without which it cannot be judged again."""
     required = contract.artifacts["required_eval_files"]
-    data = {name: (evidence.folder / name).read_bytes() for name in required if evidence.has(name)}
+    data = {name: read_plain(evidence.folder / name) for name in required if evidence.has(name)}
     lacking = [name for name in required if name not in data]
     if lacking and evidence.published:
         return None, lacking[0]

@@ -11,7 +11,7 @@ from heldout.corpus.guards import Finding
 from heldout.domains.embodied.labels import UNKNOWN
 from heldout.domains.embodied.shapes import RecordShape, check_shape
 from heldout.errors import InputError
-from heldout.evidence import loads
+from heldout.evidence import loads, open_plain
 
 _SHOWN = 5
 
@@ -23,7 +23,7 @@ def read_index(path: Path) -> Iterator[dict[str, Any]]:
         InputError: With file and line of the first bad record.
     """
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             for number, line in enumerate(stream, start=1):
                 record = loads(line, where=f"{path}:{number}")
                 check_shape(RecordShape, record, where=f"{path}:{number}", hint="build the index again")

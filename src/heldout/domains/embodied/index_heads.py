@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from heldout.errors import InputError, TamperedError
-from heldout.evidence import sha256_bytes, write_bytes
+from heldout.evidence import read_plain, sha256_bytes, write_bytes
 
 SCHEMA = "heldout.window-heads/1"
 HEADS_FILE = "window_heads.json"
@@ -74,7 +74,7 @@ def read_heads(folder: Path, sha256: str) -> Heads:
         InputError: If it holds something else.
     """
     path = folder / HEADS_FILE
-    data = path.read_bytes() if path.is_file() else b""
+    data = read_plain(path) if path.is_file() else b""
     if sha256_bytes(data) != sha256:
         raise TamperedError(
             "the heads are not those that the manifest names", where=str(path), hint="build the index again"

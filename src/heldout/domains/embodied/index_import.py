@@ -18,7 +18,7 @@ from heldout.domains.embodied.index_records import PROMPT_TYPE, TARGET
 from heldout.domains.embodied.shapes import RecordShape, check_shape
 from heldout.domains.embodied.views import view
 from heldout.errors import InputError
-from heldout.evidence import loads, read_json, sha256_file
+from heldout.evidence import loads, open_plain, read_json, sha256_file
 
 _REQUIRED = ("id", "episode_id", "split", "center_window", "media", "answer_json")
 _ANSWER = ("action", "subtask", "objects", "contact", "transition", "next_action", "evidence_window")
@@ -130,7 +130,7 @@ def question_of(record: Mapping[str, Any]) -> str | None:
 
 def _records(dataset: Path, out: Path, contracts: Mapping[str, BackboneContract]) -> Iterator[dict[str, Any]]:
     try:
-        with dataset.open("rb") as stream:
+        with open_plain(dataset) as stream:
             for number, line in enumerate(stream, start=1):
                 where = f"{dataset}:{number}"
                 record = loads(line, where=where)

@@ -25,7 +25,7 @@ from heldout.domains.embodied.header import SCHEMA, EpisodeHeader, parse_header
 from heldout.domains.embodied.labels import FrameLabels, runs_of
 from heldout.domains.embodied.store import Episode
 from heldout.errors import InputError, RefusedError
-from heldout.evidence import digest, read_json, sha256_bytes
+from heldout.evidence import digest, plain_path, read_json, sha256_bytes
 
 INFO = Path("meta/info.json")
 _EPISODE = re.compile(r"episode_(\d{6,})")
@@ -256,7 +256,7 @@ def _read(path: Path) -> Any:
     import polars as pl
 
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(plain_path(path))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"the table cannot be read: {error}", where=str(path), hint="fetch it again") from None
 

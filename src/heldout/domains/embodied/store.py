@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from heldout.domains.embodied.header import HEADER_FILE, EpisodeHeader, Stream, parse_header
 from heldout.domains.embodied.labels import FrameLabels, parse_labels
 from heldout.errors import InputError, StaleError, TamperedError
-from heldout.evidence import digest, dumps, flush_folder, read_json, sha256_file
+from heldout.evidence import digest, dumps, flush_folder, plain_path, read_json, sha256_file
 
 WORK = ".work-"
 _CHUNK = 1 << 20
@@ -126,7 +126,9 @@ class StoredEpisode(Episode):
             )
         path = self.path(name)
         try:
-            values: NDArray[Any] = np.load(path, mmap_mode="r" if stream.bytes > _CHUNK else None, allow_pickle=False)
+            values: NDArray[Any] = np.load(
+                plain_path(path), mmap_mode="r" if stream.bytes > _CHUNK else None, allow_pickle=False
+            )
         except (OSError, ValueError) as error:
             raise InputError(f"the array cannot be read: {error}", where=str(path), hint="write it again") from None
         if values.shape != stream.shape or values.dtype.str != stream.dtype:

@@ -22,7 +22,7 @@ from heldout.domains.embodied.media import sound_rate, video_facts
 from heldout.domains.embodied.store import Episode
 from heldout.domains.embodied.xperience_captions import Frames, labels_of, main_task
 from heldout.errors import InputError, PrerequisiteError
-from heldout.evidence import digest, sha256_bytes
+from heldout.evidence import digest, plain_path, read_plain, sha256_bytes
 
 ANNOTATION = "annotation.hdf5"
 VIDEOS = (*(f"fisheye_cam{n}.mp4" for n in range(4)), "stereo_left.mp4", "stereo_right.mp4")
@@ -105,7 +105,7 @@ class XperienceEpisode(Episode):
                 facts["sha256"] = sha256_bytes(np.ascontiguousarray(self.array(name)).tobytes())
                 return digest(facts)
         videos = {n: s.bytes for n, s in self.header.streams.items() if s.kind == "video"}
-        return digest(facts | {"videos": videos, "annotation": sha256_bytes((self.folder / ANNOTATION).read_bytes())})
+        return digest(facts | {"videos": videos, "annotation": sha256_bytes(read_plain(self.folder / ANNOTATION))})
 
 
 def missing_files(folder: Path) -> tuple[str, ...]:
@@ -226,7 +226,7 @@ def _open(folder: Path) -> Any:
         raise PrerequisiteError("h5py is not installed", where="h5py", hint="pip install 'heldout[embodied]'") from None
     path = folder / ANNOTATION
     try:
-        return h5py.File(path, "r")
+        return h5py.File(plain_path(path), "r")
     except OSError as error:
         raise InputError(f"the annotation cannot be read: {error}", where=str(path), hint="fetch it again") from None
 

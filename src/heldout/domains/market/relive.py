@@ -23,7 +23,7 @@ from heldout.domains.market.rows import Rows, build_rows
 from heldout.domains.market.scoring import rank_ic
 from heldout.domains.market.vintages import Vintage
 from heldout.errors import CorpusError
-from heldout.evidence import atomic_path, digest
+from heldout.evidence import atomic_path, digest, plain_path
 from heldout.evidence.provenance import code_digest
 from heldout.run.units import stream_seed, test_view, train_view
 from heldout.split import Fold, split_corpus
@@ -198,7 +198,7 @@ def _read(path: Path) -> Relived | None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(plain_path(path), framework="numpy") as file:
             selection = float(file.get_tensor("selection")[0])
             return Relived(
                 file.get_tensor("predictions"),

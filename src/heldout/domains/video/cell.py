@@ -21,7 +21,7 @@ from heldout.domains.video.ffmpeg import FFmpeg, Finished
 from heldout.domains.video.phash import SIDE, picture_hashes
 from heldout.domains.video.sources import Source, reset_timestamps
 from heldout.errors import HeldoutError, UnitError
-from heldout.evidence import loads
+from heldout.evidence import loads, read_plain
 
 FEATURES = ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")
 _LOG = "vmaf.json"
@@ -93,7 +93,7 @@ def run_cell(ffmpeg: FFmpeg, cell: Cell, model: str, work: Path) -> Scored:
     frames, version = _read_log(cell, work, done)
     _check_counts(cell, done, len(frames), work)
     facts = _row_facts(cell, encode, ffmpeg.version, version, model)
-    hashes = picture_hashes((work / _PICTURES).read_bytes())
+    hashes = picture_hashes(read_plain(work / _PICTURES))
     if len(hashes) != len(frames):
         raise _failed(cell, f"{len(hashes)} pictures of {len(frames)} frames were kept", done, work)
     rows = [_row(facts, _scores(cell, index, frame), hashes[index]) for index, frame in enumerate(frames)]
@@ -144,7 +144,7 @@ def _encode(ffmpeg: FFmpeg, cell: Cell, work: Path) -> _Encode:
 def _read_log(cell: Cell, work: Path, done: Finished) -> tuple[list[Mapping[str, Any]], str | None]:
     path = work / _LOG
     try:
-        log = loads(path.read_bytes(), where="libvmaf's log") if path.is_file() else None
+        log = loads(read_plain(path), where="libvmaf's log") if path.is_file() else None
     except HeldoutError as error:
         raise _failed(cell, f"libvmaf's log cannot be read: {error.what}", done, work) from None
     if not isinstance(log, dict) or not isinstance(log.get("frames"), list):

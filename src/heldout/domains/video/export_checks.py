@@ -17,7 +17,7 @@ from heldout.domains.video.onnx_graph import INPUTS, OPSET, OUTPUTS
 from heldout.domains.video.parity import TOLERANCE, ask, distance, read_proof
 from heldout.domains.video.rows import FEATURES
 from heldout.errors import PrerequisiteError
-from heldout.evidence import digest, dumps, loads, read_json, sha256_file
+from heldout.evidence import digest, dumps, loads, read_json, read_plain, sha256_file
 from heldout.verify.chain import BrokenError, Check
 from heldout.verify.exports import ExportEvidence
 from heldout.verify.results import first_difference
@@ -37,7 +37,7 @@ _SHARED |= {key: key for key in ("confidence", "verdict_sha256", "run_provenance
 def check_manifest(evidence: ExportEvidence) -> str:
     """The manifest is as it was written, and names its files as they are named."""
     document, name = evidence.document, evidence.path.name
-    if dumps(document) != evidence.path.read_bytes():
+    if dumps(document) != read_plain(evidence.path):
         raise BrokenError("the manifest is not in the form in which an export writes it", name)
     if document["content_sha256"] != sidecar.content_sha256(document):
         raise BrokenError("the manifest is not the one that was written: its own digest differs", name)
@@ -112,7 +112,7 @@ def check_sidecars(evidence: ExportEvidence) -> str:
     document, count = evidence.document, 0
     for (seed, card), member in zip(_sidecars(evidence), document["members"], strict=True):
         name = member["sidecar"]
-        if dumps(card) != (evidence.folder / name).read_bytes():
+        if dumps(card) != read_plain(evidence.folder / name):
             raise BrokenError("the sidecar is not in the form in which an export writes it", name)
         own = {key: member[key] for key in ("id", "onnx", "seed", "sha256")}
         own |= {"schema": sidecar.MEMBER_SCHEMA, "kind": "fr", "opset": OPSET}
@@ -215,7 +215,7 @@ def _answer(evidence: ExportEvidence, card: Mapping[str, Any], proof: Any) -> An
     scaler = Affine(np.array(card["feature_mean"]), np.array(card["feature_std"]))
     path = Path(evidence.folder / card["onnx"])
     try:
-        found = ask(path.read_bytes(), proof.features, proof.block, scaler)
+        found = ask(read_plain(path), proof.features, proof.block, scaler)
     except Exception as error:  # noqa: BLE001 - the runtime raises its own, by version
         raise BrokenError(f"ONNX Runtime cannot run it: {str(error).splitlines()[0][:200]}", path.name) from None
     return distance(found, proof.answers[card["seed"]])

@@ -10,7 +10,7 @@ from heldout.domains.video.features import CODEC_BLOCK
 from heldout.domains.video.onnx_graph import INPUTS, IR_VERSION, OPERATORS, OPSET, OUTPUTS
 from heldout.domains.video.rows import FEATURES
 from heldout.errors import HeldoutError, PrerequisiteError
-from heldout.evidence import loads
+from heldout.evidence import loads, read_plain
 from heldout.verify.chain import BrokenError
 from heldout.verify.results import first_difference
 
@@ -38,10 +38,10 @@ def _parsed(path: Path) -> Any:
     except ImportError:
         raise PrerequisiteError("onnx is not installed", where="onnx", hint="pip install 'heldout[video]'") from None
     try:
-        model = onnx.load_from_string(path.read_bytes())
+        model = onnx.load_from_string(read_plain(path))
     except Exception as error:  # noqa: BLE001 - a protobuf parser raises its own, by version
         raise BrokenError(f"this is no ONNX file: {type(error).__name__}", path.name) from None
-    if model.SerializeToString(deterministic=True) != path.read_bytes():
+    if model.SerializeToString(deterministic=True) != read_plain(path):
         raise BrokenError("the file holds more than its graph", path.name)
     return model
 

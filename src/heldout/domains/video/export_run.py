@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from heldout.domains.video.backbone import FRRegressorBackbone
 from heldout.domains.video.export import PREFIX, ExportedMember, export_members
 from heldout.domains.video.reader import FrameOptions, FrameReader
@@ -15,7 +13,7 @@ from heldout.errors import InputError, RefusedError
 from heldout.evaluate import read_predictions
 from heldout.evidence import digest, provenance, read_json, sha256_file
 from heldout.gate.verdict_files import read_verdict
-from heldout.run.resolve import IDENTITY
+from heldout.run.resolve import IDENTITY, read_lock
 
 _LOCK = "study.lock.yaml"
 
@@ -72,10 +70,7 @@ def export_run(
 
 def _lock(folder: Path) -> dict[str, Any]:
     path = folder / _LOCK
-    try:
-        found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"the lock cannot be read: {error}", where=str(path), hint="run the study again") from None
+    found = read_lock(path)
     if found["backbone"] != FRRegressorBackbone.name:
         raise InputError(
             f"the backbone {found['backbone']!r} has no ONNX export",

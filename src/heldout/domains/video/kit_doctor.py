@@ -14,7 +14,7 @@ from heldout.domains.video.kit_study import Adaptation, adapted, find_sources
 from heldout.domains.video.probe import Probe, probe_all, probe_encoder
 from heldout.domains.video.spec import EncodeSpec, SourceSpec
 from heldout.errors import HeldoutError, PrerequisiteError
-from heldout.evidence import loads
+from heldout.evidence import loads, read_plain
 from heldout.package.doctor import Checkup, Finding, Need, Probes, State, examine
 from heldout.package.machine import detect
 from heldout.package.needs import extras_of
@@ -138,7 +138,7 @@ def libvmaf_version(ffmpeg: FFmpeg, model: str) -> str:
                 where=ffmpeg.path.name,
                 hint="pip install --force-reinstall imageio-ffmpeg, or name one with libvmaf: FFMPEG=..., --ffmpeg",
             )
-        return str(loads(log.read_bytes(), where="libvmaf's log").get("version", "unknown"))
+        return str(loads(read_plain(log), where="libvmaf's log").get("version", "unknown"))
 
 
 def _spec(study: Path | None, out_dir: Path, wanted: Adaptation) -> EncodeSpec | None:

@@ -18,7 +18,7 @@ from heldout.domains.video.geometry import Geometry, raw_geometry
 from heldout.domains.video.probe import probe_encoder
 from heldout.domains.video.spec import SourceSpec, load_spec, source_name
 from heldout.errors import InputError, PrerequisiteError
-from heldout.evidence import read_json, write_text
+from heldout.evidence import read_json, read_plain, write_text
 from heldout.package.machine import detect
 from heldout.run.resolve import lock_yaml
 from heldout.study import load_study, load_yaml
@@ -75,7 +75,7 @@ def adapt_study(study: Path, out: Path, adaptation: Adaptation) -> Path:
         load_spec(checked)
     finally:
         checked.unlink(missing_ok=True)
-    if not out.exists() or out.read_text(encoding="utf-8") != text:
+    if not out.exists() or read_plain(out) != text.encode():
         write_text(out, text)
     return out
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from heldout.domains.video.rows import FEATURES
 from heldout.errors import CorpusError, InputError
-from heldout.evidence import loads
+from heldout.evidence import loads, read_plain
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -35,7 +35,7 @@ def read_ladder(path: Path) -> pl.DataFrame:
         CorpusError: With file, line and key of the first row that is not what it should be.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_plain(path).splitlines()
     except OSError as error:
         raise CorpusError(
             f"the rows cannot be read: {error.strerror}", where=str(path), hint="name a per-frame .jsonl file"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from heldout.domains.video.ffmpeg import FFmpeg
 from heldout.domains.video.plan import Plan, Planned
 from heldout.domains.video.spec import EncodeSpec
-from heldout.evidence import atomic_path, provenance, sha256_file, write_json
+from heldout.evidence import atomic_path, provenance, read_plain, sha256_file, write_json
 
 SCHEMA = "heldout.video-corpus/1"
 CORPUS = "per_frame_canonical6.jsonl"
@@ -31,7 +31,7 @@ def merge(parts: Sequence[Path], corpus: Path) -> dict[str, Any]:
     with atomic_path(corpus) as partial:
         with partial.open("wb") as target:
             for part in parts:
-                data = part.read_bytes()
+                data = read_plain(part)
                 rows += data.count(b"\n")
                 sha.update(data)
                 target.write(data)

@@ -22,7 +22,7 @@ from heldout.domains.video.ladder import CELL, read_ladder
 from heldout.domains.video.parity import open_session, score
 from heldout.domains.video.sidecar import ENSEMBLE_SCHEMA
 from heldout.errors import InputError, RefusedError, TamperedError
-from heldout.evidence import read_json
+from heldout.evidence import read_json, read_plain
 from heldout.verify.exports import find_exports, links_of
 
 SCHEMA = "heldout.video.recommendation/1"
@@ -204,7 +204,7 @@ def _clip_means(folder: Path, manifest: Mapping[str, Any], frame: pl.DataFrame) 
     inputs = Inputs(scaler, corpus["cq_min"], corpus["cq_max"], manifest["encoders"], None)
     features, block = inputs.standardised(frame), inputs.raw_block(frame).astype(np.float32)
     members: list[Float64] = [
-        score(open_session((folder / member["onnx"]).read_bytes()), features, block) for member in manifest["members"]
+        score(open_session(read_plain(folder / member["onnx"])), features, block) for member in manifest["members"]
     ]
     scored = frame.with_columns(score=pl.Series(np.mean(members, axis=0)))
     return scored.group_by(CELL).agg(

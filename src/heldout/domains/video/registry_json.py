@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
-from heldout.evidence import digest, read_json, sha256_file, write_bytes
+from heldout.evidence import digest, read_json, read_plain, sha256_file, write_bytes
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 BEFORE = ".before.json"
@@ -92,7 +92,7 @@ def flip(path: Path, verdict_path: Path) -> list[str]:
         TamperedError: If a file is not the one that its sidecar names.
     """
     verdict = _promotion(verdict_path)
-    before = path.read_bytes() if path.exists() else None
+    before = read_plain(path) if path.exists() else None
     empty: dict[str, Any] = {"schema_version": 1, "models": []}
     document = empty if before is None else _read(path)
     rows = {row.get("id"): row for row in document["models"]}
@@ -211,7 +211,7 @@ def _weights_outside(path: Path) -> list[str]:
     import onnx
 
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load_from_string(read_plain(path))
     except Exception as error:  # noqa: BLE001 - a protobuf parser raises its own, by version
         return [f"{path.name} is no ONNX file: {type(error).__name__}"]
     constants = [attribute.t for node in model.graph.node for attribute in node.attribute]

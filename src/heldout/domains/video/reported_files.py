@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import HeldoutError, InputError
-from heldout.evidence import loads, read_json, sha256_bytes
+from heldout.evidence import loads, read_json, read_plain, sha256_bytes
 from heldout.gate.verdict_files import VERDICTS
 
 SCORES = ("plcc", "srocc", "rmse")
@@ -120,7 +120,7 @@ def read_seed_file(path: Path, seed: int) -> SeedFile:
         InputError: If it cannot be read, is not JSON, or is not an object.
     """
     try:
-        data = path.read_bytes()
+        data = read_plain(path)
     except OSError as error:
         raise InputError(
             f"cannot read the file: {error.strerror or error}", where=str(path), hint="check the file"

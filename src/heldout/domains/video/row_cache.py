@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from heldout.errors import InputError
-from heldout.evidence import sha256_bytes, sha256_file, write_bytes
+from heldout.evidence import read_plain, sha256_bytes, sha256_file, write_bytes
 
 _ROWS = "rows-1"  # another number whenever rows are decoded or checked differently
 _ENTRIES = 16
@@ -57,7 +57,7 @@ def keep_rows(size: int, sha256: str, frame: pl.DataFrame) -> None:
 def _load(entry: Path, own: str, schema: Mapping[str, Any]) -> pl.DataFrame | None:
     """The entry's rows; an entry that is not what it was is removed."""
     with contextlib.suppress(OSError):
-        data = entry.read_bytes()
+        data = read_plain(entry)
         if sha256_bytes(data) == own:
             with contextlib.suppress(pl.exceptions.PolarsError):
                 frame = pl.read_parquet(io.BytesIO(data))

@@ -27,7 +27,7 @@ import polars as pl
 from heldout.domains.video.row_blocks import BlockLayout
 from heldout.domains.video.row_cache import cached_rows, keep_rows
 from heldout.errors import CorpusError, InputError
-from heldout.evidence import loads
+from heldout.evidence import loads, open_plain
 
 FEATURES = ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")
 
@@ -135,7 +135,7 @@ def _result(waiting: deque[tuple[bytes, Future[pl.DataFrame | None]]]) -> tuple[
 def _blocks(path: Path, sha256: Any) -> Iterator[bytes]:
     """Whole lines, some megabytes at a time."""
     rest = b""
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         if stream.read(len(_BOM)) == _BOM:
             raise CorpusError(
                 "the file starts with a byte-order mark", where=f"{path}:1:1", hint="save it as UTF-8 without BOM"

@@ -21,7 +21,7 @@ from heldout.domains.video.spec import SourceSpec
 from heldout.domains.video.transport import LOSSLESS, MANIFEST, SCHEMA, Counter, OnFile, raw_output
 from heldout.domains.video.workers import each
 from heldout.errors import InputError, TamperedError
-from heldout.evidence import read_json, sha256_file, write_json
+from heldout.evidence import read_json, read_plain, sha256_file, write_json
 from heldout.package.archive import Limits, safe_name
 from heldout.package.contents import open_archive
 
@@ -94,7 +94,7 @@ def _checked_digest(archive: Path) -> str:
         raise InputError("there is no such archive", where=str(archive), hint="check the path")
     sha256, beside = sha256_file(archive), archive.with_name(f"{archive.name}.sha256")
     if beside.is_file():
-        named = beside.read_text(encoding="utf-8", errors="replace").split()
+        named = read_plain(beside).decode("utf-8", "replace").split()
         if not named or named[0] != sha256:
             raise TamperedError("the archive is not the one of the digest beside it", where=str(archive), hint=_AGAIN)
     return sha256

@@ -17,7 +17,7 @@ from heldout.domains.video.manifest import CORPUS, merge
 from heldout.domains.video.plan import CARD_SCHEMA, card_path
 from heldout.domains.video.spec import EncodeSpec, source_name
 from heldout.errors import InputError, RefusedError, TamperedError
-from heldout.evidence import atomic_path, digest, loads, read_json, sha256_file, write_json
+from heldout.evidence import atomic_path, digest, loads, read_json, read_plain, sha256_file, write_json
 
 SCHEMA = "heldout.video-merge/1"
 DOCUMENT = "merge.json"
@@ -154,7 +154,7 @@ def _chosen(shards: Sequence[Shard]) -> tuple[dict[tuple[str, str, str, int], Sh
 
 def _scores(part: Path) -> list[dict[str, Any]]:
     """Rows without what is a machine's own: how long it took."""
-    lines = part.read_bytes().splitlines()
+    lines = read_plain(part).splitlines()
     rows = [loads(line, where=f"{part}:{number}") for number, line in enumerate(lines, start=1)]
     return [{key: value for key, value in row.items() if key != "enc_time_ms"} for row in rows]
 

@@ -28,7 +28,7 @@ from heldout.domains.embodied.store import Episode
 from heldout.domains.embodied.training_files import checkpoint_folder, json_bytes
 from heldout.errors import InputError, RefusedError
 from heldout.evaluate.session import Sample
-from heldout.evidence import loads, read_json, sha256_file, write_bytes
+from heldout.evidence import loads, read_json, read_plain, sha256_file, write_bytes
 
 _FIELDS = ("action", "subtask", "objects", "contact", "transition", "next_action")
 _SIMULATED = "heldout.metaworld/"
@@ -95,8 +95,8 @@ class PolicyFamily(Plain):
             hint = f"let this one act: heldout embodied policy rollout {self._folder} --out FOLDER"
             raise InputError("these runs are of another checkpoint", where=f"--closed-loop {folder}", hint=hint)
         for name in (ROWS_FILE, DOCUMENT_FILE):
-            there, content = out / FOLDER / name, (folder / name).read_bytes()
-            if there.is_file() and there.read_bytes() != content:
+            there, content = out / FOLDER / name, read_plain(folder / name)
+            if there.is_file() and read_plain(there) != content:
                 hint = "choose another --out: runs are not exchanged for better ones"
                 raise RefusedError("the evaluation has other closed-loop runs", where=str(there), hint=hint)
             write_bytes(there, content)

@@ -13,7 +13,7 @@ from heldout.domains.embodied.qwen.options import DATASET_CONTRACT, OBJECTIVE, T
 from heldout.domains.embodied.qwen.settings import FILE as EXPORT_FILE
 from heldout.domains.embodied.qwen.state import Progress, gather
 from heldout.errors import RefusedError
-from heldout.evidence import atomic_path, read_json, sha256_file, write_bytes, write_json
+from heldout.evidence import atomic_path, read_json, read_plain, sha256_file, write_bytes, write_json
 
 if TYPE_CHECKING:
     from heldout.domains.embodied.qwen.trainer import Training
@@ -68,7 +68,7 @@ def finish(training: Training, progress: Progress) -> dict[str, Any]:
         save_base(folder, model, training.tokenizer, origin | {"stages": [*training.base["stages"], stage]}, weights)
     if options.save_mode != "none":
         training.tokenizer.save_pretrained(str(folder))
-        write_bytes(folder / EXPORT_FILE, (training.dataset.folder / EXPORT_FILE).read_bytes())
+        write_bytes(folder / EXPORT_FILE, read_plain(training.dataset.folder / EXPORT_FILE))
         if options.tuning_mode == "lora":
             write_json(folder / METADATA_FILE, document)
         training.event("save_done", checkpoint_dir=folder.name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import InputError, RefusedError
-from heldout.evidence import atomic_path
+from heldout.evidence import atomic_path, plain_path
 
 SCHEMA = "heldout.training-state/1"
 _NAME = re.compile(r"state-(\d{8})\.safetensors")
@@ -87,7 +87,7 @@ def read_state(path: Path, identity: str) -> tuple[Progress, dict[str, Any], dic
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(str(path), framework="pt") as opened:
+        with safe_open(str(plain_path(path)), framework="pt") as opened:
             head = json.loads((opened.metadata() or {}).get("heldout", "{}"))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, ValueError) as error:

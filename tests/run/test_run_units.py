@@ -18,7 +18,8 @@ from heldout.corpus.table import TableOptions, TableReader
 from heldout.errors import CorpusError, InputError, UnitError
 from heldout.evidence import read_json, sha256_file
 from heldout.run import units
-from heldout.run.resolve import Contender
+from heldout.run.code import Code
+from heldout.run.contender import Contender
 from heldout.run.units import Unit, UnitTask, fit_unit, make_unit, store_unit, stream_seed, why_not_finished
 from heldout.split import Fold
 
@@ -65,7 +66,7 @@ class TestKey:
     def test_changes_with_the_code(self, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """A model that an older version fitted would be reused."""
         before = unit_of(desk)
-        monkeypatch.setattr(units, "code_digest", lambda: "another version")
+        monkeypatch.setattr("heldout.run.prepare.code_of", lambda *_: Code("another version"))
         assert before.key != unit_of(desk).key
 
     def test_changes_with_the_groups_of_the_fold(self, desk: Any) -> None:
@@ -74,7 +75,7 @@ class TestKey:
         contender, corpus = prepared.resolved.main, prepared.corpus
 
         def key(fold: Fold) -> str:
-            return make_unit(contender, 0, fold, corpus, {}, desk.folder).key
+            return make_unit(contender, 0, fold, corpus, {}, desk.folder, Code("")).key
 
         assert key(DAN) != key(Fold("dan", ("ann", "bob"), ("cyd", "dan")))
         assert key(DAN) != key(Fold("part0", DAN.train, DAN.test))
@@ -203,7 +204,7 @@ class Constant(Backbone):
 
 def constant_unit(desk: Any, backbone: Backbone) -> tuple[Unit, Corpus]:
     corpus = desk.prepare().corpus
-    unit = make_unit(Contender("constant", "", backbone, (0,)), 0, DAN, corpus, {}, desk.folder / "unit")
+    unit = make_unit(Contender("constant", "", backbone, (0,)), 0, DAN, corpus, {}, desk.folder / "unit", Code(""))
     return unit, corpus
 
 

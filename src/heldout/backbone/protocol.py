@@ -264,6 +264,13 @@ class Backbone(ABC):
         """
         return _NUMERIC
 
+    def sources(self) -> tuple[str, ...]:
+        """Modules that its parameters name; with what they import they are part of what identifies a fit.
+
+        The module of the backbone itself is always among them.
+        """
+        return ()
+
     def device(self) -> str:
         """The device that fits, for provenance."""
         return "cpu"

@@ -128,6 +128,10 @@ class SklearnBackbone(Backbone):
         """scikit-learn and what it computes with, and the estimator's own package where that is another one."""
         return (*_PACKAGES, *(() if self._home == "sklearn" else distributions_of(self._home)))
 
+    def sources(self) -> tuple[str, ...]:
+        """The module of the estimator."""
+        return (self.params.estimator.rpartition(".")[0],)
+
     @property
     def _home(self) -> str:
         """Top-level module of the estimator."""

@@ -6,8 +6,9 @@ from heldout.lazy import lazily
 
 if TYPE_CHECKING:
     from heldout.run.api import Study
+    from heldout.run.contender import Contender
     from heldout.run.prepare import Prepared
-    from heldout.run.resolve import Contender, Resolved, load_backbone
+    from heldout.run.resolve import Resolved, load_backbone
     from heldout.run.result import Run
 
 __all__ = ["Contender", "Prepared", "Resolved", "Run", "Study", "load_backbone"]
@@ -15,7 +16,8 @@ __all__ = ["Contender", "Prepared", "Resolved", "Run", "Study", "load_backbone"]
 _HOLDS = {
     "api": ("Study",),
     "prepare": ("Prepared",),
-    "resolve": ("Contender", "Resolved", "load_backbone"),
+    "contender": ("Contender",),
+    "resolve": ("Resolved", "load_backbone"),
     "result": ("Run",),
 }
 __getattr__ = lazily(__name__, _HOLDS)

@@ -176,6 +176,7 @@ def _write_inputs(prepared: Prepared) -> None:
         "corpus_sha256": prepared.corpus.manifest.sha256,
         "split_sha256": prepared.split.sha256,
         "code_sha256": provenance_of.code_digest(),
+        "fit_code": prepared.fit_code,
         "packages": dict(prepared.packages),
         "seeds": list(resolved.main.seeds),
         "smoke": resolved.smoke,

@@ -12,9 +12,9 @@ from heldout.corpus import Corpus, Reader
 from heldout.engine import run_tasks
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, read_plain, write_bytes
+from heldout.run.contender import Contender
 from heldout.run.layout import RunFolder
 from heldout.run.models import fits_here, models
-from heldout.run.resolve import Contender
 from heldout.run.units import Unit, UnitTask, fit_unit, store_unit, why_not_finished
 
 Report = Callable[[str, str, int, int], None]

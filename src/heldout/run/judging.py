@@ -144,6 +144,8 @@ def _judged_digests(prepared: Prepared) -> dict[str, Any]:
             for label, name in files.items()
         },
         "code_sha256": provenance_of.code_digest(),
+        "fit_code": prepared.fit_code,
+        "user_code": prepared.user_code,
         "environment": digest(provenance_of.package_versions()),
     }
 

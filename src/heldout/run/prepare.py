@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding
 from heldout.errors import HeldoutError, StudyError
-from heldout.evidence import provenance, read_json
+from heldout.evidence import read_json
 from heldout.run.belonging import refuse_foreign
+from heldout.run.code import Code, code_of, sha256_of
+from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
 from heldout.run.layout import RunFolder, known_runs, new_run, run_key
 from heldout.run.manifest import MANIFEST_FILE
-from heldout.run.resolve import Contender, Resolved
+from heldout.run.resolve import Resolved
 from heldout.run.rules import check_gate
 from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, check_split, split_corpus
@@ -49,6 +51,7 @@ class Prepared:
         plans: By baseline id, "" for the variant itself: the contender, what is to be fitted, and all of its units.
         packages: Versions of everything that the contenders are fitted with, besides our own sources.
         earlier: The finished run of the same variant, corpus and code, where its packages are others.
+        codes: What fits each contender, by the names of ``plans``.
     """
 
     resolved: Resolved
@@ -59,6 +62,17 @@ class Prepared:
     plans: Mapping[str, tuple[Contender, Plan, tuple[Unit, ...]]]
     packages: Mapping[str, str] = field(default_factory=dict)
     earlier: Earlier | None = None
+    codes: Mapping[str, Code] = field(default_factory=dict)
+
+    @property
+    def fit_code(self) -> dict[str, Any]:
+        """The code that fits each contender, as it stands in documents."""
+        return {name: code.to_json() for name, code in self.codes.items()}
+
+    @property
+    def user_code(self) -> dict[str, str]:
+        """Sha256 of each module of the user's own that fits any contender."""
+        return {name: sha256 for code in self.codes.values() for name, sha256 in code.user.items()}
 
     def summary(self) -> dict[str, Any]:
         """The plan as a document, for ``--dry-run``."""
@@ -107,8 +121,10 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         _check_tasks(resolved, corpus)
         check_gate(resolved.gate, corpus)
     _check_backbones(resolved, corpus)
-    key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, provenance.code_digest())
     contenders = (resolved.main, *resolved.baselines)
+    codes = {_label(each, resolved): code_of(each.backbone, type(resolved.reader)) for each in contenders}
+    code = sha256_of({name: each.to_json() for name, each in codes.items()})
+    key = run_key(resolved.sha256, corpus.manifest.sha256, resolved.smoke, code)
     packages = {name: found for each in contenders for name, found in environment(each.backbone).items()}
     study = runs / resolved.name
     mine = {
@@ -128,14 +144,19 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     twin = None if earlier is None else partial(earlier.twin, mine=folder)
     plans = {}
     for contender in contenders:
-        baseline = None if contender is resolved.main else contender.id
+        label = _label(contender, resolved)
         units = tuple(
-            make_unit(contender, seed, fold, corpus, options, folder.unit(seed, fold.id, baseline))
+            make_unit(contender, seed, fold, corpus, options, folder.unit(seed, fold.id, label or None), codes[label])
             for seed in contender.seeds
             for fold in split.folds
         )
-        plans["" if baseline is None else baseline] = (contender, plan_units(units, twin), units)
-    return Prepared(resolved, corpus, split, findings, folder, plans, packages, earlier)
+        plans[label] = (contender, plan_units(units, twin), units)
+    return Prepared(resolved, corpus, split, findings, folder, plans, packages, earlier, codes)
+
+
+def _label(contender: Contender, resolved: Resolved) -> str:
+    """Nothing for the variant itself, the id of a baseline."""
+    return "" if contender is resolved.main else contender.id
 
 
 def _folder(study: Path, label: str, key: str, packages: Mapping[str, str]) -> tuple[RunFolder, Earlier | None]:

@@ -18,6 +18,7 @@ from heldout.errors import InputError, StudyError, near_miss
 from heldout.evidence import digest, read_plain
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion
+from heldout.run.contender import Contender
 from heldout.run.rules import check_bounds, plain_names
 from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, placing, validate
 from heldout.study.yaml import LOCK_BYTES, KeyPath, parse_yaml
@@ -26,23 +27,6 @@ SCHEMA = "heldout.lock/1"
 _RUN_AGAIN = "run the study again"
 # What is trained and how it is held out: these parts of the configuration identify a variant.
 IDENTITY = ("corpus", "split", "backbone", "fit", "seeds")
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One model family in the table: the variant itself, or a baseline.
-
-    Attributes:
-        id: Variant or baseline id.
-        description: For the table.
-        backbone: Bound to its parameters.
-        seeds: Seeds that it is fitted with.
-    """
-
-    id: str
-    description: str
-    backbone: Backbone
-    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from heldout.corpus import Corpus, Reader, Task
 from heldout.errors import CorpusError, HeldoutError, UnitError
 from heldout.evaluate.probabilities import why_not_probabilities
 from heldout.evidence import atomic_path, digest, plain_path, read_json, sha256_file, write_json
-from heldout.evidence.provenance import code_digest
+from heldout.run.code import Code, code_of
+from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
-from heldout.run.resolve import Contender
 from heldout.split import Fold
 
 SCHEMA = "heldout.unit/1"
@@ -44,6 +44,7 @@ class Unit:
         key: Digest of everything that is asked for: backbone, parameters, corpus, fold, seed, code.
         folder: Where model, predictions and ``unit.json`` go.
         packages: Versions of what it is fitted with, besides our own sources.
+        code: What fits it.
     """
 
     contender: str
@@ -52,6 +53,7 @@ class Unit:
     key: str
     folder: Path
     packages: Mapping[str, str] = field(default_factory=dict)
+    code: Code = field(default_factory=lambda: Code(""))
 
     @property
     def name(self) -> str:
@@ -69,7 +71,9 @@ class UnitTask:
     corpus_sha256: str
 
 
-def make_unit(contender: Contender, seed: int, fold: Fold, corpus: Corpus, corpus_options: Any, folder: Path) -> Unit:
+def make_unit(
+    contender: Contender, seed: int, fold: Fold, corpus: Corpus, corpus_options: Any, folder: Path, code: Code
+) -> Unit:
     """Describe a unit and compute its key."""
     key = digest(
         {
@@ -79,10 +83,10 @@ def make_unit(contender: Contender, seed: int, fold: Fold, corpus: Corpus, corpu
             "corpus": {"sha256": corpus.manifest.sha256, "options": corpus_options},
             "seed": seed,
             "fold": {"id": fold.id, "train": fold.train, "test": fold.test},
-            "code": code_digest(),
+            "code": code.sha256,
         }
     )
-    return Unit(contender.id, seed, fold, key, folder, environment(contender.backbone))
+    return Unit(contender.id, seed, fold, key, folder, environment(contender.backbone), code)
 
 
 def stream_seed(seed: int, fold: str) -> int:
@@ -132,6 +136,7 @@ def fit_unit(task: UnitTask) -> str:
             where=task.unit.name,
             hint="run the study again: what was fitted with the old versions is fitted anew",
         )
+    refuse_other_code(task)
     started = time.monotonic()
     job = fit_job(task.unit, corpus)
     scratch = task.unit.folder / "scratch"
@@ -139,6 +144,24 @@ def fit_unit(task: UnitTask) -> str:
     shutil.rmtree(scratch, ignore_errors=True)
     store_unit(task.unit, task.backbone, model, corpus, started)
     return task.unit.name
+
+
+def refuse_other_code(task: UnitTask) -> None:
+    """The user's own code may be edited while a run goes on; a run of two codes would be one that nobody wrote.
+
+    Raises:
+        UnitError: If it was.
+    """
+    if not task.unit.code.user:
+        return
+    now = code_of(task.backbone, type(task.reader)).user
+    edited = sorted(name for name in {*now, *task.unit.code.user} if now.get(name) != task.unit.code.user.get(name))
+    if edited:
+        raise UnitError(
+            f"the code changed during the run: {', '.join(edited)}",
+            where=task.unit.name,
+            hint="run the study again: what was fitted with the old code is fitted anew",
+        )
 
 
 def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, started: float) -> None:
@@ -157,6 +180,7 @@ def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, start
             "schema": SCHEMA,
             "key": unit.key,
             "packages": dict(unit.packages),
+            "code": unit.code.to_json(),
             "contender": unit.contender,
             "seed": unit.seed,
             "fold": unit.fold.id,

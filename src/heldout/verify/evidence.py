@@ -177,9 +177,16 @@ class RunEvidence:
                 "corpus": {"sha256": self.corpus.sha256, "options": self.lock["corpus"]},
                 "seed": seed,
                 "fold": {"id": fold.id, "train": fold.train, "test": fold.test},
-                "code": self.verdict["judged"]["code_sha256"],
+                "code": self._code_of(contender),
             }
         )
+
+    def _code_of(self, contender: str) -> str:
+        """Digest of the code that fitted a contender; older runs name all sources of heldout."""
+        judged = self.verdict["judged"]
+        if "fit_code" not in judged:
+            return str(judged["code_sha256"])
+        return digest(judged["fit_code"][contender])
 
     @cached_property
     def n_train(self) -> dict[str, int]:

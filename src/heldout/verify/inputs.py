@@ -7,6 +7,7 @@ from typing import Any
 
 from heldout.corpus import SCHEMA as CORPUS_SCHEMA
 from heldout.evidence import digest, read_json
+from heldout.run.code import sha256_of
 from heldout.run.layout import run_key
 from heldout.run.resolve import IDENTITY, load_backbone
 from heldout.run.resolve import SCHEMA as LOCK_SCHEMA
@@ -66,7 +67,13 @@ def check_run_name(evidence: RunEvidence) -> str:
     """The run's name ends with the digest of variant, corpus, smoke and code."""
     judged, run = evidence.verdict["judged"], evidence.run
     _same(judged["code_sha256"], run["code_sha256"], "the run was started with other code", "run.json: code_sha256")
-    key = run_key(judged["variant_sha256"], judged["corpus_sha256"], evidence.lock["smoke"], judged["code_sha256"])
+    fit_code = judged.get("fit_code")  # older runs were named by all sources of heldout
+    if fit_code is not None:
+        _same(fit_code, run["fit_code"], "the run was started with other code", "run.json: fit_code")
+        found = {name: sha256 for code in fit_code.values() for name, sha256 in code["user"].items()}
+        _same(found, judged["user_code"], "the verdict names two codes of the user's own", "judged.user_code")
+    code = judged["code_sha256"] if fit_code is None else sha256_of(fit_code)
+    key = run_key(judged["variant_sha256"], judged["corpus_sha256"], evidence.lock["smoke"], code)
     name = str(run["run"])
     if not (name.startswith(f"{run['variant']}-") and name.endswith(f"-{key[:8]}")):
         raise BrokenError(f"the name {name!r} is of another variant, corpus, smoke mark or code", "run.json: run")

@@ -11,11 +11,13 @@ from heldout.backbone import Backbone
 from heldout.corpus import Reader
 from heldout.evidence import digest
 from heldout.evidence.provenance import code_digest, package_versions
+from heldout.run.code import code_of
 from heldout.run.collect import collect
+from heldout.run.contender import Contender
 from heldout.run.fitted_state import FITTED_STATE, examine_fitted
 from heldout.run.fitting import fit_units
 from heldout.run.layout import RunFolder
-from heldout.run.resolve import Contender, load_backbone
+from heldout.run.resolve import load_backbone
 from heldout.run.units import cached_corpus, make_unit
 from heldout.verify.chain import BrokenError
 from heldout.verify.corpus_file import bound_reader
@@ -32,10 +34,11 @@ def check_refit(evidence: RunEvidence, workers: int | None = None) -> str:
     backbone = load_backbone(str(lock["backbone"]), lock["fit"])
     contender = Contender(str(lock["variant"]), "", backbone, evidence.seeds)
     _check_fitted_state(evidence, backbone, reader)
+    code = code_of(backbone, type(reader))
     with tempfile.TemporaryDirectory(prefix="heldout-refit-") as name:
         folder = RunFolder(Path(name))
         units = [
-            make_unit(contender, seed, fold, corpus, lock["corpus"], folder.unit(seed, fold.id))
+            make_unit(contender, seed, fold, corpus, lock["corpus"], folder.unit(seed, fold.id), code)
             for seed in contender.seeds
             for fold in evidence.split.folds
         ]

@@ -72,13 +72,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 @pytest.fixture
 def copied(runs: Runs, tmp_path: Path) -> Runs:
-    """Run directories that a test may change."""
+    """Run directories that a test may change, with their corpus where the run's record finds it."""
 
     def copy(name: str) -> Path:
         source = runs(name)
         target = tmp_path / "runs" / source.name
         if not target.exists():
             shutil.copytree(source, target)
+            shutil.copy(source.parents[2] / "table.csv", tmp_path / "table.csv")
         return target
 
     return copy

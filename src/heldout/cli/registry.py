@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from heldout.cli.printing import print_json
-from heldout.cli.registry_options import Desk, desk_command
+from heldout.cli.registry_options import EVIDENCE, Desk, desk_command
 from heldout.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -43,42 +43,66 @@ def list_(desk: Desk) -> None:
 
 @_command("show")
 def show(desk: Desk, version: VersionName) -> None:
-    """One version with all that it was registered with, as JSON."""
-    from heldout.registry.glance import one_version
+    """One version with all that it was registered with and how much of it was verified, as JSON."""
+    from heldout.registry.glance import described
 
-    print_json(one_version(desk.place, version, desk.serving).to_json())
+    print_json(described(desk.place, version, desk.serving))
 
 
-@_command("add", "by", "reason", "as_json")
+@_command("add", *EVIDENCE, "by", "reason", "as_json")
 def add(
     desk: Desk,
     run: Annotated[Path, typer.Argument(help="A finished run directory.")],
     label: Annotated[str | None, typer.Option(help="First part of the id; the variant by default.")] = None,
     challenger: Annotated[bool, typer.Option("--challenger", help="To run in shadow.")] = False,
 ) -> None:
-    """Verify a run's evidence and register it. The same run is the same version, however often it is added."""
+    """Verify a run's evidence and register it. The same run is the same version, however often it is added.
+
+    The corpus is looked for where the run's record says, and in a bundle that carries it, and verified if it is there.
+    """
     from heldout.registry import add
+    from heldout.registry.glance import described
+    from heldout.registry.vouched import Vouched
 
     with desk.open(create=True) as registry:
-        version = add(registry, run, label=label, challenger=challenger, by=desk.by, reason=desk.reason)
-    print_json(version.to_json()) if desk.as_json else typer.echo(f"{version.id}  {version.stage}")
+        version = add(
+            registry, run, label=label, challenger=challenger, asked=desk.asked(), by=desk.by, reason=desk.reason
+        )
+    document = described(desk.place, version.id, desk.serving)
+    if desk.as_json:
+        print_json(document)
+        return
+    typer.echo(f"{version.id}  {version.stage}")
+    typer.echo(Vouched.merged([Vouched.of_record(each) for each in document["verified"]]).sentence(), err=True)
 
 
-@_command("promote", "freeze", "by", "reason", "as_json")
+@_command("promote", *EVIDENCE, "freeze", "by", "reason", "as_json")
 def promote(
     desk: Desk,
     version: VersionName,
     slot: Annotated[str | None, typer.Option(help="Where it is to serve; by default named like its study.")] = None,
     expect: Expect = _ANY,
-    override: Annotated[bool, typer.Option("--override", help="Against a HOLD or a freeze; needs --reason.")] = False,
+    override: Annotated[
+        bool, typer.Option("--override", help="Against a HOLD, a freeze, or what the slot asks for; needs --reason.")
+    ] = False,
 ) -> None:
-    """Make a version the champion of a slot: exit 3 if its evidence does not carry it, 4 if someone was first."""
+    """Make a version the champion of a slot: exit 3 if its evidence does not carry it, 4 if someone was first.
+
+    The run's chain is verified again first, and what the slot asks for (`heldout registry admission SLOT`) must hold.
+    """
     from heldout.registry import promote
 
     with desk.open() as registry:
         expected = None if expect == "none" else expect
         event = promote(
-            registry, version, slot=slot, expected=expected, override=override, by=desk.by, reason=desk.reason
+            registry,
+            version,
+            slot=slot,
+            expected=expected,
+            override=override,
+            asked=desk.asked(),
+            by=desk.by,
+            reason=desk.reason,
         )
         _print_move(registry, event, as_json=desk.as_json)
 
@@ -97,6 +121,36 @@ def rollback(
         expected = None if expect == "none" else expect
         event = rollback(registry, slot, to=to, expected=expected, by=desk.by, reason=desk.reason)
         _print_move(registry, event, as_json=desk.as_json)
+
+
+@_command("admission", "key", "by", "reason", "as_json")
+def admission(
+    desk: Desk,
+    slot: Annotated[str, typer.Argument(help="The slot.")],
+    levels: Annotated[
+        str | None, typer.Option(help="Levels of evidence that may serve, such as fitted,asked (the default).")
+    ] = None,
+    links: Annotated[
+        str | None,
+        typer.Option(help="What must hold: corpus (the default), refit, signature, ledger; or none."),
+    ] = None,
+) -> None:
+    """Show what a slot asks of a version, or ask for something else. To ask for less needs --reason."""
+    from heldout.registry.admission import Admission, admission_of, set_admission
+    from heldout.registry.vouched import key_digest
+
+    changes = levels is not None or links is not None or desk.key is not None
+    with desk.open(create=changes) as registry:
+        now = admission_of(registry, slot)
+        if changes:
+            named = _names(links, now.links)
+            key = key_digest(desk.key) if desk.key else now.key_sha256 if "signature" in named else None
+            now = Admission(_names(levels, now.levels), named, key)
+            event = set_admission(registry, slot, now, by=desk.by, reason=desk.reason)
+    if desk.as_json:
+        print_json(event.to_json() if changes else {"schema": "heldout.admission/1", "slot": slot, **now.to_json()})
+        return
+    typer.echo(f"{slot}  {now.sentence()}")
 
 
 @_command("retire", "by", "as_json")
@@ -222,11 +276,26 @@ def _print_move(registry: Registry, event: Event, *, as_json: bool) -> None:
     typer.echo(f"pointer  {registry.serving.pointer(event.body['slot'])}")
 
 
+def _names(text: str | None, now: tuple[str, ...]) -> tuple[str, ...]:
+    """The names in an option, ``none`` for none at all; those of now where it was left out."""
+    if text is None:
+        return now
+    return () if text.strip() == "none" else tuple(part.strip() for part in text.split(","))
+
+
+def _admitted(stored: dict[str, Any]) -> str:
+    from heldout.registry.admission import Admission
+
+    return f"asks for {Admission.of(stored).sentence()}"
+
+
 def _line(event: Event) -> str:
     body = event.body
-    words = [f"{event.seq:>5}  {body['at_utc']}  {body['kind']:<11}  {body['version']}"]
+    words = [f"{event.seq:>5}  {body['at_utc']}  {body['kind']:<11}"]
+    words += [body["version"]] if body["version"] else []
     words += [f"in {body['slot']}"] if "slot" in body else []
     words += [f"for {body['previous']}"] if "previous" in body else []
+    words += [_admitted(body["admission"])] if body["kind"] == "admission" else []
     words += [f"OVERRIDE of: {'; '.join(body['overridden'])}"] if "overridden" in body else []
     words += [f"by {body['by']}"] if body["by"] else []
     words += [f'"{body["reason"]}"'] if body["reason"] else []

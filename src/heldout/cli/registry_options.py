@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from heldout.registry import Registry
+    from heldout.registry.vouched import Asked
 
 Place = Annotated[
     str,
@@ -26,8 +27,14 @@ Serving = Annotated[
 Freeze = Annotated[Path | None, typer.Option("--freeze", help="File of freeze windows; freeze.yaml beside the slots.")]
 By = Annotated[str | None, typer.Option("--by", envvar="HELDOUT_ACTOR", help="Who does it, for the history.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the history.")]
+Corpus = Annotated[
+    Path | None, typer.Option("--corpus", help="The corpus file; by default where the run's record says.")
+]
+Refit = Annotated[bool, typer.Option("--refit", help="Train every fit again and compare; as long as the run took.")]
+Key = Annotated[Path | None, typer.Option("--key", help="Public key of the signer, a PEM file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 HERE = "registry"
+EVIDENCE = ("corpus", "refit", "key")
 Command = Callable[..., int | None]
 
 
@@ -40,6 +47,9 @@ class Desk:
     freeze: Freeze = None
     by: By = None
     reason: Reason = None
+    corpus: Corpus = None
+    refit: Refit = False
+    key: Key = None
     as_json: Json = False
 
     @contextmanager
@@ -49,6 +59,14 @@ class Desk:
 
         with Registry(self.place, serving=self.serving, freeze=self.freeze, create=create) as registry:
             yield registry
+
+    def asked(self) -> Asked | None:
+        """What to verify a run with; None if no option says anything."""
+        from heldout.registry.vouched import Asked
+
+        if self.corpus is None and not self.refit and self.key is None:
+            return None
+        return Asked(corpus=self.corpus, refit=self.refit, key=self.key)
 
 
 def desk_command(app: typer.Typer, name: str, *options: str) -> Callable[[Command], Command]:

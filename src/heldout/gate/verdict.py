@@ -11,6 +11,8 @@ from heldout.gate.outcome import RuleOutcome
 SCHEMA = "heldout.verdict/1"
 VerdictName = Literal["PROMOTE", "HOLD"]
 Advice = Callable[[VerdictName, Sequence[str], str | None], str]
+# How much was seen here, the most first: trained here; a model from elsewhere asked here; predictions; only numbers.
+LEVELS = ("fitted", "asked", "predicted", "reported")
 
 
 def verdict_of(outcomes: Sequence[RuleOutcome]) -> VerdictName:
@@ -64,6 +66,12 @@ def build_verdict(
         "judged": dict(judged),
         "run_provenance": dict(provenance),
     }
+
+
+def level_of(verdict: Mapping[str, Any]) -> str:
+    """The level of evidence of a run's verdict; ``computed``, as older verdicts say of a run, is ``fitted``."""
+    stated = str(verdict.get("evidence"))
+    return "fitted" if stated == "computed" else stated
 
 
 def recommend(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:

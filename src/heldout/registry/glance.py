@@ -10,8 +10,10 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from heldout.registry.version import Version, only_match, version_of
+from heldout.evidence import loads
+from heldout.registry.version import Version, only_match, record_of, version_of
 
 FILE = "registry.sqlite"
 _VERSIONS = (
@@ -44,6 +46,31 @@ def one_version(place: str, name: str, serving: Path | None = None) -> Version:
 
     with Registry(place, serving=serving) as registry:
         return registry.version(name)
+
+
+def described(place: str, name: str, serving: Path | None = None) -> dict[str, Any]:
+    """One version as a document, with what was verified of it, when and by whom, and what its slots ask for.
+
+    Raises:
+        InputError: If there is none, or more than one.
+    """
+    version = one_version(place, name, serving)
+    bodies = _bodies(place, serving)
+    verified = [record_of(body) for body in bodies if body["version"] == version.id and "verified" in body]
+    asked = {body["slot"]: body["admission"] for body in bodies if body["kind"] == "admission"}
+    admissions = {slot: asked.get(slot, "default") for slot in version.slots}
+    return version.to_json() | {"verified": verified, "admissions": admissions}
+
+
+def _bodies(place: str, serving: Path | None) -> list[dict[str, Any]]:
+    """Every event's body, oldest first."""
+    with contextlib.suppress(sqlite3.Error), _snapshot(place) as connection:
+        rows = connection.execute("SELECT seq, body FROM heldout_events ORDER BY seq").fetchall()
+        return [loads(body, where=f"event {seq}") for seq, body in rows]
+    from heldout.registry.store import Registry
+
+    with Registry(place, serving=serving) as registry:
+        return [dict(event.body) for event in registry.history()]
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from heldout.registry.journal import Note, Stage, append
 from heldout.registry.rundir import RunRecord, read_run
 from heldout.registry.store import Registry
 from heldout.registry.version import Version
+from heldout.registry.vouched import Asked, Vouched
 from heldout.study.spec import SLUG
 
 
@@ -24,27 +25,35 @@ def add(
     *,
     label: str | None = None,
     challenger: bool = False,
+    asked: Asked | None = None,
     by: str | None = None,
     reason: str | None = None,
 ) -> Version:
     """Register a finished run. The same run is the same version, however often and from wherever it is added.
+
+    What of its chain was verified is recorded with it; if more was verified when it is added again, that is too.
 
     Args:
         registry: Where.
         run: A run directory. It is read and never copied: keep it.
         label: First part of the id; the variant by default.
         challenger: Register it as a challenger, to run in shadow.
+        asked: What to verify it with; by default the corpus too, if it still lies where the run's record says.
         by: Who.
         reason: Why.
 
     Raises:
         HeldoutError: If the run did not finish, or its files do not fit together.
     """
-    record = read_run(run)
+    record = read_run(run, asked or Asked())
     name = _label(label or record.content["variant"])
     note, place = Note(registry.now(), by, reason), registry.serving.place_of(run)
     with registry.database.writing() as connection:
-        version = _known(connection, record) or _insert(connection, name, record, place, note)
+        version = _known(connection, record)
+        if version is None:
+            version = _insert(connection, name, record, place, note)
+        elif record.vouched.holding - _holding(connection, version):
+            append(connection, "verified", version.id, {}, note, **record.vouched.facts())
         if version.place != place:
             append(connection, "moved", version.id, {}, note, place=place)
         if challenger and version.stage == "candidate":
@@ -82,6 +91,12 @@ def _known(connection: Connection, record: RunRecord) -> Version | None:
     return lookup.read_version(connection, identifier) if identifier else None
 
 
+def _holding(connection: Connection, version: Version) -> frozenset[str]:
+    """Links that somebody found to hold before."""
+    known = [Vouched.of(body).holding for body in lookup.verified_bodies(connection, version.id)]
+    return frozenset[str]().union(*known)
+
+
 def _insert(connection: Connection, label: str, record: RunRecord, place: str, note: Note) -> Version:
     sha256, smoke = digest(dict(record.content)), record.content["smoke"] is not None
     identifier = f"{label}-{record.date}-{sha256[:8]}"
@@ -96,7 +111,7 @@ def _insert(connection: Connection, label: str, record: RunRecord, place: str, n
         note,
         content_sha256=sha256,
         place=place,
-        verified=dict(record.verified),
+        **record.vouched.facts(),
     )
     return lookup.read_version(connection, identifier)
 

@@ -81,7 +81,7 @@ def replay(events: Iterable[Event]) -> State:
 def append(
     connection: Connection,
     kind: str,
-    version: str,
+    version: str | None,
     stages: Mapping[str, Stage],
     note: Note,
     **facts: Any,
@@ -90,8 +90,9 @@ def append(
 
     Args:
         connection: Of ``Database.writing``.
-        kind: ``registered``, ``moved``, ``staged``, ``promoted``, ``rolled-back`` or ``retired``.
-        version: Id of the version that it is about.
+        kind: ``registered``, ``verified``, ``moved``, ``staged``, ``promoted``, ``rolled-back``, ``retired`` or
+            ``admission``.
+        version: Id of the version that it is about; None if it is about a slot alone.
         stages: Stage of every version whose stage changes.
         note: When, who and why.
         facts: More keys of the event; those that are None are left out.

@@ -61,6 +61,20 @@ def verdicts_of(connection: Connection, run: str) -> list[Mapping[str, Any]]:
     return [content["verdict"] for content in found if content["run"] == run]
 
 
+def verified_bodies(connection: Connection, identifier: str) -> list[Mapping[str, Any]]:
+    """Every event that recorded what was verified of a version, oldest first."""
+    bodies = _bodies(connection, f'"version":"{identifier}"', '"verified":{')
+    return [body for body in bodies if body["version"] == identifier and "verified" in body]
+
+
+def admission_at(connection: Connection, slot: str) -> Mapping[str, Any] | None:
+    """What a slot was last told to ask for; None if nobody said."""
+    bodies = _bodies(connection, f'"slot":"{slot}"', '"kind":"admission"')
+    mine = [body for body in bodies if body["kind"] == "admission" and body["slot"] == slot]
+    found: Mapping[str, Any] | None = mine[-1]["admission"] if mine else None
+    return found
+
+
 def slots_of(connection: Connection, identifier: str) -> tuple[str, ...]:
     """The slots whose champion a version is, sorted."""
     return tuple(sorted(connection.execute(_SLOTS, {"id": identifier}).scalars()))
@@ -80,6 +94,14 @@ def pointer_of(connection: Connection, slot: str) -> Pointer | None:
 def read_event(connection: Connection, seq: int) -> Event:
     """One event, which exists."""
     return parse_event(Row(*connection.execute(_EVENT, {"seq": seq}).one()))
+
+
+def _bodies(connection: Connection, *parts: str) -> list[Mapping[str, Any]]:
+    """Events that hold these texts, oldest first. Quotation marks in a text of a person's own are escaped there."""
+    columns = tables.events.c
+    wanted = (columns.body.contains(part, autoescape=True) for part in parts)
+    query = select(columns.seq, columns.body).where(*wanted).order_by(columns.seq)
+    return [loads(row.body, where=f"event {row.seq}") for row in connection.execute(query)]
 
 
 def parse_event(row: Row) -> Event:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import Connection
 
 from heldout.errors import InputError, RefusedError, StaleError
+from heldout.gate.verdict import level_of
 from heldout.registry import lookup
+from heldout.registry.admission import Admission
 from heldout.registry.chain import Event, check_chain
+from heldout.registry.holds import holds_of, strangers
 from heldout.registry.journal import Note, Stage, append, read_rows, replay
 from heldout.registry.rundir import check_registered, judged_later, objections
 from heldout.registry.store import Registry
 from heldout.registry.version import Pointer, Version
+from heldout.registry.vouched import Asked, Vouched, look
 
 # As the expected champion: whichever is read before the work starts.
 READ = "*"
@@ -25,10 +30,11 @@ def promote(
     slot: str | None = None,
     expected: str | None = READ,
     override: bool = False,
+    asked: Asked | None = None,
     by: str | None = None,
     reason: str | None = None,
 ) -> Event:
-    """Make a version the champion of a slot.
+    """Make a version the champion of a slot, after its chain was verified as it is now.
 
     Args:
         registry: Where.
@@ -36,13 +42,17 @@ def promote(
         slot: Where it is to serve; a slot named like its study by default.
         expected: The champion that is to be replaced, None for an empty slot; by default the one that is there when
             the work starts. If it is another by the end of it, nothing changes.
-        override: Promote against a HOLD, reported evidence or a freeze. Needs a reason; both stay in the history.
+        override: Promote against a HOLD, a freeze, what the slot asks for or what it holds. Needs a reason; both stay
+            in the history.
+        asked: What to verify the run with; by default its own files, and the corpus where the slot asks for it, nobody
+            verified it yet, and it still lies where the run's record says.
         by: Who.
         reason: Why.
 
     Raises:
         RefusedError: If the evidence does not carry a promotion.
-        TamperedError: If a file is not the one that was judged.
+        TamperedError: If a file is not the one that was judged, or a link of the run's chain does not hold.
+        PrerequisiteError: If what was asked for cannot be checked here.
         StaleError: If the champion is not the expected one.
     """
     if override and not (reason or "").strip():
@@ -52,16 +62,30 @@ def promote(
         slot = lookup.need_slot(version.content["study"] if slot is None else slot)
         seen = _expect(connection, slot, expected)
         verdicts = lookup.verdicts_of(connection, str(version.content["run"]))
+        known = [Vouched.of(body) for body in lookup.verified_bodies(connection, version.id)]
+        admission = Admission.of(lookup.admission_at(connection, slot))
+        held = _held(registry, connection, seen)
     against = objections(version.content) + judged_later(version.content, verdicts)
-    check_registered(version.content, registry.serving.folder_at(version.place))
+    folder = registry.serving.folder_at(version.place)
+    check_registered(version.content, folder)
     window = registry.window()
     against += [window.sentence()] if window else []
+    _refuse(version, against, override)  # what is refused anyway is not verified first
+    level = level_of(version.content["verdict"])
+    now = look(folder, asked or Asked(look_for_corpus=bool(admission.lacking(level, known))))
+    new = holds_of(version.content, folder)
+    against += admission.lacking(level, [*known, now]) + strangers(held, new)
+    _refuse(version, against, override)
+    note = Note(registry.now(), by, reason)
+    facts = {"overridden": against or None, "holds": new, "admission": admission.to_json(), **now.facts()}
+    return _move(registry, "promoted", version, slot, seen, note, **facts)
+
+
+def _refuse(version: Version, against: Sequence[str], override: bool) -> None:
     if against and not override:
         raise RefusedError(
-            "; ".join(against), where=version.id, hint='mend it or wait; or --override --reason "...", on record'
+            "; ".join(against), where=version.id, hint='fix it or wait; or --override --reason "...", on record'
         )
-    note = Note(registry.now(), by, reason)
-    return _move(registry, "promoted", version, slot, seen, note, overridden=against or None)
 
 
 def rollback(
@@ -100,7 +124,20 @@ def rollback(
     except RefusedError as error:
         frozen = error.what
     note = Note(registry.now(), by, reason)
-    return _move(registry, "rolled-back", version, slot, seen, note, frozen=frozen)
+    holds = holds_of(version.content, registry.serving.folder_at(version.place))
+    return _move(registry, "rolled-back", version, slot, seen, note, frozen=frozen, holds=holds)
+
+
+def _held(registry: Registry, connection: Connection, seen: Pointer | None) -> Mapping[str, Any] | None:
+    """What a slot holds, as the event of its champion says; events of an older heldout do not say it."""
+    if seen is None:
+        return None
+    event = lookup.read_event(connection, seen.seq)
+    if "holds" in event.body:
+        stated: Mapping[str, Any] = event.body["holds"]
+        return stated
+    champion = lookup.read_version(connection, seen.version)
+    return holds_of(champion.content, registry.serving.folder_at(champion.place))
 
 
 def _earlier(connection: Connection, slot: str, to: str | None) -> Version:

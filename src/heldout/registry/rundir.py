@@ -1,8 +1,8 @@
 """A run directory as the registry sees it: verified whole when it comes in, compared byte for byte ever after.
 
 ``add`` recomputes the run's whole chain of evidence. From then on the manifest's digest stands for it: as long as the
-files are the same bytes, what was recomputed from them once still holds, so that a promotion needs to read and hash
-them but not to judge again.
+files are the same bytes, what was recomputed from them and the corpus once still holds. What needs no corpus is
+recomputed at every promotion all the same: the ledger beside the run may have a newer look by then.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any
 
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import canonical, loads, sha256_file
+from heldout.registry.vouched import Asked, Vouched, look
 from heldout.run.manifest import MANIFEST_FILE
-from heldout.verify import Verification, verify_run
+from heldout.verify import Verification
 from heldout.verify.chain import walk
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.verify import CHAIN
@@ -33,23 +34,27 @@ class RunRecord:
     Attributes:
         date: Day on which the run began, ``YYYYMMDD``.
         content: What the version is: its digest is the version's identity.
-        verified: State of every link of its chain: OK or NOT CHECKED.
+        vouched: What of its chain was verified.
     """
 
     date: str
     content: Mapping[str, Any]
-    verified: Mapping[str, str]
+    vouched: Vouched
 
 
-def read_run(folder: Path) -> RunRecord:
+def read_run(folder: Path, asked: Asked) -> RunRecord:
     """Read a finished run and recompute everything that its verdict rests on.
+
+    Args:
+        folder: The run directory.
+        asked: What to verify it with.
 
     Raises:
         InputError: If it is no run directory, or the run did not finish.
         TamperedError: Naming the first link of its evidence that does not hold.
+        PrerequisiteError: If what was asked for cannot be checked here.
     """
-    verification = verify_run(folder)
-    verification.raise_if_broken()
+    vouched = look(folder, asked)
     evidence = RunEvidence.open(folder)
     run, verdict = evidence.run, evidence.verdict
     manifest = folder / MANIFEST_FILE
@@ -66,10 +71,9 @@ def read_run(folder: Path) -> RunRecord:
             MANIFEST_FILE: {"bytes": manifest.stat().st_size, "sha256": sha256_file(manifest)},
         },
     }
-    verified = {link.id: link.state for link in verification.links}
     # As it comes back from the database, so that the digest is the same there.
     plain = loads(canonical(content), where=str(folder))
-    return RunRecord(_day(str(run["started_at_utc"]), folder), plain, verified)
+    return RunRecord(_day(str(run["started_at_utc"]), folder), plain, vouched)
 
 
 def check_registered(content: Mapping[str, Any], folder: Path) -> None:
@@ -112,8 +116,6 @@ def objections(content: Mapping[str, Any]) -> list[str]:
     verdict, found = content["verdict"], []
     if verdict["verdict"] != "PROMOTE":
         found.append("the verdict is HOLD: " + ("; ".join(verdict["reasons"]) or "no reason is given"))
-    if verdict["evidence"] != "computed":
-        found.append(f"the evidence is {verdict['evidence']}, not computed from predictions")
     return found
 
 

@@ -45,6 +45,12 @@ class Pointer:
     seq: int
 
 
+def record_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event recorded of a version's evidence, as a document; an older heldout recorded the links alone."""
+    about = {"at_utc": body["at_utc"], "by": body["by"], "on": body["kind"]}
+    return about | {"links": body["verified"], "level": None, **body.get("evidence", {})}
+
+
 def version_of(row: Iterable[str], slots: Iterable[str]) -> Version:
     """The version in a joined row of the tables `versions` and `stages`: id, sha256, content, stage, place."""
     identifier, sha256, text, stage, place = row

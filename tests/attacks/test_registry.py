@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-import pytest
-from attack_kit import Desk, heldout, route, table_desk
+from attack_kit import Desk, route
 from forging_runs import forge_predictions, near_truth
 
 from heldout.evidence import read_json
@@ -33,9 +31,10 @@ def hold(desk: Desk) -> Path:
     return desk.newest
 
 
-@route(KIND, "motivated author", "replaces what the fits predicted by the truth and a little noise, mends every digest, "
-       "and registers without the corpus", "stopped")  # fmt: skip
-@route(KIND, "motivated author", "the same, where the corpus can be found", "needs --corpus")
+@route(
+    KIND, "motivated author", "replaces what fits predicted by the truth and some noise, mends all digests", "stopped"
+)
+@route(KIND, "motivated author", "the same, where the corpus is at hand", "needs --corpus")
 def test_forged_predictions_do_not_serve(road: Desk) -> None:
     """A model that learnt nothing would be champion on numbers that nobody's model predicted."""
     run = hold(road)

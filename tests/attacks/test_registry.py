@@ -31,9 +31,7 @@ def hold(desk: Desk) -> Path:
     return desk.newest
 
 
-@route(
-    KIND, "motivated author", "replaces what fits predicted by the truth and some noise, mends all digests", "stopped"
-)
+@route(KIND, "motivated author", "replaces what fits predicted by the truth plus noise, mends all digests", "stopped")
 @route(KIND, "motivated author", "the same, where the corpus is at hand", "needs --corpus")
 def test_forged_predictions_do_not_serve(road: Desk) -> None:
     """A model that learnt nothing would be champion on numbers that nobody's model predicted."""

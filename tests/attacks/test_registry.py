@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from attack_kit import Desk, route
-from forging_runs import forge_predictions, near_truth
+import polars as pl
+import pytest
+from attack_kit import Desk, route, rows_of_groups, table_desk
+from forging_runs import forge_predictions, mend_unit, near_truth, rejudge, reverdict
 
+from heldout.errors import TamperedError
 from heldout.evidence import read_json
+from heldout.registry import Registry, verify
+from heldout.run.resolve import load_backbone
+from heldout.run.units import group_view
+from heldout.verify.corpus_file import bound_reader
+from heldout.verify.evidence import RunEvidence
 
 KIND = "a version that serves without its evidence"
 
@@ -69,3 +80,271 @@ def test_an_honest_run_serves_without_a_word(road: Desk) -> None:
     assert {"OK"} == {first["links"][link] for link in ("weights", "corpus-file", "guards", "metrics")}
     assert "signature" in first["why"]
     assert {"attacked": "default"} == shown["admissions"]
+
+
+def memorised(run: Path, corpus: Path) -> None:
+    """Every stored model becomes one that was fitted on all rows, and what it predicts is stored beside it."""
+    evidence = RunEvidence.open(run, corpus)
+    rows = bound_reader(evidence).read()
+    backbone = load_backbone(str(evidence.lock["backbone"]), evidence.lock["fit"])
+    model = backbone.fit(group_view(rows, rows.rows_of(rows.groups.unique().to_list())), 0, run.parent / "scratch")
+    for unit in evidence.units("").values():
+        backbone.save(model, unit.folder)
+        mend_unit(unit.folder)
+    forge_predictions(run, near_truth(0.0))
+
+
+@route(KIND, "motivated author", "stores models that were fitted on the held-out rows too, with what they predict",
+       "needs --refit")  # fmt: skip
+def test_models_that_saw_everything_need_a_refit(tmp_path: Path) -> None:
+    """A slot that asks for a refit would take a model that knows the answers; one that does not says what it took."""
+    desk = table_desk(tmp_path, signal=False)
+    desk.write(fit={"estimator": "sklearn.neighbors.KNeighborsRegressor", "params": {"n_neighbors": 1}})
+    assert 1 == desk.run().code
+    run = desk.newest
+    memorised(run, corpus_of(desk))
+    assert 0 == desk.heldout("verify", run, "--corpus", corpus_of(desk)).code, "not well forged"
+    assert 0 == desk.heldout("registry", "add", run).code
+    assert 0 == desk.heldout("registry", "admission", "careful", "--links", "corpus,refit").code
+    lacking = desk.heldout("registry", "promote", run.name, "--slot", "careful")
+    assert (3, True) == (lacking.code, "refit not verified" in lacking.err)
+    found = desk.heldout("registry", "promote", run.name, "--slot", "careful", "--refit")
+    assert (3, True) == (found.code, "'refit' is broken" in found.err), found.err
+    assert 0 == desk.heldout("registry", "promote", run.name).code
+    shown = json.loads(desk.heldout("registry", "show", run.name).out)
+    assert [False, False] == [record["refit"] for record in shown["verified"]]
+
+
+@route(KIND, "motivated author", "changes the held-out targets to what was predicted, and mends every digest",
+       "needs --corpus")  # fmt: skip
+def test_targets_that_are_not_the_corpus_s(desk: Desk) -> None:
+    """Nothing has to be predicted well by whoever may choose what is true."""
+    run = hold(desk)
+    table = pl.read_ndjson(run / "predictions.jsonl")
+    table.with_columns(target=pl.col("prediction")).write_ndjson(run / "predictions.jsonl")
+    rejudge(run)
+    assert 0 == desk.heldout("verify", run).code, "not well forged"
+    found = desk.heldout("registry", "add", run)
+    assert (3, True) == (found.code, "'corpus-file' is broken" in found.err)
+    corpus_of(desk).unlink()
+    assert 0 == desk.heldout("registry", "add", run).code
+    assert (3, None) == (desk.heldout("registry", "promote", run.name).code, champion(desk))
+
+
+@route(KIND, "careless user", "moves or deletes the corpus between the run and the promotion", "stopped")
+@route(KIND, "careless user", "leaves another table under the corpus's name", "stopped")
+def test_a_corpus_that_is_not_there_vouches_for_nothing(desk: Desk) -> None:
+    """A corpus would be believed by its name, or an honest run be lost for good because it moved."""
+    assert 0 == desk.run().code
+    run, corpus = desk.newest, corpus_of(desk)
+    away = corpus.rename(desk.folder / "away.csv")
+    assert 0 == desk.heldout("registry", "add", run).code
+    refused = desk.heldout("registry", "promote", run.name)
+    assert (3, True) == (refused.code, "corpus not verified" in refused.err)
+    rows_of_groups(seed=5).write_csv(corpus)
+    assert 3 == desk.heldout("registry", "promote", run.name).code
+    other = desk.heldout("registry", "promote", run.name, "--corpus", corpus)
+    assert (3, True) == (other.code, "another corpus" in other.err)
+    assert None is champion(desk)
+    gone = desk.heldout("registry", "promote", run.name, "--corpus", desk.folder / "nowhere.csv")
+    assert (2, None) == (gone.code, champion(desk))
+    corpus.unlink()
+    back = away.rename(desk.folder / "other-name.csv")
+    assert 0 == desk.heldout("registry", "add", run, "--corpus", back).code
+    assert ["registered", "verified"] == kinds(desk)
+    back.unlink()
+    assert 0 == desk.heldout("registry", "promote", run.name).code, "what was verified once holds for the same bytes"
+
+
+def kinds(desk: Desk) -> list[str]:
+    with Registry(desk.folder / "registry") as registry:
+        return [event.body["kind"] for event in registry.history()]
+
+
+def a_link_inside(run: Path) -> None:
+    path = run / "report.html"
+    shutil.copy(path, run.parent / "report.html")
+    path.unlink()
+    path.symlink_to(run.parent / "report.html")
+
+
+def another_folder(run: Path) -> None:
+    other = run.with_name("other")
+    shutil.copytree(run, other)
+    (other / "RUN_REPORT.md").write_text("all is well")
+    shutil.rmtree(run)
+    run.symlink_to(other)
+
+
+BETWEEN: dict[str, Callable[[Path], Any]] = {
+    "the report": lambda run: (run / "RUN_REPORT.md").write_text("all is well"),
+    "a link": a_link_inside,
+    "the folder": another_folder,
+    "an unnamed fit": lambda run: (run / "fits" / "seed0" / "extra.json").write_text("{}"),
+    "the ledger": lambda run: (run.parent / "trials.jsonl").write_text(""),
+}
+
+
+@route(KIND, "motivated author", "edits a run after it was registered, or puts a link in its place", "stopped")
+@route(KIND, "motivated author", "empties the study's ledger between `add` and `promote`", "stopped")
+@pytest.mark.parametrize("what", BETWEEN)
+def test_what_is_promoted_is_what_was_registered(promoted: Desk, what: str) -> None:
+    """The registry would vouch for files that it never saw."""
+    run = promoted.newest
+    assert 0 == promoted.heldout("registry", "add", run).code
+    BETWEEN[what](run)
+    for more in ((), ("--override", "--reason", "I know")):
+        refused = promoted.heldout("registry", "promote", run.name, *more)
+        assert 3 == refused.code, refused
+    assert None is champion(promoted)
+
+
+@route(KIND, "motivated author", "puts an older PROMOTE back over a newer HOLD of the same run", "TAMPERED")
+@route(KIND, "careless user", "registers a copy from before the HOLD, after the HOLD was registered", "stopped")
+def test_a_newer_hold_ends_an_older_promote(promoted: Desk) -> None:
+    """A backup of the run folder would undo a verdict."""
+    run = promoted.newest
+    kept = promoted.folder / "kept" / run.name
+    shutil.copytree(run, kept)
+    assert run == hold(promoted)
+    held = promoted.folder / "held"
+    run.rename(held)
+    shutil.copytree(kept, run)
+    restored = promoted.heldout("registry", "add", run)
+    assert (3, True) == (restored.code, "newer look of this run: HOLD" in restored.err)
+    assert 3 == promoted.heldout("gate", run).code
+    shutil.rmtree(run)
+    held.rename(run)
+    assert 0 == promoted.heldout("registry", "add", run).code
+    shutil.copy(corpus_of(promoted), kept.parent / corpus_of(promoted).name)
+    older = promoted.heldout("registry", "add", kept, "--json")
+    assert 0 == older.code, older
+    refused = promoted.heldout("registry", "promote", json.loads(older.out)["id"])
+    assert (3, True) == (refused.code, "judged again later: HOLD" in refused.err)
+
+
+@route(KIND, "careless user", "promotes a regressor into the slot of a classifier", "stopped")
+@route(KIND, "careless user", "promotes a model of another table, target or class into a slot", "stopped")
+def test_a_slot_holds_one_task_one_target_and_one_corpus_family(tmp_path: Path) -> None:
+    """Whoever asks the slot would get an answer to another question, and nobody would have said so."""
+    first = made(tmp_path, "first", rows_of_groups(task="classification"), task="classification")
+    place = tmp_path / "registry"
+    assert 0 == first.heldout("registry", "add", first.newest, "--registry", place).code
+    assert 0 == first.heldout("registry", "promote", first.newest.name, "--slot", "one", "--registry", place).code
+    table = rows_of_groups(task="classification", seed=3)
+    grown = pl.concat([rows_of_groups(task="classification"), table.with_columns(site="h" + pl.col("site"))])
+    others = {
+        "regressor": (rows_of_groups(), {"task": "regression"}, "the slot's task is"),
+        "target": (table.rename({"y": "z"}), {"target": "z"}, "the slot's target is 'y'"),
+        "group": (table.rename({"site": "clinic"}), {"group": "clinic"}, "columns is group 'site', target 'y'"),
+        "classes": (table.with_columns(y=pl.col("y") + "!"), {}, "classes is 'no', 'yes'"),
+        "features": (table.rename({"b": "c"}), {}, "another corpus family: it has no feature 'b'"),
+    }
+    for name, (frame, options, words) in others.items():
+        desk = made(tmp_path, name, frame, **{"task": "classification", **options})
+        assert 0 == desk.heldout("registry", "add", desk.newest, "--registry", place).code, name
+        refused = desk.heldout("registry", "promote", desk.newest.name, "--slot", "one", "--registry", place)
+        assert (3, True) == (refused.code, words in refused.err), (name, refused.err)
+    same = made(tmp_path, "grown", grown, task="classification")
+    assert 0 == same.heldout("registry", "add", same.newest, "--registry", place).code
+    assert 0 == same.heldout("registry", "promote", same.newest.name, "--slot", "one", "--registry", place).code
+    forced = ("--slot", "one", "--registry", place, "--override", "--reason", "the slot is asked for numbers now")
+    other = tmp_path / "regressor" / "runs" / "regressor"
+    run = next(path.parent for path in other.glob("*/PROMOTE.json"))
+    assert 0 == first.heldout("registry", "promote", run.name, *forced).code
+    with Registry(place) as registry:
+        event = registry.history(slot="one")[-1]
+    assert ("regression", True) == (event.body["holds"]["task"], "task" in event.body["overridden"][0])
+    back = first.heldout("registry", "promote", first.newest.name, "--slot", "one", "--registry", place)
+    assert (3, True) == (back.code, "the slot's task is 'regression'" in back.err)
+    assert 0 == first.heldout("registry", "rollback", "one", "--registry", place).code
+
+
+def made(folder: Path, name: str, frame: pl.DataFrame, **corpus: Any) -> Desk:
+    """A desk with a run that was promoted, over this table."""
+    home = folder / name
+    home.mkdir()
+    desk = table_desk(home, task=str(corpus.get("task", "regression")))
+    frame.write_csv(home / "table.csv")
+    desk.write(study=name, corpus=desk.study["corpus"] | corpus)
+    assert 0 == desk.run().code, name
+    return desk
+
+
+@route(KIND, "motivated author", "lets a slot ask for less before he promotes", "flagged")
+@route(KIND, "operator", "edits in the database what a slot asks for", "TAMPERED")
+def test_what_a_slot_asks_for_is_part_of_the_history(promoted: Desk) -> None:
+    """The bar would be lowered for an hour, and nobody could see it afterwards."""
+    run = promoted.newest
+    corpus_of(promoted).unlink()
+    assert 0 == promoted.heldout("registry", "add", run).code
+    assert 3 == promoted.heldout("registry", "promote", run.name).code
+    assert 2 == promoted.heldout("registry", "admission", "attacked", "--links", "none").code
+    for wrong in (("--links", "corpus,moon"), ("--levels", "guessed"), ("--levels", "none"), ("--links", "signature")):
+        assert 2 == promoted.heldout("registry", "admission", "attacked", *wrong, "--reason", "why not").code
+    asked = promoted.heldout("registry", "admission", "attacked", "--links", "none", "--reason", "the corpus is gone")
+    assert (0, True) == (asked.code, "the files alone" in asked.out)
+    assert 0 == promoted.heldout("registry", "promote", run.name).code
+    told = promoted.heldout("registry", "history").out
+    assert "the corpus is gone" in told
+    shown = json.loads(promoted.heldout("registry", "show", run.name).out)
+    assert [] == shown["admissions"]["attacked"]["links"]
+    with Registry(promoted.folder / "registry") as registry:
+        assert 3 == verify(registry).events
+        with registry.database.writing() as connection:
+            connection.exec_driver_sql("DROP TRIGGER heldout_events_no_update")
+            connection.exec_driver_sql(
+                'UPDATE heldout_events SET body = replace(body, \'"links":[]\', \'"links":["corpus"]\') WHERE seq = 2'
+            )
+        with pytest.raises(TamperedError, match="event 2: it was edited"):
+            verify(registry)
+
+
+@route(
+    KIND,
+    "motivated author",
+    "signs his own run with a key of his, for a slot that asks for a signature",
+    "stopped",
+)
+def test_a_signature_is_of_the_key_that_the_slot_names(promoted: Desk) -> None:
+    """Any signature would do, and so none would say anything."""
+    pytest.importorskip("securesystemslib")
+    run, mine, his = promoted.newest, promoted.folder / "mine", promoted.folder / "his"
+    for key in (mine, his):
+        assert 0 == promoted.heldout("sign", "--new-key", key).code
+    asked = ("--links", "corpus,signature", "--key", f"{mine}.pub")
+    assert 0 == promoted.heldout("registry", "admission", "attacked", *asked).code
+    assert 0 == promoted.heldout("sign", run, "--key", his).code
+    assert 0 == promoted.heldout("registry", "add", run, "--key", f"{his}.pub").code
+    refused = promoted.heldout("registry", "promote", run.name)
+    assert (3, True) == (refused.code, "of another key" in refused.err), refused.err
+    assert 3 == promoted.heldout("registry", "promote", run.name, "--key", f"{mine}.pub").code
+    assert 0 == promoted.heldout("sign", run, "--key", mine).code
+    assert 0 == promoted.heldout("registry", "promote", run.name, "--key", f"{mine}.pub").code
+
+
+@route(KIND, "motivated author", "takes a rule out of the verdict's policy after it was held", "TAMPERED")
+def test_a_run_that_does_not_verify_names_the_link(promoted: Desk) -> None:
+    """Whoever is refused would not know why."""
+    run = hold(promoted)
+    document = read_json(run / "metrics.json")
+    document["ensemble"]["pooled"]["plcc"] = 0.9999
+    (run / "metrics.json").write_bytes(json.dumps(document).encode())
+    reverdict(run)
+    refused = promoted.heldout("registry", "add", run)
+    assert (3, True) == (refused.code, "the link 'metrics' is broken" in refused.err)
+
+
+@pytest.fixture
+def promoted(desk: Desk, honest: Path) -> Desk:
+    """A desk with a run that was promoted; trained once for all tests of this module."""
+    shutil.rmtree(desk.folder)
+    shutil.copytree(honest, desk.folder)
+    return desk
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("honest")
+    assert 0 == table_desk(folder).run().code
+    return folder

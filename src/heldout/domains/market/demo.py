@@ -201,6 +201,10 @@ def _written(places: Places, board: dict[str, Any]) -> Path:
     return places.root / HTML
 
 
+def _horizon(version: Version) -> int:
+    return int(version.content["config"]["corpus"]["forward_days"])
+
+
 def _there_and_back(
     registry: Registry, slot: str, board: dict[str, Any], versions: dict[str, Version], first: Version, say: Say
 ) -> list[Event]:
@@ -211,9 +215,11 @@ def _there_and_back(
     for reason in board["decision"]["reasons"]:
         say(f"   {reason}")
     if target is not None:
+        # Another horizon is another target, which the slot does not take without a word.
+        other = _horizon(leader) != _horizon(first)
         reason, override = (
             f"the board: {board['decision']['reasons'][0]}",
-            leader.content["verdict"]["verdict"] == "HOLD",
+            leader.content["verdict"]["verdict"] == "HOLD" or other,
         )
     else:
         reason, override = "a drill of the way back: the board says that the champion stays", True

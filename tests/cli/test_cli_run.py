@@ -126,7 +126,8 @@ def test_failed_units_exit_5_with_the_cause(
     assert "where: base/seed0/ann" in answer.err
     assert "fix:" in answer.err
     assert "Traceback" not in answer.err
-    assert (run_folder() / "HOLD.json").exists()
+    assert not (run_folder() / "HOLD.json").exists()
+    assert "ArithmeticError" in (run_folder() / "failures" / "base" / "seed0" / "ann.log").read_text()
 
 
 WRONG: list[tuple[dict[str, Any], str, str, str]] = [

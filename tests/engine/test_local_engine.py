@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from heldout.engine import default_workers, run_tasks
-from heldout.errors import CorpusError, UnitError
+from heldout.errors import CorpusError, MachineError
 
 TASKS = '''
 import os, signal, time
@@ -137,10 +137,10 @@ def test_error_keeps_its_three_parts_on_the_way_home(tasks: ModuleType, workers:
 
 def test_killed_worker_is_one_clear_error(tasks: ModuleType) -> None:
     """A worker that the kernel killed for its memory would hang the run, or end it in a traceback."""
-    with pytest.raises(UnitError, match="a worker process died") as caught:
+    with pytest.raises(MachineError, match="a worker process was killed") as caught:
         list(run_tasks(tasks.die_at_two, [0, 1, 2, 3], workers=2))
     assert "memory" in str(caught.value.hint)
-    assert 1 == caught.value.exit_code
+    assert 2 == caught.value.exit_code
 
 
 def test_closing_ends_busy_workers(tasks: ModuleType, tmp_path: Path) -> None:

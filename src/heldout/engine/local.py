@@ -7,25 +7,30 @@ thread: two threads inside one small model slow it down, and results must not de
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import TypeVar
 
-from heldout.errors import UnitError
+from heldout.errors import HeldoutError, MachineError, UnitError
+from heldout.streams import prepare
 
 ArgT = TypeVar("ArgT")
 ResultT = TypeVar("ResultT")
 _AWAKE_S = 0.5
+_LOOKS, _LOOK_S = 100, 0.02
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -57,7 +62,8 @@ def run_tasks(
         workers: Processes; 1 runs in this process, None takes one a processor.
 
     Raises:
-        UnitError: If a worker process died (killed, or out of memory); which task it was cannot be told.
+        MachineError: If a worker process was killed, as the system does when memory runs out.
+        UnitError: If a worker process crashed; which task it was cannot be told.
     """
     count = min(workers or default_workers(), len(arguments))
     if count <= 1:
@@ -67,16 +73,16 @@ def run_tasks(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_become_worker)
     try:
+        started: list[BaseProcess] = []
         with _thread_environment():
             with _main_left_alone():
                 task = partial(_answer, function)
                 futures = {pool.submit(task, argument): index for index, argument in enumerate(arguments)}
+                started = list((pool._processes or {}).values())  # noqa: SLF001 - a broken pool forgets them
             for future in _as_completed(futures):
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
-                    raise UnitError(
-                        "a worker process died", where="engine", hint="check the memory; finished units are kept"
-                    ) from error
+                    raise _died(started) from error
                 yield Done(futures[future], None if error else future.result(), error)
     finally:
         processes = list((pool._processes or {}).values())  # noqa: SLF001 - no public way to stop a busy worker
@@ -89,17 +95,37 @@ def run_fresh(function: Callable[[ArgT], ResultT], argument: ArgT) -> ResultT:
     """Run one task in a process of its own, which has seen nothing before it.
 
     Raises:
-        UnitError: If the process died.
+        MachineError: If the process was killed.
+        UnitError: If it crashed.
         Exception: What the task raised.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_become_worker) as pool:
         with _thread_environment(), _main_left_alone():
             future = pool.submit(partial(_answer, function), argument)
+            started = list((pool._processes or {}).values())  # noqa: SLF001 - as above
         try:
             return next(_as_completed([future])).result()
         except BrokenProcessPool as error:
-            raise UnitError("a worker process died", where="engine", hint="check the memory") from error
+            raise _died(started) from error
+
+
+def _died(processes: Sequence[BaseProcess]) -> HeldoutError:
+    """Why a pool broke, by how its processes ended; those that it ends itself then get SIGTERM."""
+    for _ in range(_LOOKS):
+        codes = [process.exitcode for process in processes]
+        ended = [code for code in codes if code not in (None, 0, -signal.SIGTERM)]
+        if ended:
+            break
+        time.sleep(_LOOK_S)
+    killed = not ended or ended[0] == -getattr(signal, "SIGKILL", 9)
+    if killed:
+        hint = "check the memory, or take fewer workers; finished units are kept, the same command goes on"
+        return MachineError("a worker process was killed", where="engine", hint=hint)
+    how = f"by signal {-ended[0]}" if ended[0] < 0 else f"with code {ended[0]}"
+    return UnitError(
+        f"a worker process ended {how}", where="engine", hint="mend what crashes there; finished units are kept"
+    )
 
 
 def _as_completed(futures: Iterable[Future[ResultT]]) -> Iterator[Future[ResultT]]:
@@ -112,8 +138,11 @@ def _as_completed(futures: Iterable[Future[ResultT]]) -> Iterator[Future[ResultT
 
 def _here(function: Callable[[ArgT], ResultT], index: int, argument: ArgT) -> Done:
     try:
-        return Done(index, function(argument), None)
-    except Exception as error:  # noqa: BLE001 - handed to the caller, as from a worker
+        with contextlib.redirect_stdout(sys.stderr):  # as a worker does
+            return Done(index, function(argument), None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - handed to the caller, as from a worker; a panic of Rust is one
         return Done(index, None, error)
 
 
@@ -150,11 +179,11 @@ def _answer(function: Callable[[ArgT], ResultT], argument: ArgT) -> ResultT:
     """What a worker runs."""
     try:
         return function(argument)
-    except Exception as error:  # noqa: BLE001 - raised again
-        raise _sendable(error) from None
+    except BaseException as error:  # noqa: BLE001 - raised again; a panic of Rust and a call of `exit` are no Exception
+        raise _sendable(error).with_traceback(error.__traceback__) from None
 
 
-def _sendable(error: Exception) -> Exception:
+def _sendable(error: BaseException) -> BaseException:
     """The error, or its words: one that cannot be unpickled at home would break the pool and abort every other task."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - bytes of this very process
@@ -164,8 +193,14 @@ def _sendable(error: Exception) -> Exception:
 
 
 def _become_worker() -> None:
-    """Leave interruption to the parent, and end with it: the orphan of a killed run would wait for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave interruption to the parent, and end with it: the orphan of a killed run would wait for work for ever.
+
+    What a model prints goes to standard error, in whatever encoding: standard output holds the answer of the command.
+    """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _, sys.stdout = prepare()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from heldout.errors import HeldoutError, StaleError, UnitError
+from heldout.errors import HeldoutError, StaleError
 from heldout.evaluate import Predictions, summarise
 from heldout.evidence import JsonLines, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
@@ -20,9 +21,10 @@ from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run import champion
 from heldout.run.collect import collect
 from heldout.run.costs import COSTS_FILE, measure, wanted
+from heldout.run.failures import UnitFailure, failed
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import with_fitted_state
-from heldout.run.fitting import Report, UnitFailure, copy_finished, fit_units, plan_units
+from heldout.run.fitting import Report, copy_finished, fit_units, plan_units
 from heldout.run.judging import judge_run, register_policy, wall_times
 from heldout.run.layout import RunFolder
 from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
@@ -40,7 +42,8 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         The verdict document.
 
     Raises:
-        UnitError: If a unit of the variant itself failed; the others are stored, and the verdict is HOLD.
+        UnitError: If a unit of the variant itself failed; the others are stored, and there is no verdict.
+        MachineError: If the machine refused something, such as room on the disk; the same call goes on.
         StaleError: If another process is working on the same run.
     """
     folder = prepared.folder
@@ -59,9 +62,7 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
             _remove_results(folder)
         failures = _fit_all(prepared, workers, emit)
         if failures[""]:
-            document = judge_run(prepared, None, {}, failures[""])
-            write_verdict(folder.path, document)
-            raise _failed(failures[""])
+            raise failed(failures[""])
         document = _evaluate(prepared, failures)
         emit("complete", document["verdict"], 1, 1)
     return document
@@ -93,6 +94,7 @@ def _remove_results(folder: RunFolder) -> None:
 
 
 def _fit_all(prepared: Prepared, workers: int | None, emit: Report) -> dict[str, list[UnitFailure]]:
+    shutil.rmtree(prepared.folder.failures, ignore_errors=True)
     failures = {}
     for name, (contender, plan, _) in prepared.plans.items():
         emit("plan", f"{contender.id}: {plan.sentence()}", len(plan.reused), len(plan.reused) + len(plan.pending))
@@ -123,7 +125,7 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
         write_json(folder.file(COSTS_FILE), measure(prepared.plans[""][2], resolved.main.backbone, prepared.corpus))
     metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders)
     write_json(folder.file("metrics.json"), metrics)
-    document = judge_run(prepared, metrics, wall_times(documents), ())
+    document = judge_run(prepared, metrics, wall_times(documents))
     warnings = sorted({warning for each in documents for warning in each["warnings"]})
     warnings += [
         f"baseline {failure.unit.name} failed: {failure.reason}" for part in failures.values() for failure in part
@@ -193,15 +195,6 @@ def _begun(path: Path) -> dict[str, Any]:
     except HeldoutError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _failed(failures: Sequence[UnitFailure]) -> UnitError:
-    first = failures[0]
-    return UnitError(
-        f"{len(failures)} units failed, the first with: {first.reason}",
-        where=first.unit.name,
-        hint="mend the cause and run the same command: finished units are reused",
-    )
 
 
 def _emitter(progress: JsonLines, listener: Listener | None) -> Report:

@@ -27,6 +27,7 @@ from heldout.corpus.perturb import changed_corpus
 from heldout.engine import run_fresh
 from heldout.errors import UnitError
 from heldout.evidence import sha256_file
+from heldout.evidence.machine import machine_error
 from heldout.run.layout import RunFolder
 from heldout.run.models import models
 from heldout.run.opened import watched
@@ -73,7 +74,10 @@ def with_fitted_state(prepared: Prepared) -> Prepared:
     main = prepared.resolved.main
     try:
         found = examine_fitted(main.backbone, prepared.resolved.reader, prepared.split, main.seeds[0])
-    except Exception as error:  # noqa: BLE001 - a backbone may raise anything; the fits themselves will say it again
+    except (Exception, SystemExit) as error:
+        refused = machine_error(error)
+        if refused is not None:
+            raise refused from error
         found = _result(
             f"whether held-out rows reach what is fitted cannot be judged: {type(error).__name__}: {error}",
             main.backbone,

@@ -13,20 +13,13 @@ from heldout.engine import run_tasks
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, read_plain, write_bytes
 from heldout.run.contender import Contender
+from heldout.run.failures import UnitFailure, unit_failure
 from heldout.run.layout import RunFolder
 from heldout.run.models import fits_here, models
 from heldout.run.units import Unit, UnitTask, fit_unit, store_unit, why_not_finished
 
 Report = Callable[[str, str, int, int], None]
 Twin = Callable[[Unit], Unit]
-
-
-@dataclass(frozen=True)
-class UnitFailure:
-    """A unit that could not be fitted."""
-
-    unit: Unit
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -89,12 +82,15 @@ def fit_units(
 
     Returns:
         The units that failed; the others are stored all the same.
+
+    Raises:
+        MachineError: If the machine refused something; what is stored by then stays.
     """
     if not units:
         return []
     if fits_here(contender.backbone, corpus):
         return _fit_here(contender, units, corpus, folder, report)
-    return _fit_apart(contender, units, corpus, reader, workers, report)
+    return _fit_apart(contender, units, corpus, reader, folder, workers, report)
 
 
 def _fit_here(
@@ -113,11 +109,13 @@ def _fit_here(
                 store_unit(unit, contender.backbone, model, corpus, last)
                 report("fitted", unit.name, len(finished), len(units))
             except HeldoutError as failure:
-                failures.append(UnitFailure(unit, str(failure)))
+                failures.append(unit_failure(folder, unit, failure))
                 report("failed", unit.name, len(finished), len(units))
             last = time.monotonic()
-    except HeldoutError as error:
-        return failures + [UnitFailure(unit, str(error)) for unit in units if unit.name not in finished]
+    except Exception as error:
+        if not isinstance(error, HeldoutError) and type(contender.backbone).__module__.startswith("heldout."):
+            raise  # a fault of ours
+        return failures + [unit_failure(folder, unit, error) for unit in units if unit.name not in finished]
     shutil.rmtree(scratch, ignore_errors=True)
     return failures
 
@@ -127,6 +125,7 @@ def _fit_apart(
     units: Sequence[Unit],
     corpus: Corpus,
     reader: Reader,
+    folder: RunFolder,
     workers: int | None,
     report: Report,
 ) -> list[UnitFailure]:
@@ -138,6 +137,6 @@ def _fit_apart(
             if done.error is None:
                 report("fitted", unit.name, count, len(units))
             else:
-                failures.append(UnitFailure(unit, f"{type(done.error).__name__}: {done.error}"))
+                failures.append(unit_failure(folder, unit, done.error))
                 report("failed", unit.name, count, len(units))
     return failures

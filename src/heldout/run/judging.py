@@ -10,7 +10,6 @@ from heldout.evidence import digest, sha256_file, write_json
 from heldout.evidence import provenance as provenance_of
 from heldout.gate import Facts, Policy, build_verdict, judge
 from heldout.run.costs import read_costs
-from heldout.run.fitting import UnitFailure
 from heldout.run.ledger import Ledger, Look, Outcome
 from heldout.run.policy import Registered, policy_at, register
 from heldout.run.prepare import Prepared
@@ -29,21 +28,14 @@ def register_policy(prepared: Prepared) -> None:
         register(ledger, prepared.study, Registered.of(prepared))
 
 
-def judge_run(
-    prepared: Prepared,
-    metrics: Mapping[str, Any] | None,
-    wall_times: Mapping[int, float],
-    failures: Sequence[UnitFailure],
-) -> dict[str, Any]:
-    """Judge, and write the look into the study's trial ledger; without metrics it is a failure."""
-    nothing: dict[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}
+def judge_run(prepared: Prepared, metrics: Mapping[str, Any], wall_times: Mapping[int, float]) -> dict[str, Any]:
+    """Judge, and write the look into the study's trial ledger."""
     with Ledger(prepared.study) as ledger:
         policy = policy_at(prepared.study, Registered.of(prepared))
         required = required_verdicts(prepared)
         attempt = ledger.attempt(*prepared.identity)
-        document = _document(prepared, metrics or nothing, wall_times, failures, attempt, policy, required)
-        outcome: Outcome = "FAILED" if metrics is None else document["verdict"]
-        trial = ledger.record(_trial(prepared, outcome, metrics))
+        document = _document(prepared, metrics, wall_times, attempt, policy, required)
+        trial = ledger.record(_trial(prepared, document["verdict"], metrics))
         return document | {"trial": trial.to_json(), "policy": policy.to_json(), "required": required}
 
 
@@ -51,18 +43,16 @@ def _document(
     prepared: Prepared,
     metrics: Mapping[str, Any],
     wall_times: Mapping[int, float],
-    failures: Sequence[UnitFailure],
     attempt: int,
     policy: Policy,
     required: Mapping[str, Mapping[str, str] | None],
 ) -> dict[str, Any]:
     resolved, folder = prepared.resolved, prepared.folder
-    failed = {(failure.unit.seed, failure.unit.fold.id) for failure in failures}
     units = prepared.plans[""][2]
     facts = Facts(
         seeds=resolved.main.seeds,
         folds=[fold.id for fold in prepared.split.folds],
-        units=frozenset((unit.seed, unit.fold.id) for unit in units) - failed,
+        units=frozenset((unit.seed, unit.fold.id) for unit in units),
         foreign=folder.foreign_seeds(resolved.main.seeds),
         groups=len(prepared.split.held_out),
         smoke=resolved.smoke,
@@ -90,8 +80,6 @@ def _document(
         judged=_judged_digests(prepared),
         provenance=provenance,
     )
-    if failures:
-        return core
     context = Judged(
         folder=folder.path,
         corpus_path=resolved.corpus_path,
@@ -110,12 +98,10 @@ def _document(
     return published | core | {key: published[key] for key in ("recommendation",) if key in published}
 
 
-def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any] | None) -> Look:
+def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any]) -> Look:
     """This look, as the ledger records it."""
     resolved, folder = prepared.resolved, prepared.folder
-    primary = None
-    if metrics is not None:
-        primary = {"metric": metrics["primary"], "value": metrics["ensemble"]["pooled"][metrics["primary"]]}
+    primary = {"metric": metrics["primary"], "value": metrics["ensemble"]["pooled"][metrics["primary"]]}
     return Look(
         run=folder.path.name,
         variant=resolved.variant,
@@ -127,7 +113,7 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any] | No
         smoke=resolved.smoke,
         outcome=outcome,
         primary=primary,
-        metrics_sha256=None if metrics is None else sha256_file(folder.file("metrics.json")),
+        metrics_sha256=sha256_file(folder.file("metrics.json")),
     )
 
 

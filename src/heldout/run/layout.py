@@ -37,6 +37,15 @@ class RunFolder:
         fits = self.path / "fits"
         return sorted(path.name for path in fits.iterdir() if path.name not in mine) if fits.is_dir() else []
 
+    def failure(self, contender: str, seed: int, fold: str) -> Path:
+        """Log of a fit that failed; removed when the run begins again."""
+        return self.failures / safe_name(contender) / f"seed{seed}" / f"{safe_name(fold)}.log"
+
+    @property
+    def failures(self) -> Path:
+        """Folder of the logs of fits that failed."""
+        return self.path / "failures"
+
     def scratch(self, contender: str) -> Path:
         """Folder of intermediate training state; removed when the contender is done."""
         return self.path / "scratch" / safe_name(contender)

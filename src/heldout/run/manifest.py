@@ -15,7 +15,7 @@ SIGNATURE_FILE = "verdict.dsse.json"
 VERDICT_FILES = frozenset({PROMOTE_FILE, HOLD_FILE})
 # Streams and locks, and what comes after the verdict.
 BESIDE_FILES = frozenset({MANIFEST_FILE, "progress.jsonl", ".lock", SIGNATURE_FILE})
-BESIDE_FOLDERS = frozenset({"exports", "scratch"})
+BESIDE_FOLDERS = frozenset({"exports", "failures", "scratch"})
 
 
 def run_files(folder: Path) -> dict[str, dict[str, Any]]:

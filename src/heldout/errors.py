@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
 
+from heldout.printable import printable
+
 
 class ExitCode(IntEnum):
     """What a command exits with. Where several apply, the first of this list is taken."""
@@ -56,11 +58,12 @@ class HeldoutError(Exception):
             self.code = code
 
     def __str__(self) -> str:
-        parts = [self.what]
+        """The three parts, a line each; no name of anybody's in them starts another line or steers a terminal."""
+        parts = [printable(self.what)]
         if self.where:
-            parts.append(f"  where: {self.where}")
+            parts.append(f"  where: {printable(self.where)}")
         if self.hint:
-            parts.append(f"  fix:   {self.hint}")
+            parts.append(f"  fix:   {printable(self.hint)}")
         return "\n".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:

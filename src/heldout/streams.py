@@ -1,6 +1,7 @@
 """Standard output and standard error that no encoding, full disk or closed pipe can turn into another exit code.
 
-A symbol that the encoding lacks is written in ASCII. Standard error never fails: what it cannot take is dropped, for
+What would steer a terminal is written as an escape, unless our own console writes it. A symbol that the encoding lacks
+is written in ASCII. Standard error never fails: what it cannot take is dropped, for
 the exit code and the files say the same. Standard output keeps the error of its first failure, so that whoever ends
 the process can tell a reader that went away from a fault.
 """
@@ -14,6 +15,8 @@ import os
 import sys
 from collections.abc import Iterable
 from typing import Any, Self, TextIO
+
+from heldout.printable import printable_lines
 
 FALLBACK = "heldout.fallback"
 _LINES = {line: "-" if line in "─━═" else "|" if line in "│┃║" else "+" for line in "─━═│┃║┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛┡┩╇╈"}
@@ -90,11 +93,20 @@ class Output:
 
     def write(self, text: str) -> int:
         """Write text; it counts as written where it is dropped."""
+        self.write_codes(printable_lines(text))
+        return len(text)
+
+    def write_codes(self, text: str) -> None:
+        """Write text with the codes that colour it."""
         try:
             self._tried(lambda stream: stream.write(text))
         except UnicodeEncodeError:  # a foreign stream that cannot be told how to fall back
             self._tried(lambda stream: stream.write(text.encode("ascii", FALLBACK).decode()))
-        return len(text)
+
+    @property
+    def rich_proxied_file(self) -> _Codes:
+        """Where Rich writes to. All its consoles are made by ``heldout.terminal``, which filters what they show."""
+        return _Codes(self)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write texts."""
@@ -159,6 +171,23 @@ class Output:
 
     def __exit__(self, *exc: object) -> None:
         self.flush()
+
+
+class _Codes:
+    """An output for whoever has filtered the text already."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        """Write text as it is."""
+        self._output.write_codes(text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_output":
+            raise AttributeError(name)
+        return getattr(self._output, name)
 
 
 def prepare() -> tuple[Output, Output]:

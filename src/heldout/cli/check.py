@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from heldout.cli.printing import print_json
+from heldout.printable import printable
 
 if TYPE_CHECKING:
     from heldout.run.check import Checked
@@ -30,10 +31,11 @@ def check(
 
 def print_guards(checked: Checked) -> None:
     """A line a guard, and under it what it found; plain where there is no terminal."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
+    from heldout.terminal import open_console
+
+    console = open_console()
     width = max(len(result.title) for result in checked.results)
     for result in checked.results:
         blocks = any(finding.blocking for finding in result.findings)
@@ -44,8 +46,13 @@ def print_guards(checked: Checked) -> None:
         else:
             console.print(line.append(result.title))
         for finding in result.findings:
-            console.print(Text(f"    {'blocks' if finding.blocking else 'reported'}: {finding.what}"))
-            console.print(Text(f"    where: {finding.where}\n    fix:   {finding.hint}", style="dim"))
+            console.print(Text(f"    {'blocks' if finding.blocking else 'reported'}: {printable(finding.what)}"))
+            console.print(
+                Text(
+                    f"    where: {printable(str(finding.where))}\n    fix:   {printable(str(finding.hint))}",
+                    style="dim",
+                )
+            )
     count, found = len(checked.blocking), sum(len(result.findings) for result in checked.results)
     if count:
         words = "finding blocks" if count == 1 else "findings block"

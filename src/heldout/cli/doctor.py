@@ -38,10 +38,11 @@ def doctor(
 
 def print_checkup(found: Checkup) -> None:
     """A line a finding; under a bad one, its mend."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
+    from heldout.terminal import open_console
+
+    console = open_console()
     width = max(len(finding.id) for finding in found.findings)
     for finding in found.findings:
         line = Text(f"  {finding.state:<7}", style=_COLOURS[finding.state])

@@ -34,7 +34,7 @@ def leaderboard(
     """Rank arms by paired outcomes. Exit 0: a challenger is better; 1: the champion stays, and the board says why."""
     from heldout.domains.market.board import Terms
     from heldout.domains.market.contest import contest
-    from heldout.evidence import write_text
+    from heldout.evidence import write_page
     from heldout.report.leaderboard import leaderboard_html, print_leaderboard
 
     terms = Terms.declared(effect=effect, alpha=alpha, window=window, top=top)
@@ -50,7 +50,7 @@ def leaderboard(
         serving=serving,
     )
     if html is not None:
-        write_text(html, leaderboard_html(document))
+        write_page(html, leaderboard_html(document))
     if as_json:
         print_json(document)
     else:

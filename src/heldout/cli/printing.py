@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from heldout.printable import printable, printable_json
+
 
 def print_json(value: Any) -> None:
     """One strict JSON document on standard output; in ASCII where that is not UTF-8, as no other bytes are JSON."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    text = text.encode("utf-8", "replace").decode()  # a file name may hold bytes that are no UTF-8
+    text = printable_json(text.encode("utf-8", "replace").decode())  # a file name may hold bytes that are no UTF-8
     if codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8":
         text = json.dumps(json.loads(text), indent=2, sort_keys=True)
     sys.stdout.write(text + "\n")
@@ -40,10 +42,11 @@ class RunPrinter:
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console
             from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
+            from heldout.terminal import open_console
+
+            self._bar = Progress(console=open_console(stderr=True), transient=True)
             self._bar.start()
         return self
 
@@ -56,13 +59,15 @@ class RunPrinter:
         if self._quiet:
             return
         if record["event"] == "plan":
-            print(record["unit"], file=sys.stderr)
+            print(printable(record["unit"]), file=sys.stderr)
             if self._bar is not None:
                 self._task = self._bar.add_task("fit", total=record["total"], completed=record["done"])
         elif record["event"] == "failed":
-            print(f"failed: {record['unit']}", file=sys.stderr)
+            print(f"failed: {printable(record['unit'])}", file=sys.stderr)
         elif self._bar is not None and self._task is not None and record["event"] == "fitted":
-            self._bar.update(self._task, advance=1, description=record["unit"])
+            from rich.markup import escape
+
+            self._bar.update(self._task, advance=1, description=escape(printable(record["unit"])))
 
     def verdict(self, document: Mapping[str, Any], folder: Path) -> None:
         """The verdict, every rule, and where the report is."""
@@ -73,29 +78,34 @@ class RunPrinter:
 
 def print_verdict(document: Mapping[str, Any]) -> None:
     """The verdict, a line a rule, and under the rules what the guards found: a finding that is only reported too."""
-    from rich.console import Console
+    from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
+    from heldout.terminal import open_console
+
+    console = open_console()
     colour = "green" if document["verdict"] == "PROMOTE" else "yellow"
-    console.print(f"[bold {colour}]{document['verdict']}[/]", f"{document['study']} / {document['variant']}")
+    head = Text(document["verdict"], style=f"bold {colour}")
+    console.print(head.append(f" {document['study']} / {document['variant']}", ""))
     for rule in document["rules"]:
         mark = {"PASS": "green", "FAIL": "red"}.get(rule["outcome"], "yellow")
-        console.print(f"  [{mark}]{rule['outcome']:<7}[/] {rule['id']:<14} ", end="")
-        console.print(rule["sentence"], markup=False)
+        line = Text("  ").append(f"{rule['outcome']:<7}", mark)
+        console.print(line.append(f" {printable(rule['id']):<14} {printable(rule['sentence'])}", ""))
     print_findings(document.get("findings", ()))
     if document["recommendation"]:
-        console.print(document["recommendation"], markup=False)
+        console.print(Text(printable(document["recommendation"])))
 
 
 def print_findings(findings: Iterable[Mapping[str, Any]]) -> None:
     """What each finding says, where, and what to do; nothing where there is none."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
+    from heldout.terminal import open_console
+
+    console = open_console()
     for each in findings:
         head = Text("  ").append(
             f"{'BLOCKS' if each['blocking'] else 'finding':<7}", "red" if each["blocking"] else "yellow"
         )
-        console.print(head.append(f" {each['code']:<14} {each['what']}", ""))
-        console.print(Text(f"{'':<25}where: {each['where']}; fix: {each['hint']}", style="dim"))
+        console.print(head.append(f" {each['code']:<14} {printable(each['what'])}", ""))
+        where, hint = printable(each["where"]), printable(each["hint"])
+        console.print(Text(f"{'':<25}where: {where}; fix: {hint}", style="dim"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from heldout.cli.printing import print_json
+from heldout.printable import printable
 
 if TYPE_CHECKING:
     from heldout.verify import Verification
@@ -65,18 +66,21 @@ def _several(paths: Sequence[Path], options: Mapping[str, Any], as_json: bool) -
 
 def print_chain(found: Verification) -> None:
     """The chain link by link, and what it comes to; plain where there is no terminal."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
+    from heldout.terminal import open_console
+
+    console = open_console()
     width = max(len(link.title) for link in found.links)
     for link in found.links:
         line = Text("  ").append(f"{link.state:<12}", style=_COLOURS[link.state]).append(f"{link.title:<{width}}  ")
-        console.print(line.append(link.what), end="")
-        console.print(Text(f"  ({link.where})" if link.where else "", style="dim"))
+        console.print(line.append(printable(link.what)), end="")
+        console.print(Text(f"  ({printable(link.where)})" if link.where else "", style="dim"))
     broken = found.broken
     if broken is not None:
-        console.print(Text("TAMPERED", style="bold red").append(f" at the link {broken.title!r}: {broken.what}"))
+        console.print(
+            Text("TAMPERED", style="bold red").append(f" at the link {broken.title!r}: {printable(broken.what)}")
+        )
     else:
         named = [(found.verdict, found.verdict_sha256)] if found.verdict else []
         for name, sha256 in (*named, *found.exports.items()):

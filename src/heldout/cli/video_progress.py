@@ -146,9 +146,10 @@ def print_probes(ffmpeg: FFmpeg, probes: Sequence[Probe], *, as_json: bool) -> N
 
 
 def _make_bar() -> Bar:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    from heldout.terminal import open_console
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Bar(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True))
+    return Bar(*columns, TextColumn("left"), TimeRemainingColumn(), console=open_console(stderr=True))

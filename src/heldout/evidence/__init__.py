@@ -10,6 +10,7 @@ from heldout.evidence.files import (
     sha256_file,
     write_bytes,
     write_json,
+    write_page,
     write_text,
 )
 from heldout.evidence.opening import open_plain, plain_path, read_plain
@@ -39,5 +40,6 @@ __all__ = [
     "sha256_file",
     "write_bytes",
     "write_json",
+    "write_page",
     "write_text",
 ]

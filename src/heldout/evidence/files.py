@@ -20,6 +20,7 @@ from heldout.errors import InputError, MachineError
 from heldout.evidence.machine import machine_error
 from heldout.evidence.opening import LINE_BYTES, append_plain, open_plain, read_plain, too_large
 from heldout.evidence.strict import canonical, dumps, loads
+from heldout.printable import printable_lines
 
 _CHUNK = 1 << 20
 # A stray left by a kill is swept by the next writer of that name; the pid keeps two live writers apart.
@@ -92,6 +93,11 @@ def write_json(path: Path, value: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page for people atomically; what would steer a terminal or turn a line around is shown as an escape."""
+    write_text(path, printable_lines(text))
 
 
 def flush_folder(folder: Path) -> None:

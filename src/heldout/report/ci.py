@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from heldout.evidence import write_bytes
+from heldout.printable import printable_lines
 from heldout.report.content import cell
 
 
@@ -17,14 +18,14 @@ def write_junit(path: Path, verdict: Mapping[str, Any]) -> None:
     count = {name: str(sum(rule["outcome"] == name for rule in rules)) for name in ("FAIL", "UNKNOWN")}
     suite = ET.Element(
         "testsuite",
-        name=f"heldout.{verdict['study']}.{verdict['variant']}",
+        name=_legal(f"heldout.{verdict['study']}.{verdict['variant']}"),
         tests=str(len(rules)),
         failures=count["FAIL"],
         errors=count["UNKNOWN"],
         timestamp=verdict["generated_at_utc"],
     )
     for rule in rules:
-        case = ET.SubElement(suite, "testcase", classname=suite.attrib["name"], name=rule["id"])
+        case = ET.SubElement(suite, "testcase", classname=suite.attrib["name"], name=_legal(rule["id"]))
         if rule["outcome"] == "PASS":
             ET.SubElement(case, "system-out").text = _legal(rule["sentence"])
         else:
@@ -43,5 +44,5 @@ def append_summary(path: Path, verdict: Mapping[str, Any]) -> None:
 
 
 def _legal(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
-    return "".join(char for char in text if char in "\t\n\r" or ord(char) >= 0x20)
+    """Without the characters that XML cannot hold, or that steer a terminal."""
+    return printable_lines(text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from heldout.evaluate import metrics
+from heldout.printable import printable
 
 MAX_ROWS = 200
 
@@ -31,7 +32,7 @@ def signed(value: Any) -> str:
 
 def cell(value: Any) -> str:
     """Text that stays inside its Markdown table cell and is not taken for markup."""
-    text = " ".join(str(value).split())
+    text = printable(" ".join(str(value).split()))
     for mark in ("\\", "|", "`", "*", "_", "<", "[", "]"):
         text = text.replace(mark, "\\" + mark)
     return text

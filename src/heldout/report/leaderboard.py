@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heldout.evidence import write_json, write_text
+from heldout.evidence import write_json, write_page
 from heldout.report.content import number
 from heldout.report.pages import environment, template_text
 
@@ -24,7 +24,7 @@ _OUTCOMES |= {"PASS": "PASS", "VETO": "FAIL", "UNKNOWN": "UNKNOWN"}
 def write_leaderboard(folder: Path, document: Mapping[str, Any]) -> None:
     """Write ``leaderboard.json`` and ``leaderboard.html``, each atomically."""
     write_json(folder / JSON, document)
-    write_text(folder / HTML, leaderboard_html(document))
+    write_page(folder / HTML, leaderboard_html(document))
 
 
 def leaderboard_html(document: Mapping[str, Any]) -> str:
@@ -95,10 +95,10 @@ def print_leaderboard(document: Mapping[str, Any]) -> None:
 
 def terminal() -> Console:
     """Standard output; as wide as a table needs where it is no terminal, so that a file of it can be read."""
-    from rich.console import Console
+    from heldout.terminal import open_console
 
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=_WIDE)
+    console = open_console()
+    return console if console.is_terminal else open_console(width=_WIDE)
 
 
 def leaderboard_lines(document: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heldout.evidence import write_json, write_text
+from heldout.evidence import write_json, write_page
 from heldout.report.content import number
 from heldout.report.leaderboard import terminal
 from heldout.report.pages import environment, template_text
@@ -31,7 +31,7 @@ _HEADS = ("rule", "mean rank IC", "regret", "switches", "noise served", "alpha, 
 def write_replay(folder: Path, document: Mapping[str, Any]) -> Path:
     """Write ``replay.json`` and ``replay.html``, each atomically, and give the page."""
     write_json(folder / "replay.json", document)
-    write_text(folder / "replay.html", replay_html(document))
+    write_page(folder / "replay.html", replay_html(document))
     return folder / "replay.html"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heldout.backbone import CurvePanel
-from heldout.evidence import write_text
+from heldout.evidence import write_page
 from heldout.report.content import Content
 from heldout.report.pages import environment, template_text
 
@@ -48,8 +48,8 @@ def write_reports(
 
     content = Content(folder.name, verdict, metrics, manifest, split, tuple(notes), tuple(warnings), units)
     templates = environment()
-    write_text(folder / MARKDOWN, templates.get_template("RUN_REPORT.md.j2").render(c=content))
+    write_page(folder / MARKDOWN, templates.get_template("RUN_REPORT.md.j2").render(c=content))
     page = templates.get_template("report.html.j2").render(
         c=content, figures=figures(content, predictions, curves), css=template_text("report.css")
     )
-    write_text(folder / HTML, page)
+    write_page(folder / HTML, page)

@@ -20,6 +20,7 @@ from heldout.domains.embodied.file_schemas import breaches
 from heldout.domains.embodied.metrics_answers import Answers, confusion, per_class_rows
 from heldout.domains.embodied.metrics_policy import ERRORS, trajectory_table
 from heldout.evidence import canonical, dumps, sha256_bytes, write_bytes
+from heldout.printable import printable_lines
 
 _PREDICTION_COLUMNS = (
     "id",
@@ -53,7 +54,7 @@ def judged_files(scored: Scored, beside: Mapping[str, bytes] | None = None) -> t
     broken = [str(one) for name in required if name in files for one in breaches(config, name, files[name])]
     judged = replace(scored, rules=[*scored.rules, files_rule(required, files, broken)])
     if _REPORT in files:
-        files[_REPORT] = markdown(judged).encode()
+        files[_REPORT] = printable_lines(markdown(judged)).encode()
     return judged, files
 
 
@@ -202,7 +203,7 @@ _MAKERS: Mapping[str, Callable[[Scored], bytes]] = {
     "trajectory_metrics.csv": _trajectories,
     "action_confusion_matrix.csv": _action_confusion,
     "retargeting_audit.json": _retargeting,
-    _REPORT: lambda scored: markdown(scored).encode(),
+    _REPORT: lambda scored: printable_lines(markdown(scored)).encode(),
 }
 MAKES = frozenset(_MAKERS)
 # Made of rows, train counts and metrics alone; reports hold words besides, and another audit may stand in for ours.

@@ -16,6 +16,7 @@ from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_fil
 from heldout.evidence import provenance as made
 from heldout.gate.verdict import build_verdict, recommend_evaluation
 from heldout.gate.verdict_files import write_verdict
+from heldout.printable import printable_lines
 
 
 def score_file(
@@ -57,7 +58,7 @@ def outputs(
 ) -> tuple[Scored, dict[str, bytes]]:
     """The required files and ``report.html``, and the scoring with what is to be said of the files."""
     judged, files = judged_files(scored, beside)
-    return judged, files | {"report.html": page(judged, frames).encode()}
+    return judged, files | {"report.html": printable_lines(page(judged, frames)).encode()}
 
 
 def windows_sha256(rows: Sequence[Row]) -> str:

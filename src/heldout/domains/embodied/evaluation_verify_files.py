@@ -14,6 +14,7 @@ from heldout.domains.embodied.evaluation_report import OLDER_HEADS, remade_parts
 from heldout.domains.embodied.evaluation_verify_rules import contract_of
 from heldout.evidence import loads, read_plain
 from heldout.gate.outcome import RuleOutcome
+from heldout.printable import printable_lines
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evaluations import EvaluationEvidence
 from heldout.verify.results import ROUNDING, difference
@@ -44,7 +45,8 @@ def check_report(evidence: EvaluationEvidence) -> str:
     for name in there:
         text = read_plain(evidence.folder / name).decode("utf-8")
         for part, older in zip(remade_parts(scored), remade_parts(scored, OLDER_HEADS), strict=True):
-            if not any((one.markdown if name.endswith(".md") else one.page) in text for one in (part, older)):
+            made = [one.markdown if name.endswith(".md") else one.page for one in (part, older)]
+            if not any(one in text or printable_lines(one) in text for one in made):
                 raise BrokenError("the part is not the one that metrics and rules give", f"{name}: {part.title}")
     return f"{', '.join(there)}: verdict and tables match the metrics; free text and images were not checked"
 

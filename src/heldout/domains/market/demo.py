@@ -19,7 +19,7 @@ from heldout.domains.market.board import Terms
 from heldout.domains.market.contest import contest
 from heldout.domains.market.demo_panel import Kind, demo_panel
 from heldout.errors import InputError, RefusedError
-from heldout.evidence import atomic_path, write_json, write_text
+from heldout.evidence import atomic_path, write_json, write_page, write_text
 from heldout.registry import Event, Registry, Version, promote, rollback, verify
 from heldout.shadow import ShadowStore, run_shadow
 from heldout.zoo import Roster, train_all_active
@@ -197,7 +197,7 @@ def _written(places: Places, board: dict[str, Any]) -> Path:
     from heldout.report.leaderboard import HTML, JSON, leaderboard_html
 
     write_json(places.root / JSON, board)
-    write_text(places.root / HTML, leaderboard_html(board))
+    write_page(places.root / HTML, leaderboard_html(board))
     return places.root / HTML
 
 

@@ -19,13 +19,13 @@ _LINES = re.compile(rf"(?![\n\t])[{_STEERS}]")
 
 
 def printable(text: str) -> str:
-    """A name or a value of anyone on one line."""
-    return text if text.isprintable() and text.isascii() else _NAME.sub(_escape, text)
+    """A name or a value of anyone on one line; the same object where nothing is to be escaped."""
+    return _NAME.sub(_escape, text) if not text.isprintable() and _NAME.search(text) else text
 
 
 def printable_lines(text: str) -> str:
-    """A text of several lines: line ends and tabs stay."""
-    return text if text.isprintable() and text.isascii() else _LINES.sub(_escape, text)
+    """A text of several lines: line ends and tabs stay; the same object where nothing is to be escaped."""
+    return _LINES.sub(_escape, text) if not text.isprintable() and _LINES.search(text) else text
 
 
 def printable_json(text: str) -> str:
@@ -35,7 +35,7 @@ def printable_json(text: str) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     number = ord(match[0])
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    return f"\\x{number:02x}" if number < 0x20 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def _json_escape(match: re.Match[str]) -> str:

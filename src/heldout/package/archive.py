@@ -1,8 +1,9 @@
 """Archives, read as if an enemy had written them.
 
 The reader does not trust ``tarfile`` to be strict in every version of Python: it takes the container apart block by
-block and lets through plain files and folders under relative names, each once, within limits that hold for what is
-really unpacked and not for what a header says. Everything else is refused before a byte of it reaches the disk.
+block and lets through plain files under relative names, each once and in order, under headers that equal those of our
+writer byte for byte, within limits that hold for what is really unpacked and not for what a header says. Everything
+else is refused before a byte of it reaches the disk.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from typing import IO, Any, NamedTuple
 
 from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
 from heldout.evidence import open_plain
+from heldout.package.container_form import canonical_header
 
 _BLOCK, _CHUNK, _SIP = 512, 1 << 18, 1 << 11
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # A deterministic header: deflate, no flags, no time. A byte that no checksum covers must not be free to vary.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _WINDOW_LOG = 27
@@ -39,7 +41,7 @@ class Limits:
     """What an archive may hold at most.
 
     Attributes:
-        members: Files and folders.
+        members: Files, and the folders that they lie in.
         bytes: Of all files together, unpacked.
         ratio: Unpacked bytes for one packed byte, once ``ratio_from`` bytes were unpacked.
         ratio_from: Below this no ratio is looked at: small repetitive text packs well.
@@ -101,8 +103,8 @@ def is_archive(path: Path) -> bool:
     """Whether a file begins like an archive that we can read."""
     try:
         with open_plain(path) as stream:
-            return stream.read(4).startswith((_GZIP, _ZSTD))
-    except OSError:
+            return stream.read(4).startswith((_GZIP, ZSTD))
+    except (OSError, InputError):
         return False
 
 
@@ -129,21 +131,25 @@ def _walk(path: Path, limits: Limits, sink: Sink) -> dict[str, Member]:
     found: dict[str, Member] = {}
     seen: dict[str, bool] = {}
     with _opened(path, limits) as stream:
-        for info in _headers(stream, where):
-            name = safe_name(info.name.rstrip("/") if info.isdir() else info.name, where)
-            _refuse_twice(name, info.isdir(), seen, where)
+        before = ""
+        for info, raw in _headers(stream, where):
+            name = safe_name(info.name, where)
+            _refuse_twice(name, seen, where)
             if len(seen) > limits.members:
                 raise _refused(f"it holds more than {limits.members} files", where)
             if info.size > limits.bytes:
                 raise _refused(f"{name} would have {info.size} bytes", where)
-            if not info.isdir():
-                found[name] = _copy(stream, info, sink(name, bool(info.mode & 0o100)), where)
+            if raw != canonical_header(info.name, info.size) or name < before:
+                raise _refused(f"the header of {name[:80]!r} is not the one that we write", where)
+            before = name
+            found[name] = _copy(stream, info, sink(name, bool(info.mode & 0o100)), where)
         _refuse_rest(stream, where)
     return found
 
 
-def _headers(stream: _Bounded, where: str) -> Iterator[tarfile.TarInfo]:
-    """Headers of plain files and folders; the caller reads each file's bytes before it asks for the next."""
+def _headers(stream: _Bounded, where: str) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """Headers of plain files, with their bytes; the caller reads each file before it asks for the next."""
+    before = b""
     extended: dict[str, str] = {}
     while True:
         block = stream.exactly(_BLOCK, where)
@@ -153,17 +159,19 @@ def _headers(stream: _Bounded, where: str) -> Iterator[tarfile.TarInfo]:
             return
         info = _header(block, where)
         if info.type == tarfile.XHDTYPE and not extended:
-            extended = _extended(stream, info, where)
+            extended, data = _extended(stream, info, where)
+            before = block + data
             continue
-        if info.type not in (tarfile.REGTYPE, tarfile.DIRTYPE) or info.size < 0 or (info.isdir() and info.size):
+        if info.type != tarfile.REGTYPE or info.size < 0:
             raise _refused(f"{info.name[:80]!r} is {_KINDS.get(info.type, 'something')}, not a plain file", where)
         info.name = extended.get("path", info.name)
         info.size = int(extended.get("size", info.size))
-        extended = {}
-        yield info
+        extended, raw, before = {}, before + block, b""
+        yield info, raw
 
 
 _KINDS = {
+    tarfile.DIRTYPE: "a folder",
     tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a link",
     tarfile.CHRTYPE: "a device",
@@ -180,12 +188,12 @@ def _header(block: bytes, where: str) -> tarfile.TarInfo:
         raise _damaged(f"a header in it cannot be read: {error}", where) from None
 
 
-def _extended(stream: _Bounded, info: tarfile.TarInfo, where: str) -> dict[str, str]:
-    """What an extended header may say here: a name or a size that does not fit into a plain one."""
+def _extended(stream: _Bounded, info: tarfile.TarInfo, where: str) -> tuple[dict[str, str], bytes]:
+    """What an extended header may say here: a name or a size that does not fit into a plain one. And its bytes."""
     if not 0 < info.size <= _LONG_HEADER:
         raise _refused("it holds an extended header that is too long", where)
     data, found = stream.exactly(info.size, where), dict[str, str]()
-    stream.exactly(-info.size % _BLOCK, where)
+    raw = data + stream.exactly(-info.size % _BLOCK, where)
     while data:
         match = _RECORD.match(data)
         if match is None or int(match[1]) != match.end() or match[2].decode() in found:
@@ -197,18 +205,18 @@ def _extended(stream: _Bounded, info: tarfile.TarInfo, where: str) -> dict[str, 
         data = data[match.end() :]
     if not re.fullmatch(r"[0-9]{1,15}", found.get("size", "0")):
         raise _refused("it holds a file of no size", where)
-    return found
+    return found, raw
 
 
-def _refuse_twice(name: str, folder: bool, seen: dict[str, bool], where: str) -> None:
+def _refuse_twice(name: str, seen: dict[str, bool], where: str) -> None:
     """One place, one file, also where small and capital letters are one; and no file where a folder is."""
     key = unicodedata.normalize("NFC", name).casefold()
     parents = [key[:index] for index, letter in enumerate(key) if letter == "/"]
-    if key in seen and not (folder and seen[key]):
+    if key in seen:
         raise _refused(f"it holds {name[:80]!r} twice", where)
     if any(seen.get(parent) is False for parent in parents):
         raise _refused(f"{name[:80]!r} lies inside a file", where)
-    seen[key] = folder
+    seen[key] = False
     seen.update(dict.fromkeys(parents, True))
 
 
@@ -226,7 +234,8 @@ def _copy(stream: _Bounded, info: tarfile.TarInfo, target: IO[bytes] | None, whe
     finally:
         if target is not None:
             target.close()
-    stream.exactly(-info.size % _BLOCK, where)
+    if stream.exactly(-info.size % _BLOCK, where).strip(b"\0"):
+        raise _refused(f"something stands in the padding behind {info.name[:80]!r}", where)
     return Member(info.size, sha.hexdigest())
 
 
@@ -235,6 +244,8 @@ def _refuse_rest(stream: _Bounded, where: str) -> None:
     while data := stream.read(_CHUNK):
         if data.strip(b"\0"):
             raise _refused("something lies behind its end", where)
+    if stream.total % tarfile.RECORDSIZE:
+        raise _damaged("it is cut off, or more lies behind its end than there should", where)
 
 
 class _Bounded:
@@ -242,7 +253,7 @@ class _Bounded:
 
     def __init__(self, chunks: Iterator[bytes], packed: int, limits: Limits, where: str) -> None:
         self._chunks, self._packed, self._limits, self._where = chunks, max(packed, 1), limits, where
-        self._rest, self._total = b"", 0
+        self._rest, self.total = b"", 0
 
     def read(self, size: int) -> bytes:
         """Up to so many bytes; none at the end."""
@@ -271,12 +282,12 @@ class _Bounded:
         return b"".join(parts)
 
     def _count(self, size: int) -> None:
-        self._total += size
+        self.total += size
         # Headers and padding come on top of the files' own bytes.
         most = self._limits.bytes + _BLOCK * 3 * (self._limits.members + 64)
-        swollen = self._total > self._limits.ratio_from and self._total > self._limits.ratio * self._packed
-        if self._total > most or swollen:
-            raise _refused(f"it unpacks to more than {self._total - size} bytes: it is a bomb", self._where)
+        swollen = self.total > self._limits.ratio_from and self.total > self._limits.ratio * self._packed
+        if self.total > most or swollen:
+            raise _refused(f"it unpacks to more than {self.total - size} bytes: it is a bomb", self._where)
 
 
 @contextmanager
@@ -292,8 +303,8 @@ def _opened(path: Path, limits: Limits) -> Iterator[_Bounded]:
             if head != _GZIP_HEADER:
                 raise _damaged("its first bytes are not those that we write", path.name)
             chunks = _gunzipped(stream, path.name)
-        elif head.startswith(_ZSTD):
-            chunks = _unzstd(stream, path.name)
+        elif head.startswith(ZSTD):
+            chunks = unzstd(stream, path.name)
         else:
             raise InputError(
                 "this is no .tar.gz or .tar.zst", where=str(path), hint="name the file that you were given"
@@ -316,7 +327,13 @@ def _gunzipped(stream: IO[bytes], where: str) -> Iterator[bytes]:
         raise _damaged("it is cut off", where)
 
 
-def _unzstd(stream: IO[bytes], where: str) -> Iterator[bytes]:
+def unzstd(stream: IO[bytes], where: str) -> Iterator[bytes]:
+    """What one frame of Zstandard holds, in pieces.
+
+    Raises:
+        RefusedError: If something lies behind it.
+        TamperedError: If it is damaged or cut off.
+    """
     zstd = zstandard(where)
     machine = zstd.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG).decompressobj()
     try:

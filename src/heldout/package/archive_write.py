@@ -15,6 +15,7 @@ from typing import IO, Any
 from heldout.errors import InputError
 from heldout.evidence import atomic_path, open_plain
 from heldout.package.archive import safe_name, zstandard
+from heldout.package.container_form import mode_of
 
 
 def write_archive(out: Path, files: Mapping[str, Path | bytes], *, top: str = "") -> str:
@@ -76,7 +77,7 @@ class _Hashing:
 
 def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
     info = tarfile.TarInfo(safe_name(name, "the files to pack"))
-    info.mode = 0o755 if name.endswith(".sh") else 0o644
+    info.mode = mode_of(name)
     if isinstance(source, bytes):
         info.size = len(source)
         tar.addfile(info, io.BytesIO(source))

@@ -10,7 +10,7 @@ from typing import Any
 
 from heldout.errors import HeldoutError, InputError, near_miss
 from heldout.evidence import loads, read_plain, sha256_file
-from heldout.package.archive import Member
+from heldout.package.archive import Member, is_archive, read_members
 from heldout.package.contents import compare
 from heldout.package.public_findings import Finding, audit_document
 from heldout.package.public_judge import Judge
@@ -69,7 +69,8 @@ def audit_package(
         name = contract or _named(document, contracts or {})
         publication = find_publication(name, contracts or {}) if name else bounds
         judged = Judge(publication, Names(hide)).findings(opened.files)
-        findings = sorted({*opened.findings, *judged, *_unlike_manifest(opened, document)})
+        form = _unlike_ours(path, document)
+        findings = sorted({*opened.findings, *judged, *form, *_unlike_manifest(opened, document)})
     return Audit(path.name, len(opened.files), publication.contract, findings)
 
 
@@ -98,6 +99,17 @@ def _package_document(opened: Opened) -> Mapping[str, Any]:
 def _named(document: Mapping[str, Any], contracts: Contracts) -> str | None:
     named = (document.get("contract") or {}).get("id") if isinstance(document.get("contract"), dict) else None
     return named if named in contracts else None
+
+
+def _unlike_ours(path: Path, document: Mapping[str, Any]) -> list[Finding]:
+    """Where an archive that says that heldout packed it is not in heldout's form: `verify` would refuse it too."""
+    if not document or not is_archive(path):
+        return []
+    try:
+        read_members(path)
+    except HeldoutError as error:
+        return [Finding("", "HO-P001", "", error.what)]
+    return []
 
 
 def _unlike_manifest(opened: Opened, document: Mapping[str, Any]) -> list[Finding]:

@@ -17,13 +17,15 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import open_plain
-from heldout.package.archive import safe_name, zstandard
+from heldout.package.archive import ZSTD, safe_name, unzstd, zstandard
+from heldout.package.container_form import Fault, gzip_faults, packing_faults, tar_faults, zip_faults
 from heldout.package.public_findings import Finding
 from heldout.package.public_roles import Publication
 
@@ -37,6 +39,12 @@ _KINDS = {
     tarfile.BLKTYPE: "a device",
     tarfile.FIFOTYPE: "a pipe",
     tarfile.GNUTYPE_SPARSE: "a sparse file",
+}
+
+_MACHINES: dict[bytes, Callable[[], Any]] = {
+    b"\x1f\x8b": partial(zlib.decompressobj, 31),
+    b"BZ": bz2.BZ2Decompressor,
+    b"\xfd7": lzma.LZMADecompressor,
 }
 
 
@@ -195,7 +203,7 @@ def _checked(name: str, findings: list[Finding]) -> str | None:
 
 def _tar(path: Path, findings: list[Finding], publication: Publication) -> Iterator[_Entry]:
     with open_plain(path) as raw, _unpacking(raw, path) as packed:
-        stream: Any = _Counted(packed, publication.max_bytes + 2048 * (publication.max_files + 64))
+        stream: Any = _Counted(packed, _most(publication))
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 kind = "folder" if member.isdir() else _KINDS.get(member.type, "")
@@ -203,9 +211,35 @@ def _tar(path: Path, findings: list[Finding], publication: Publication) -> Itera
                 content = archive.extractfile(member) if kind == "file" else None
                 yield _Entry(member.name, kind, member.size, content)
                 _refuse_headers(member, findings)
-        rest = stream.rest()
-        if rest.strip(b"\0") or raw.read(1):
+        if raw.read(1):
             findings.append(Finding("", "HO-P001", "", "something lies behind the end of the archive"))
+    findings += (Finding(fault.name, "HO-P001", "", fault.what) for fault in _tar_faults(path, publication))
+
+
+def _tar_faults(path: Path, publication: Publication) -> Iterator[Fault]:
+    """What unpacking does not show, looked for block by block."""
+    head = _head(path, 6)
+    machine = _MACHINES.get(head[:2])
+    with open_plain(path) as raw:
+        if head.startswith(b"\x1f\x8b"):
+            yield from gzip_faults(raw, path.name)
+            raw.seek(0)
+        if machine is not None:
+            yield from packing_faults(raw, machine())
+        elif head.startswith(ZSTD):
+            try:
+                for _ in unzstd(raw, path.name):
+                    pass
+            except RefusedError:
+                yield Fault("", "something lies behind the end of the packing")
+        raw.seek(0)
+        with _unpacking(raw, path) as packed:
+            yield from tar_faults(_Counted(packed, _most(publication)).read)
+
+
+def _most(publication: Publication) -> int:
+    """Bytes of a tar of as much as may be published, headers and padding included."""
+    return publication.max_bytes + 2048 * (publication.max_files + 64)
 
 
 def _refuse_headers(member: tarfile.TarInfo, findings: list[Finding]) -> None:
@@ -225,7 +259,7 @@ def _refuse_headers(member: tarfile.TarInfo, findings: list[Finding]) -> None:
 
 
 def _zip(path: Path, findings: list[Finding]) -> Iterator[_Entry]:
-    with zipfile.ZipFile(path) as archive:
+    with open_plain(path) as stream, zipfile.ZipFile(stream) as archive:
         infos = archive.infolist()
         first = min((info.header_offset for info in infos), default=0)
         end = path.stat().st_size - len(archive.comment) - 22
@@ -242,8 +276,9 @@ def _zip(path: Path, findings: list[Finding]) -> Iterator[_Entry]:
             if kind != "file":
                 yield _Entry(info.orig_filename, kind, info.file_size, None)
                 continue
-            with archive.open(info) as stream:
-                yield _Entry(info.orig_filename, kind, info.file_size, stream)
+            with archive.open(info) as content:
+                yield _Entry(info.orig_filename, kind, info.file_size, content)
+        findings += (Finding(fault.name, "HO-P001", "", fault.what) for fault in zip_faults(stream, archive))
 
 
 def _unpacking(raw: IO[bytes], path: Path) -> Any:
@@ -273,13 +308,6 @@ class _Counted:
         if self._left < 0:
             raise _FullError
         return data
-
-    def rest(self) -> bytes:
-        """What was not zero behind the end."""
-        found = b""
-        while data := self.read(_CHUNK):
-            found = (found + data.strip(b"\0"))[:16]
-        return found
 
 
 def _untopped(files: dict[str, Path]) -> dict[str, Path]:

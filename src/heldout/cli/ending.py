@@ -16,6 +16,7 @@ import typer
 from heldout.cli.failure import internal_error
 from heldout.errors import ExitCode, HeldoutError, InputError, PrerequisiteError
 from heldout.evidence.machine import machine_error
+from heldout.evidence.secrets import without_secret_values
 from heldout.streams import Output
 
 _ASKED_TO_END = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -70,7 +71,7 @@ def _interrupted(error: KeyboardInterrupt) -> int:
         with contextlib.suppress(ValueError):
             signal.signal(number, signal.SIG_IGN)
     kept = str(error) or "interrupted"
-    print(f"{kept}. Go on with:\n  {shlex.join(['heldout', *sys.argv[1:]])}", file=sys.stderr)
+    print(f"{kept}. Go on with:\n  {shlex.join(['heldout', *without_secret_values(sys.argv[1:])])}", file=sys.stderr)
     return ExitCode.INTERRUPTED
 
 

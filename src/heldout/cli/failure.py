@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 
 from heldout import __version__
 from heldout.errors import ExitCode
-from heldout.evidence.secrets import without_passwords
+from heldout.evidence.secrets import without_passwords, without_secret_values
 
 _LONGEST = 300
 
@@ -91,7 +91,7 @@ def _kept(error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     head = f"heldout {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
-    command = shlex.join(["heldout", *sys.argv[1:]])
+    command = shlex.join(["heldout", *without_secret_values(sys.argv[1:])])
     return head + f"command: {command}\n\n" + "".join(traceback.format_exception(error))
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.evidence.files import sha256_bytes, sha256_file
+from heldout.evidence.secrets import as_digest, is_secret, without_secret_values
 
 SCHEMA = "ai-run-provenance-v1"
 # Rooms that show, keep or check what others computed: no number of a run can depend on them.
@@ -56,7 +57,7 @@ def build(
     return {
         "schema": SCHEMA,
         "entrypoint": describe_path(entry, root=entry.parents[2]),
-        "argv": [portable(text) for text in sys.argv[1:]],
+        "argv": [portable(text) for text in without_secret_values(sys.argv[1:])],
         "args": plain(args),
         "inputs": {name: describe_path(path) for name, path in sorted(inputs.items())},
         "outputs": {
@@ -120,10 +121,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): as_digest(item) if _is_secret(str(key), item) else plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [plain(item) for item in value]
     return value if value is None or isinstance(value, str | int | bool) else str(value)
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and is_secret(key, value)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from heldout.errors import HeldoutError, InputError, PrerequisiteError, StaleError
+from heldout.evidence.secrets import without_passwords
 from heldout.registry import tables
 from heldout.registry.chain import GENESIS
 from heldout.registry.glance import FILE
@@ -30,7 +31,9 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         """Make an engine for the URL; nothing is opened yet."""
-        self.name = url.database or "" if _is_sqlite(url) else url.render_as_string(hide_password=True)
+        self.name = (
+            url.database or "" if _is_sqlite(url) else without_passwords(url.render_as_string(hide_password=True))
+        )
         self._url = url
         engine = _engine(url)
         reading = {} if _is_sqlite(url) else {"isolation_level": "REPEATABLE READ"}
@@ -105,7 +108,7 @@ class Database:
 
     def _error(self, error: DatabaseError) -> HeldoutError:
         lines = str(error.orig or error).strip().splitlines()
-        said = lines[0] if lines else type(error).__name__
+        said = without_passwords(lines[0]) if lines else type(error).__name__
         if isinstance(error, OperationalError) and ("locked" in said or "lock timeout" in said):
             return StaleError("another writer holds the registry", where=self.name, hint="run the command again")
         if isinstance(error, OperationalError):
@@ -128,7 +131,7 @@ def parse_url(place: str | Path) -> URL:
         return URL.create("sqlite+pysqlite", database=str(Path(place) / FILE))
     try:
         url = make_url(str(place))
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number
         raise InputError("this is no database URL", where="--registry", hint=_URL_HINT) from None
     backend = url.get_backend_name()
     if backend == "sqlite" and url.database and url.database != ":memory:":

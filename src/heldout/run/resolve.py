@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from heldout.backbone import Backbone, Baseline
 from heldout.corpus import Reader
 from heldout.errors import InputError, StudyError, near_miss
 from heldout.evidence import digest, read_plain
+from heldout.evidence.secrets import secret_leaves, with_digests
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion
 from heldout.run.contender import Contender
@@ -123,11 +124,14 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
         for each in baselines
     ]
     champion = None if spec.champion is None else Champion.open(file.folder / spec.champion)
+    secrets = tuple(leaf for key, value in file.overrides.items() for leaf in secret_leaves(key, value))
+    config = with_digests(config, secrets)
+    baselines = tuple(replace(each, secrets=secrets) for each in baselines)
     config["champion"] = None if champion is None else champion.identity
     _check_required(gate, [BASE, *(each.id for each in spec.variants)], document)
     _check_rivals(gate, [*(each.id for each in baselines), *([CHAMPION] if champion else [])], document)
     overridden = frozenset(key.partition(".")[0] for key in file.overrides)
-    main = Contender(variant, spec.description, backbone, tuple(seeds))
+    main = Contender(variant, spec.description, backbone, tuple(seeds), secrets)
     return Resolved(
         spec.study, variant, spec, gate, reader, main, baselines, champion, smoke, overridden, config, document
     )

@@ -79,7 +79,7 @@ def make_unit(
         {
             "schema": SCHEMA,
             "backbone": contender.backbone.name,
-            "fit": contender.backbone.params.model_dump(mode="json"),
+            "fit": contender.fit,
             "corpus": {"sha256": corpus.manifest.sha256, "options": corpus_options},
             "seed": seed,
             "fold": {"id": fold.id, "train": fold.train, "test": fold.test},

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from heldout.errors import HeldoutError, StudyError, near_miss
+from heldout.evidence.secrets import is_secret, without_passwords
 from heldout.study.spec import BASE, StudySpec, VariantSpec
 from heldout.study.yaml import Document, KeyPath, load_yaml, parse_scalar
 
@@ -120,7 +121,9 @@ def load_study(path: Path, sets: Sequence[str] = ()) -> StudyFile:
         overrides[key] = parse_scalar(value)
         if get_dotted(raw, key, default=...) == overrides[key]:
             raise StudyError(
-                f"`--set {text}` changes nothing: the study says so already", where=f"--set {key}", hint="leave it out"
+                f"`--set {without_passwords(text)}` changes nothing: the study says so already",
+                where=f"--set {key}",
+                hint="leave it out",
             )
         set_dotted(raw, key, overrides[key], where=f"--set {key}")
     document = replace(document, overridden=frozenset(tuple(key.split(".")) for key in overrides))
@@ -193,6 +196,8 @@ def _complaint(error: ValidationError, model: type[BaseModel], document: Documen
         return StudyError(f"`{name}` is missing{more}", where=document.where(keys), hint=f"add `{keys[-1]}:` there")
     message = first["msg"].removeprefix("Value error, ")
     given = f", not {first['input']!r}" if isinstance(first["input"], str | int | float | bool) else ""
+    if given and is_secret(name, first["input"]):
+        given = ""
     return StudyError(f"`{name}`: {message}{given}{more}", where=document.where(keys), hint="correct that value")
 
 

@@ -20,7 +20,7 @@ pytest.importorskip("sklearn")
 PAGES = Path(__file__).parents[2] / "docs" / "findings"
 CODES = sorted(TITLES)
 # The first line of a page says whether the finding blocks; what is refused is found by `check` all the same.
-REPORTED = {"HO-G001", "HO-G006", "HO-G009"}
+REPORTED = {"HO-G001", "HO-G006", "HO-G009", "HO-G013"}
 
 
 def blocks(code: str, language: str) -> list[str]:

@@ -91,6 +91,7 @@ class Corpus:
         manifest: What this corpus is, by digest.
         time: When each sample was taken: Float64, or Datetime in UTC; None where nobody said.
         prints: Perceptual hashes of each group's media, uint64 in order (see ``corpus.guards.prints``); None without.
+        aside: Columns that are neither features nor anything else named: for guards only; None where there are none.
     """
 
     ids: pl.Series
@@ -101,6 +102,7 @@ class Corpus:
     manifest: CorpusManifest
     time: pl.Series | None = None
     prints: Mapping[str, NDArray[np.uint64]] | None = None
+    aside: pl.DataFrame | None = None
 
     @property
     def task(self) -> Task:

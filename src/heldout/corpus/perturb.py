@@ -34,6 +34,7 @@ def changed_corpus(corpus: Corpus, groups: Collection[str], most: int | None) ->
         groups=kept,
         cells=None if corpus.cells is None else corpus.cells.gather(rows),
         time=None if corpus.time is None else corpus.time.gather(rows),
+        aside=None,
         features=changed_frame(corpus.features[rows], corpus.features.columns, mask),
         target=changed_column(target, mask)
         .to_numpy()

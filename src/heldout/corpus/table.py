@@ -90,6 +90,7 @@ class TableReader(Reader):
                 ),
             ),
             time=time,
+            aside=frame.drop(*self._roles(), *features.columns),
         )
 
     def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> TableOptions:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding, GuardResult, examine_corpus, findings_of
-from heldout.errors import StudyError
+from heldout.errors import StudyError, near_miss
 from heldout.split.folds import Split
 from heldout.split.time import length
 from heldout.study import SplitSpec
@@ -25,7 +25,14 @@ def check_split(corpus: Corpus, split: Split, spec: SplitSpec) -> list[Finding]:
 
 def examine_split(corpus: Corpus, split: Split, spec: SplitSpec) -> list[GuardResult]:
     """What every guard says that needs no model, in the order of the codes."""
-    results = [*examine_corpus(corpus, spec.shared_rows), check_time(corpus, split, spec.embargo)]
+    crossed = spec.crossed or ()
+    known = {*corpus.features.columns, *(corpus.aside.columns if corpus.aside is not None else ())}
+    for name in crossed:
+        if name not in known:
+            raise StudyError(
+                f"the corpus has no column {name!r}", where="split.crossed", hint=near_miss(name, known, "its columns")
+            )
+    results = [*examine_corpus(corpus, spec.shared_rows, crossed), check_time(corpus, split, spec.embargo)]
     return sorted(results, key=lambda result: result.code)
 
 

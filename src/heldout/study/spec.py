@@ -55,6 +55,12 @@ class SplitSpec(Spec):
         le=1,
         description="share of its rows that a group may have in common with another, up to rounding (HO-G003); 1: all",
     )
+    crossed: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="columns whose levels may stand in several groups, because the same ones will be met in use "
+        "(HO-G010): a product that every shop sells",
+    )
     embargo: Annotated[float, Field(ge=0)] | Annotated[str, Field(pattern=EMBARGO)] | None = Field(
         None,
         description="time between training and held-out groups (HO-G007; needs `corpus.time`): a number in the units "

@@ -6,11 +6,20 @@ corpus: HO-G007 a split (``heldout.split.guards``), HO-G008 a backbone (``heldou
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
+from heldout.corpus.guards.alone import check_alone
 from heldout.corpus.guards.columns import check_constant, check_target
+from heldout.corpus.guards.copies import check_copies
+from heldout.corpus.guards.encoded import check_encoded
 from heldout.corpus.guards.finding import TITLES, Finding, GuardResult, State, findings_of
 from heldout.corpus.guards.groups import check_content, check_ids, check_sizes
+from heldout.corpus.guards.labels import check_labels
 from heldout.corpus.guards.names import check_names
 from heldout.corpus.guards.near import check_near
+from heldout.corpus.guards.order import check_order
+from heldout.corpus.guards.subjects import check_subjects
 from heldout.corpus.model import Corpus
 
 SHARED_ROWS = 0.1
@@ -18,24 +27,42 @@ SHARED_ROWS = 0.1
 __all__ = ["SHARED_ROWS", "TITLES", "Finding", "GuardResult", "State", "check_corpus", "examine_corpus", "findings_of"]
 
 
-def check_corpus(corpus: Corpus, shared_rows: float = SHARED_ROWS) -> list[Finding]:
+def check_corpus(corpus: Corpus, shared_rows: float = SHARED_ROWS, crossed: Collection[str] = ()) -> list[Finding]:
     """Run every guard over a corpus; the findings in the order of their codes."""
-    return findings_of(examine_corpus(corpus, shared_rows))
+    return findings_of(examine_corpus(corpus, shared_rows, crossed))
 
 
-def examine_corpus(corpus: Corpus, shared_rows: float = SHARED_ROWS) -> list[GuardResult]:
+def examine_corpus(
+    corpus: Corpus, shared_rows: float = SHARED_ROWS, crossed: Collection[str] = ()
+) -> list[GuardResult]:
     """What each guard says of a corpus.
 
     Args:
         corpus: The samples.
         shared_rows: Two groups may share at most this share of the smaller one's rows, up to rounding.
+        crossed: Columns whose levels may stand in several groups.
     """
+    target, subjects = check_target(corpus), check_subjects(corpus, crossed)
+    # A column is named once, by the guard that says most of it.
+    order = _without(check_order(corpus), target)
     return [
         check_names(corpus),
         check_content(corpus),
         check_near(corpus, shared_rows),
         check_ids(corpus),
-        check_target(corpus),
+        target,
         check_constant(corpus),
         check_sizes(corpus),
+        subjects,
+        check_encoded(corpus),
+        order,
+        _without(check_alone(corpus), target, subjects, order),
+        check_copies(corpus),
+        check_labels(corpus),
     ]
+
+
+def _without(result: GuardResult, *others: GuardResult) -> GuardResult:
+    """The findings of columns that no other guard has named."""
+    named = {finding.where for other in others for finding in other.findings}
+    return replace(result, findings=tuple(each for each in result.findings if each.where not in named))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import lgamma, log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ _CHANCE = 1e-6
 _ORDERED = 30
 _FEW = 1000
 _REPEATED = 5
+_CLASSES = 8
 
 
 def check_target(corpus: Corpus) -> GuardResult:
@@ -39,6 +40,8 @@ def check_target(corpus: Corpus) -> GuardResult:
             words = "is the target, up to scale and offset"
         elif corpus.task == "regression" and _numeric(column) and _monotone(column, answer):
             words = "orders the rows exactly as the target does"
+        elif _inside_groups(column, answer):
+            words = "is the target inside every group, up to scale and offset"
         elif _one_to_one(column, answer, chance):
             words = "has one level for each value of the target, and they always come together"
         elif correlation > _ALMOST:
@@ -69,11 +72,13 @@ class _Answer(NamedTuple):
 
     codes: NDArray[np.int64]
     groups: NDArray[np.int64]
+    table: NDArray[np.float64]
 
     @classmethod
     def of(cls, corpus: Corpus) -> _Answer:
         codes = np.unique(corpus.target, return_inverse=True)[1].astype(np.int64)
-        return cls(codes, _codes(corpus.groups))
+        table = corpus.target if corpus.task == "regression" else np.equal.outer(corpus.target, _frequent(corpus))
+        return cls(codes, _codes(corpus.groups), np.atleast_2d(table.T).T.astype(np.float64))
 
 
 def _correlation(column: pl.Series, corpus: Corpus) -> float:
@@ -121,6 +126,40 @@ def _one_to_one(column: pl.Series, answer: _Answer, chance: float) -> bool:
     if counts.sum() * 2 < len(feature):
         return False
     return lgamma(len(counts) + 1) - _arrangements(counts) <= chance
+
+
+def _frequent(corpus: Corpus) -> NDArray[Any]:
+    """The most frequent classes, one less than there are: the last one follows."""
+    names, counts = np.unique(corpus.target, return_counts=True)
+    kept: NDArray[Any] = names[np.argsort(-counts, kind="stable")][: min(_CLASSES, max(1, len(names) - 1))]
+    return kept
+
+
+def _inside_groups(column: pl.Series, answer: _Answer) -> bool:
+    """Whether in each group some multiple of the feature is the target, up to an offset.
+
+    So is a target without its group's mean, and the mean of the group's other targets. Two rows are always on a line.
+    """
+    if not _numeric(column):
+        return False
+    sizes = np.bincount(answer.groups)
+    freedom = int(np.maximum(sizes - 2, 0).sum())
+    x = _centred(column.cast(pl.Float64).to_numpy(), answer.groups)
+    inside = np.bincount(answer.groups, x**2)
+    if freedom < _ORDERED or not inside.any():
+        return False
+    for target in answer.table.T:
+        y = _centred(target, answer.groups)
+        slopes = np.bincount(answer.groups, x * y) / np.where(inside > 0, inside, 1.0)
+        left, all_of_it = float(((y - slopes[answer.groups] * x) ** 2).sum()), float((y**2).sum())
+        if all_of_it > 1e-9 * len(y) * float(target.var()) and left <= (1 - _EXACT) * all_of_it:
+            return True
+    return False
+
+
+def _centred(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    centred: NDArray[np.float64] = values - (np.bincount(groups, values) / np.bincount(groups))[groups]
+    return centred
 
 
 def _arrangements(counts: NDArray[np.int64]) -> float:

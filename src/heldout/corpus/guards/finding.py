@@ -17,6 +17,12 @@ TITLES = {
     "HO-G007": "times closer than the embargo",
     "HO-G008": "held-out rows in what is fitted",
     "HO-G009": "one group that is nearly everything",
+    "HO-G010": "a subject that stands in several groups",
+    "HO-G011": "a feature made from the groups' targets",
+    "HO-G012": "a feature that counts the rows",
+    "HO-G013": "one feature that orders the target",
+    "HO-G014": "rows copied inside a group",
+    "HO-G015": "labels that are no classes",
 }
 
 

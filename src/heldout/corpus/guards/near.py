@@ -18,12 +18,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from heldout.corpus.guards.again import measured_again
 from heldout.corpus.guards.finding import Finding, GuardResult
+from heldout.corpus.guards.levels import Answers
 from heldout.corpus.guards.prints import shared_prints
 from heldout.corpus.model import Corpus, column_words
 
 _WIDTHS = (1e-2, 1e-4, 1e-7)
-_AT_LEAST, _CHANCE = 3, 1e-4
+_AT_LEAST, _CHANCE = 3, 1e-6
 # A cell that many groups share links each group to this many next ones: their number stays linear in the rows.
 _NEIGHBOURS = 8
 _LARGEST = 2.0**62
@@ -49,18 +51,49 @@ def check_near(corpus: Corpus, shared_rows: float) -> GuardResult:
     for pair in sorted([*_like_media(corpus, shared_rows), *_like_rows(corpus, shared_rows)]):
         if (pair.first, pair.second) not in twins:
             found[pair.first, pair.second] = pair
-    if not found:
-        return GuardResult("HO-G003")
-    pairs = sorted(found.values(), key=lambda pair: (-pair.share, pair.first, pair.second))
-    return GuardResult("HO-G003", (_finding(pairs),))
+    findings = [] if not found else [_finding([*found.values()], blocking=True)]
+    again = _again(corpus, {*twins, *found})
+    for blocking in (True, False):
+        pairs = [pair for pair, blocks in again if blocks is blocking]
+        findings += [_finding(pairs, blocking=blocking)] if pairs else []
+    return GuardResult("HO-G003", tuple(findings))
 
 
-def _finding(pairs: list[Pair]) -> Finding:
+def _again(corpus: Corpus, named: set[tuple[str, str]]) -> list[tuple[Pair, bool]]:
+    """Pairs of groups that were measured again with noise, and whether each blocks."""
+    names = corpus.groups.unique().sort().to_list()
+    place = {name: number for number, name in enumerate(names)}
+    skip = {(place[one], place[other]) for one, other in named}
+    groups = Answers(corpus).groups
+    numbers, words = _columns(corpus)
+    found = measured_again(np.column_stack([numbers, _apart(words, groups)]), groups, skip)
+    how = "rows, nearer to those of the other group than to any of their own"
+    pairs = [(sorted((names[each.first], names[each.second])), each) for each in found]
+    return [(Pair(each.share, first, second, how), each.blocking) for (first, second), each in pairs]
+
+
+def _apart(words: Words, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Words as numbers that lie far apart ``[rows, columns]``, but for those that only name the group once more."""
+    numbers = int(groups.max()) + 1
+    kept = [each for each in words.T if len(np.unique(each)) < 0.9 * numbers or _moves(each, groups)]
+    scattered = [(each * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(11)).astype(np.float64) / 2.0**53 for each in kept]
+    return np.column_stack(scattered) * 20 - 10 if kept else np.empty((len(groups), 0))
+
+
+def _moves(words: NDArray[np.uint64], groups: NDArray[np.int64]) -> bool:
+    """Whether some group has two of the words."""
+    order = np.argsort(groups, kind="stable")
+    same = np.diff(groups[order]) == 0
+    return bool((words[order][1:] != words[order][:-1])[same].any())
+
+
+def _finding(pairs: list[Pair], *, blocking: bool) -> Finding:
+    pairs = sorted(pairs, key=lambda pair: (-pair.share, pair.first, pair.second))
     worst = pairs[0]
     more = f", and {len(pairs) - 1} more pairs of groups share theirs" if len(pairs) > 1 else ""
     return Finding(
         "HO-G003",
-        blocking=True,
+        blocking=blocking,
         what=f"the groups {worst.first} and {worst.second} share {worst.share:.0%} of their {worst.how}{more}",
         where=f"{worst.first}, {worst.second}",
         hint="give copies one group, or keep one of them; if groups may share rows, say how many in split.shared_rows",
@@ -85,7 +118,7 @@ def _like_media(corpus: Corpus, shared_rows: float) -> list[Pair]:
 
 def _like_rows(corpus: Corpus, shared_rows: float) -> list[Pair]:
     names = corpus.groups.unique().sort().to_list()
-    groups = corpus.groups.rank("dense").to_numpy().astype(np.int64) - 1
+    groups = Answers(corpus).groups
     numbers, words = _columns(corpus)
     generator = np.random.Generator(np.random.Philox(key=np.array([3, 0], dtype=np.uint64)))
     factors = generator.integers(0, 2**63, numbers.shape[1] + words.shape[1], dtype=np.uint64) * np.uint64(

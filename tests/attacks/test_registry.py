@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from attack_kit import Desk, route, rows_of_groups, table_desk
+from attack_kit import Desk, module_of, route, rows_of_groups, table_desk
 from forging_runs import forge_predictions, mend_unit, near_truth, rejudge, reverdict
 
 from heldout.errors import TamperedError
@@ -333,6 +333,53 @@ def test_a_run_that_does_not_verify_names_the_link(promoted: Desk) -> None:
     reverdict(run)
     refused = promoted.heldout("registry", "add", run)
     assert (3, True) == (refused.code, "the link 'metrics' is broken" in refused.err)
+
+
+OWN = """
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+
+class Mine(RegressorMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.weights_ = np.linalg.lstsq(np.asarray(X, float), y, rcond=None)[0]
+        return self
+
+    def predict(self, X):
+        return np.asarray(X, float) @ self.weights_
+"""
+
+
+@route(KIND, "sender of a bundle", "sends a run of his own estimator, whose code is not installed here", "stopped")
+def test_what_cannot_be_asked_here_vouches_for_nothing(desk: Desk) -> None:
+    """A stored model that nobody here can ask would pass for one that answered."""
+    with module_of(desk.folder, "elsewhere", OWN):
+        desk.write(fit={"estimator": "elsewhere.Mine"})
+        assert 0 == desk.run().code
+    (desk.folder / "elsewhere.py").unlink()
+    run = desk.newest
+    added = desk.heldout("registry", "add", run)
+    assert (0, True) == (added.code, "weights" in added.err.partition("not checked")[2]), added
+    refused = desk.heldout("registry", "promote", run.name)
+    assert (3, True, None) == (refused.code, "corpus not verified (weights" in refused.err, champion(desk))
+    assert 2 == desk.heldout("registry", "promote", run.name, "--corpus", corpus_of(desk)).code
+
+
+@route(KIND, "sender of a bundle", "packs another table under the corpus's name into the bundle of a run", "stopped")
+def test_a_bundle_carries_its_corpus(promoted: Desk) -> None:
+    """A run from another machine could never be promoted, or any table beside it would vouch for it."""
+    from heldout.package.bundle import build_bundle
+    from heldout.package.bundle_import import import_bundle
+
+    bundle = build_bundle(promoted.newest, promoted.folder / "out.tar.gz", corpus=corpus_of(promoted))
+    corpus_of(promoted).unlink()
+    home = import_bundle(bundle.path, promoted.folder / "imports")
+    added = promoted.heldout("registry", "add", home.run)
+    assert (0, True) == (added.code, "with the corpus (carried)" in added.err), added
+    rows_of_groups(seed=9).write_csv(home.folder / "corpus" / "table.csv")
+    other = promoted.heldout("registry", "add", home.run, "--registry", "other")
+    assert (0, True) == (other.code, "without the corpus" in other.err)
+    assert 3 == promoted.heldout("registry", "promote", home.run.name, "--registry", "other").code
+    assert 0 == promoted.heldout("registry", "promote", home.run.name).code
 
 
 @pytest.fixture

@@ -76,7 +76,9 @@ class Admission:
         for name in self.links:
             missing = [link for link in ASKED[name] if link not in holding]
             if missing:
-                found.append(f"{name} not verified ({_why(missing[0], known)}): {_WAYS[name]}")
+                first = ASKED[name][0] in missing
+                way = _WAYS[name] if first else "verify it where what it needs is installed"
+                found.append(f"{name} not verified ({missing[0]}: {_why(missing[0], known)}): {way}")
         signed = {each.key_sha256 for each in known if "signature" in each.holding}
         if "signature" in self.links and "signature" in holding and self.key_sha256 not in signed:
             found.append(f"the signature is of another key than the slot asks for: {_WAYS['signature']}")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from heldout import __version__
-from heldout.errors import PrerequisiteError, TamperedError
+from heldout.errors import TamperedError
 from heldout.evidence.provenance import code_digest
 from heldout.gate.verdict import level_of
 from heldout.registry.corpora import FoundCorpus, find_corpus
-from heldout.verify import Verification, verify_run
+from heldout.verify import verify_run
 from heldout.verify.evidence import RunEvidence
 
 _CORPUS_LINKS = ("corpus-file", "guards", "weights")
@@ -118,7 +118,16 @@ def look(folder: Path, asked: Asked) -> Vouched:
     found = FoundCorpus(asked.corpus, "given") if asked.corpus is not None else None
     if found is None and (asked.look_for_corpus or asked.refit):
         found = _found(evidence)
-    verification, lacking = _verified(folder, found, asked)
+    # A corpus that was only found is looked at as far as it can be; what was asked for must be possible.
+    insist = found is None or found.how == "given" or asked.refit or asked.key is not None
+    verification = verify_run(
+        folder,
+        corpus=found.path if found else None,
+        key=asked.key,
+        refit_too=asked.refit,
+        workers=asked.workers,
+        insist=insist,
+    )
     broken = verification.broken
     if broken is not None:
         with_it = f", with the corpus {found.path}" if found and broken.id in (*_CORPUS_LINKS, "refit") else ""
@@ -132,8 +141,8 @@ def look(folder: Path, asked: Asked) -> Vouched:
     return Vouched(
         level=level_of(evidence.verdict),
         links=links,
-        why=why | (dict.fromkeys(_CORPUS_LINKS, lacking) if lacking else {}),
-        corpus=found.how if found and not lacking else None,
+        why=why,
+        corpus=found.how if found else None,
         refit=links.get("refit") == "OK",
         heldout=__version__,
         code_sha256=code_digest(),
@@ -159,13 +168,3 @@ def _found(evidence: RunEvidence) -> FoundCorpus | None:
     except (KeyError, TypeError, ValueError, AttributeError):
         return None  # a damaged document is a broken link, and is named as such
 
-
-def _verified(folder: Path, found: FoundCorpus | None, asked: Asked) -> tuple[Verification, str | None]:
-    """The chain; and why a corpus that was only found could not be looked at, if it could not."""
-    options: dict[str, Any] = {"key": asked.key, "refit_too": asked.refit, "workers": asked.workers}
-    try:
-        return verify_run(folder, corpus=found.path if found else None, **options), None
-    except PrerequisiteError as error:
-        if found is None or found.how == "given" or asked.refit or asked.key is not None:
-            raise
-        return verify_run(folder), error.what

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attack_kit import heldout
 from evaluation_kit import make_index
 from forging_kit import (
     Change,
@@ -31,6 +32,7 @@ from forging_kit import (
     redigest,
     rows_of,
     swap_labels,
+    verdict_of,
     wider,
     words,
 )
@@ -315,3 +317,23 @@ def test_an_evaluation_takes_no_options_of_a_run_and_needs_a_verdict(
     (tmp_path / "unjudged/HOLD.json").unlink()
     with pytest.raises(InputError, match="has no verdict"):
         verify_path(tmp_path / "unjudged")
+
+
+def test_the_gate_verifies_evaluations_and_packages_of_them(
+    evaluated: Path, held: Path, packaged: dict[str, Path], tmp_path: Path
+) -> None:
+    """A pipeline that asks `heldout gate DIR --junit` would stop working, or believe what was edited."""
+    for folder in (evaluated, held):
+        verdict = verdict_of(folder).stem
+        code, junit = 0 if verdict == "PROMOTE" else 1, tmp_path / "junit.xml"
+        package = packaged[folder.name]
+        for place in (folder, folder / f"{verdict}.json", package, package / "run"):
+            answer = heldout("gate", place, "--json", "--junit", junit)
+            assert (code, verdict) == (answer.code, json.loads(answer.out)["verdict"]), place
+            assert "<testsuite" in junit.read_text()
+    for source in (held, packaged[held.name]):
+        copy = tmp_path / source.name
+        shutil.copytree(source, copy)
+        promote(copy if source == held else copy / "run")
+        answer = heldout("gate", copy)
+        assert (3, "") == (answer.code, answer.out)

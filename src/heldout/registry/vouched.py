@@ -167,4 +167,3 @@ def _found(evidence: RunEvidence) -> FoundCorpus | None:
         return find_corpus(evidence)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None  # a damaged document is a broken link, and is named as such
-

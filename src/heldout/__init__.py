@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from heldout.lazy import lazily
 
 if TYPE_CHECKING:
-    from heldout.run import Run, Study
+    from heldout.api import Study
+    from heldout.run import Run
 
 __version__ = "0.1.0"
 __all__ = ["Run", "Study", "__version__"]
 
-__getattr__ = lazily(__name__, {"run": ("Run", "Study")})
+__getattr__ = lazily(__name__, {"api": ("Study",), "run": ("Run",)})

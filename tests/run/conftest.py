@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from heldout.run import Prepared, Run, Study
+from heldout.run.policy import Declared, amend
 
 pytest.importorskip("sklearn")
 
@@ -101,6 +102,11 @@ class Desk:
 
     def run(self, sets: Sequence[str] = (), listener: Any = None, workers: int = 1, **changes: Any) -> Run:
         return self.load(sets, **changes).run(runs=self.runs, workers=workers, listener=listener)
+
+    def amend(self, variant: str = "base", reason: str = "judged along another axis", **changes: Any) -> None:
+        """Let rules decide over groups that were looked at under others."""
+        prepared = self.prepare(variant, **changes)
+        amend(prepared.study, Declared.of(prepared), reason)
 
     def fitted(self, run: Path) -> dict[str, int]:
         """Every unit by the moment at which it was finished."""

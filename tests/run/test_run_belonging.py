@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heldout.errors import InputError
+from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json, write_json
 from heldout.run import Run
 from heldout.run.finished import finished_verdict
@@ -67,22 +67,26 @@ def test_a_run_copied_under_another_variant_is_not_that_variant(again: tuple[Any
         study.prepare("stiff", runs=desk.runs)
 
 
-def test_a_verdict_that_this_ledger_never_counted_is_given_again(again: tuple[Any, Path]) -> None:
-    """A run brought over from a colleague's folder would print PROMOTE, and verify would call it TAMPERED."""
+def test_a_verdict_that_this_ledger_never_counted_stops_the_study(again: tuple[Any, Path]) -> None:
+    """A run brought over from a colleague's folder would print PROMOTE, or a shortened ledger begin anew."""
     desk, run = again
     ledger = run.parent / LEDGER_FILE
-    stranger = json.loads(ledger.read_text()) | {"ts": "2020-01-01T00:00:00+00:00"}
+    whole = ledger.read_text()
+    stranger = json.loads(whole) | {"ts": "2020-01-01T00:00:00+00:00"}
     ledger.write_text(json.dumps(stranger, sort_keys=True, separators=(",", ":")) + "\n")
     assert "ledger" == verify_run(run).broken.id  # type: ignore[union-attr]
     assert finished_verdict(desk.prepare()) is None
-    desk.run()
-    assert verify_run(run).broken is None
+    with pytest.raises(TamperedError, match="lacks a record that the verdict of"):
+        desk.run()
+    ledger.write_text(whole)
+    assert run == desk.run().folder
 
 
 def test_a_copied_verdict_does_not_carry_who_requires_it(again: tuple[Any, Path]) -> None:
     """The second axis could be borrowed from a study that asked for less."""
     desk, _ = again
     changes = {"variants": [{"id": "halves", "set": {"split": {"kind": "group-k-fold", "folds": 2}}}]}
+    desk.amend("halves", study="lax", gate={"rules": [RULE]}, **changes)
     lax = desk.load(study="lax", gate={"rules": [RULE]}, **changes)
     halves: Run = lax.run("halves", runs=desk.runs, workers=1)
     assert "PROMOTE" == halves.verdict

@@ -33,6 +33,7 @@ def _beats(run: Run) -> dict[str, Any]:
 
 def test_a_better_model_beats_the_champion_and_a_worse_one_does_not(desk: Any, poor: Run) -> None:
     """Promotions would not depend on who holds the place."""
+    desk.amend(study="good", fit=GOOD, champion=str(poor.folder), gate=BEATS)
     good = desk.run(study="good", fit=GOOD, champion=str(poor.folder), gate=BEATS)
     assert ("PROMOTE", "PASS") == (good.verdict, _beats(good)["outcome"])
     assert good.metrics["baselines"]["champion"]["mean"] == poor.metrics["ensemble"]["mean"]

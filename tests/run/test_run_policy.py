@@ -13,9 +13,8 @@ from heldout import Study
 from heldout.cli.main import app
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json_lines
-from heldout.run.ledger import Ledger
 from heldout.run.planning import gate_plan
-from heldout.run.policy import POLICY_FILE, Registered, amend, policy_at, read_policies, register
+from heldout.run.policy import POLICY_FILE, Declared, amend, read_policies
 from heldout.verify import verify_run
 
 STUDY = """
@@ -28,7 +27,6 @@ baselines: []
 bootstrap: {{draws: 100}}
 gate: {{rules: [{{id: plcc, metric: plcc, over: pooled, at_least: {bound}}}]}}
 """
-FIRST = Registered("corpus", "split", "policy")
 
 
 @pytest.fixture
@@ -105,12 +103,13 @@ def test_the_policy_is_written_down_before_anything_is_fitted(desk: Path) -> Non
     assert "HOLD" == _study(desk, 0.4).run(workers=1).verdict
 
 
-def test_a_quick_look_with_other_rules_registers_nothing(desk: Path) -> None:
-    """An experiment on the command line would become the declared policy."""
+def test_a_quick_look_registers_nothing_and_binds_to_what_the_file_says(desk: Path) -> None:
+    """An experiment on the command line would become the declared policy, or cost an honest study an amendment."""
     _study(desk, 0.5)
     Study.load("study.yaml", ["gate.min_groups=2"]).run(workers=1)
     assert [] == read_policies(_folder(desk))
-    assert "PROMOTE" == Study.load("study.yaml").run(workers=1).verdict
+    assert "HOLD" == _study(desk, 0.4).run(workers=1).verdict
+    assert "PROMOTE" == _study(desk, 0.5).run(workers=1).verdict
 
 
 def test_a_verdict_that_claims_registration_is_tampered(desk: Path) -> None:
@@ -123,42 +122,49 @@ def test_a_verdict_that_claims_registration_is_tampered(desk: Path) -> None:
     assert "policies" in str(broken.what)
 
 
-def test_an_edited_record_is_found(tmp_path: Path) -> None:
+def test_an_edited_record_is_found(desk: Path) -> None:
     """The first policy could be replaced by the one that passes."""
-    with Ledger(tmp_path) as held:
-        register(held, tmp_path, FIRST)
-    amend(tmp_path, Registered("corpus", "split", "other"), "two words")
-    path = tmp_path / POLICY_FILE
+    _study(desk, 0.99999).run(workers=1)
+    _study(desk, 0.5)
+    assert 0 == CliRunner().invoke(app, ["gate", "amend", "study.yaml", "--reason", "two words"]).exit_code
+    path = _folder(desk) / POLICY_FILE
     lines = path.read_text().splitlines()
     first = json.loads(lines[0]) | {"policy_sha256": "other"}
     path.write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
     with pytest.raises(TamperedError, match="changed, removed"):
-        policy_at(tmp_path, FIRST)
+        _study(desk, 0.5).run(workers=1)
 
 
 @pytest.mark.parametrize("reason", ["", "because", "   "])
-def test_an_amendment_needs_a_reason(tmp_path: Path, reason: str) -> None:
+def test_an_amendment_needs_a_reason(desk: Path, reason: str) -> None:
     """A record without a reason explains nothing."""
-    with Ledger(tmp_path) as held:
-        register(held, tmp_path, FIRST)
+    _study(desk, 0.99999).run(workers=1)
+    prepared = _study(desk, 0.5).prepare()
     with pytest.raises(InputError, match="reason"):
-        amend(tmp_path, Registered("corpus", "split", "other"), reason)
-    assert 1 == len(list(read_json_lines(tmp_path / POLICY_FILE)))
+        amend(prepared.study, Declared.of(prepared), reason)
+    assert 1 == len(list(read_json_lines(_folder(desk) / POLICY_FILE)))
 
 
-def test_nothing_to_amend_is_said(tmp_path: Path) -> None:
+def test_nothing_to_amend_is_said(desk: Path) -> None:
     """Amendments would pile up that change nothing."""
+    prepared = _study(desk, 0.5).prepare()
     with pytest.raises(InputError, match="nothing was registered"):
-        amend(tmp_path, FIRST, "two words")
-    with Ledger(tmp_path) as held:
-        register(held, tmp_path, FIRST)
+        amend(prepared.study, Declared.of(prepared), "two words")
+    _study(desk, 0.5).run(workers=1)
     with pytest.raises(InputError, match="already registered"):
-        amend(tmp_path, FIRST, "two words")
+        amend(prepared.study, Declared.of(prepared), "two words")
 
 
-def test_another_corpus_has_a_policy_of_its_own(tmp_path: Path) -> None:
-    """New data could not be judged without an amendment of the old."""
-    with Ledger(tmp_path) as held:
-        register(held, tmp_path, FIRST)
-        assert register(held, tmp_path, Registered("new corpus", "s", "p")).registered
-        assert not register(held, tmp_path, Registered("corpus", "another split", "policy")).registered
+def test_another_corpus_has_a_policy_of_its_own(desk: Path) -> None:
+    """New data could not be judged without an amendment of the old; the same data with another split could."""
+    assert "PROMOTE" == _study(desk, 0.5).run(workers=1).verdict
+    old = (desk / "table.csv").read_text()
+    rng = np.random.default_rng(9)
+    rows = [f"{site},{x},{2 * x + noise}" for site in "def" for x, noise in rng.normal(size=(40, 2)).tolist()]
+    (desk / "table.csv").write_text("\n".join(["site,x,y", *rows]) + "\n")
+    run = _study(desk, 0.4).run(workers=1)
+    assert ("PROMOTE", []) == (run.verdict, run.document["policy"]["notes"])
+    (desk / "table.csv").write_text(old)
+    study = _study(desk, 0.5)
+    study.file.document.path.write_text(STUDY.format(bound=0.5) + "split: {kind: group-k-fold, folds: 3}\n")
+    assert "HOLD" == Study.load("study.yaml").run(workers=1).verdict

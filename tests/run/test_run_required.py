@@ -31,11 +31,7 @@ def _outcome(run: Run) -> str:
 
 def _amend(desk: Any) -> None:
     """Two splits on one corpus: the second one is declared, with a reason."""
-    from heldout.run.policy import Registered, amend
-
-    prepared = desk.load(**STUDY).prepare("halves", runs=desk.runs)
-    declared = Registered.of(prepared)
-    amend(prepared.folder.path.parent, declared, "the second axis of the study")
+    desk.amend("halves", **STUDY)
 
 
 def test_without_the_other_verdict_nothing_is_decided(desk: Any) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from heldout import Study
-from heldout.run.policy import Registered, amend
+from heldout.run.policy import Declared, amend
 
 STUDY = """
 study: tiny
@@ -64,8 +64,7 @@ def second_run(root: Path, first: Honest) -> Honest:
     study.write_text(STUDY.format(table=first.corpus.name, bound=0.3).replace("max_depth: 4", "max_depth: 5"))
     runs = first.folder.parents[1]
     prepared = Study.load(study).prepare(runs=runs)
-    declared = Registered.of(prepared)
-    amend(first.folder.parent, declared, "the first bound was above the noise")
+    amend(first.folder.parent, Declared.of(prepared), "the first bound was above the noise")
     return Honest(Study.load(study).run(runs=runs, workers=1).folder, first.corpus)
 
 

@@ -24,8 +24,8 @@ from heldout.evaluate import summarise
 from heldout.evidence import canonical, digest, sha256_bytes, sha256_file, write_json
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
+from heldout.run.declaration import policy_sha256
 from heldout.run.manifest import files_digest, run_files, write_manifest
-from heldout.run.policy import policy_sha256
 from heldout.run.resolve import IDENTITY, lock_yaml
 from heldout.verify import results, verify_run
 from heldout.verify.evidence import RunEvidence
@@ -769,7 +769,8 @@ def test_other_weights_under_every_digest_are_found_by_a_refit(victim: Any, hone
     rows(run, lambda table: [row.update(seed0=row["seed1"], prediction=row["seed1"], sigma=0.0) for row in table])
     rejudge(run)
     reseal(run)
-    (run.parent / "trials.jsonl").unlink()
+    for name in ("trials.jsonl", "policies.jsonl", "looks"):  # a run that came without its ledgers
+        (run.parent / name).rename(run.parent.parent / name)
     corpus = honest["promote"].corpus
     assert verify_run(run, corpus=corpus).holds
     broken = verify_run(run, corpus=corpus, refit_too=True, workers=1).broken

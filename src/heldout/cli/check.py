@@ -22,7 +22,7 @@ def check(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> int:
     """Ask every guard about corpus, split and backbone. Exits 0 if nothing blocks, 1 if something does."""
-    from heldout.run import Study
+    from heldout.api import Study
 
     checked = Study.load(study).check(variant)
     print_json(checked.to_json()) if as_json else print_guards(checked)

@@ -90,7 +90,7 @@ def plan(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> int:
     """Say of each rule whether it can pass, and how small an effect it sees. Exits 1 if some rule cannot."""
-    from heldout.run import Study
+    from heldout.api import Study
     from heldout.run.planning import gate_plan
 
     document = gate_plan(Study.load(study).prepare(variant, runs=runs))
@@ -99,6 +99,7 @@ def plan(
     else:
         for rule in document["rules"]:
             print(f"{'can pass' if rule['can_pass'] else 'CANNOT':<9} {rule['id']:<16} {rule['sentence']}")
+        print(f"registration: {document['registration']}")
         print_findings(document["findings"])
     return 0 if document["can_promote"] else 1
 
@@ -112,15 +113,15 @@ def amend(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Let changed rules decide though held-out rows were looked at before, for a reason that stays on record."""
-    from heldout.run import Study
-    from heldout.run.policy import Registered, amend
+    from heldout.api import Study
+    from heldout.run.policy import Declared, amend
 
     prepared = Study.load(study).prepare(variant, runs=runs)
-    policy = amend(prepared.study, Registered.of(prepared), reason)
+    policy = amend(prepared.study, Declared.of(prepared), reason)
     if as_json:
         print_json({"schema": "heldout.amendment/1", "policy": policy.to_json()})
         return
-    print(f"amended: policy {policy.sha256[:12]} may decide; {len(policy.amendments)} amendments on this corpus")
+    print(f"amended: policy {policy.sha256[:12]} may decide; amendments on these groups: {len(policy.amendments)}")
 
 
 def _seeds(text: str) -> list[int]:

@@ -21,7 +21,8 @@ def run(
 ) -> int:
     """Train, score on held-out groups, and decide PROMOTE (exit 0) or HOLD (exit 1). Goes on where it was stopped."""
     with resumable():
-        from heldout.run import Run, Study
+        from heldout.api import Study
+        from heldout.run import Run
         from heldout.run.execute import execute
 
         prepared = Study.load(study, sets).prepare(variant, runs=runs)

@@ -26,7 +26,7 @@ def show(
     sets: list[str] = typer.Option([], "--set", help="Override, such as fit.epochs=5."),
 ) -> None:
     """Print the resolved configuration of a variant and its digest."""
-    from heldout.run import Study
+    from heldout.api import Study
 
     resolved = Study.load(study, sets).resolve(variant)
     print_json({"sha256": resolved.sha256, "config": dict(resolved.config)})

@@ -87,7 +87,7 @@ def export(
     from heldout.domains.video.export_run import export_run
 
     if run.is_file():
-        from heldout.run import Study
+        from heldout.api import Study
 
         prepared = Study.load(run).prepare(variant, runs=runs)
         if not prepared.folder.path.exists():

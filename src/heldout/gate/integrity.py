@@ -16,19 +16,36 @@ class Policy:
 
     Attributes:
         sha256: Digest of the policy that judges.
-        registered: Whether it may decide: it is the first one of its corpus, or was amended with a reason.
+        registered: Whether it may decide: it was written down before the first look at these groups, is stricter than
+            what was, or was amended with a reason.
         registered_at: When that was written down; None if it was not.
-        amendments: Reasons for every change on this corpus.
+        amendments: Reasons for every change on these groups.
+        rules_sha256: Digest of gate, intervals, split and yardsticks; None in older verdicts, as all that follows.
+        registration: Digest of the record that it was written down in.
+        head: Digest of the last record at that moment.
+        against: What forbids it, if it is not registered.
+        notes: What needed no reason and is counted, or was noticed.
     """
 
     sha256: str
     registered: bool
     registered_at: str | None
     amendments: tuple[str, ...] = ()
+    rules_sha256: str | None = None
+    registration: str | None = None
+    head: str | None = None
+    against: str | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The block ``policy`` of a verdict."""
-        return asdict(self) | {"amendments": list(self.amendments)}
+        return asdict(self) | {"amendments": list(self.amendments), "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, block: Mapping[str, Any]) -> Policy:
+        """The policy as a verdict states it; older ones say less."""
+        lists = {key: tuple(block.get(key, ())) for key in ("amendments", "notes")}
+        return cls(**{**block, **lists})
 
 
 @dataclass(frozen=True)
@@ -112,14 +129,19 @@ def _policy(facts: Facts) -> list[RuleOutcome]:
     if policy is None:
         return []
     changes = len(policy.amendments)
-    good = "rules and split are those that were written down before the first look"
+    good = "rules, split and yardsticks are those that were written down before the first look"
     if changes:
         reasons = "; ".join(policy.amendments)
-        good = f"rules or split were changed {changes} times on this corpus, with reasons: {reasons}"
+        times = "once" if changes == 1 else f"{changes} times"
+        good = f"rules, split or yardsticks were amended {times} on these groups, with reasons: {reasons}"
+    because = f" ({policy.against})" if policy.against else ""
     bad = (
-        "rules or split were changed after the first look at this corpus: restore them, or give the reason with "
-        "`heldout gate amend STUDY --reason ...`"
+        f"rules, split or yardsticks were changed after the first look at these groups{because}: restore them, or give "
+        "the reason with `heldout gate amend STUDY --reason ...`"
     )
+    if facts.smoke is not None and policy.against is None:
+        bad = "a smoke run registers no rules: run the study as declared"
+    good, bad = ("; ".join([text, *policy.notes]) for text in (good, bad))
     return [_fact("pre-registered", policy.registered, None, "registered before the first look", good, bad)]
 
 

@@ -15,9 +15,10 @@ from heldout.evidence import dumps, read_json, read_plain, sha256_bytes, sha256_
 from heldout.package.archive_write import write_archive
 from heldout.package.machine import Machine, detect
 from heldout.package.private import private_words, refuse_private
+from heldout.run import targets
+from heldout.run.history import POLICY_FILE
 from heldout.run.ledger import LEDGER_FILE
 from heldout.run.manifest import MANIFEST_FILE, SIGNATURE_FILE
-from heldout.run.policy import POLICY_FILE
 from heldout.verify import verify_run
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.exports import FOLDER as EXPORTS
@@ -65,10 +66,10 @@ def build_bundle(
     files = _run_files(evidence)
     for name in sorted(_required_runs(evidence)):
         files |= _run_files(_verified(evidence.folder.resolve().parent / name), with_exports=False)
-    for name in (LEDGER_FILE, POLICY_FILE):
-        path = evidence.folder.resolve().parent / name
+    home = evidence.folder.resolve().parent
+    for path in (home / LEDGER_FILE, home / POLICY_FILE, *sorted((home / targets.FOLDER).glob("*.json"))):
         if path.is_file():
-            files[f"runs/{study}/{name}"] = path
+            files[f"runs/{study}/{path.relative_to(home).as_posix()}"] = path
     if corpus is not None:
         files |= _corpus_files(evidence, corpus)
     if kit is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from heldout.api import Study
 from heldout.errors import InputError
 from heldout.gate.verdict_files import read_verdict
-from heldout.run import Study
 from heldout.verify import Verification, verify_run
 from heldout.verify.evidence import RunEvidence
 

@@ -1,11 +1,13 @@
-"""The Python API, which is also the command line's only client: ``Study.load("study.yaml").run().verdict``."""
+"""A study, ready to run. ``heldout.Study`` is this one with a champion that is verified before it is compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Self
 
+from heldout.run.champion import Champion, Opener
 from heldout.run.check import Checked, check_study
 from heldout.run.execute import Listener, execute
 from heldout.run.prepare import Prepared, prepare
@@ -25,9 +27,10 @@ class Study:
     """
 
     file: StudyFile
+    open_champion: ClassVar[Opener] = staticmethod(Champion.open)
 
     @classmethod
-    def load(cls, path: str | Path, sets: Sequence[str] = ()) -> Study:
+    def load(cls, path: str | Path, sets: Sequence[str] = ()) -> Self:
         """Read a study.
 
         Args:
@@ -46,7 +49,7 @@ class Study:
 
     def resolve(self, variant: str = BASE) -> Resolved:
         """The study with one variant applied and every default filled in."""
-        return resolve(self.file, variant)
+        return resolve(self.file, variant, type(self).open_champion)
 
     def prepare(self, variant: str = BASE, *, runs: str | Path | None = None) -> Prepared:
         """Read, split, guard and plan, without spending compute."""

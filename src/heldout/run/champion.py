@@ -1,8 +1,13 @@
-"""The model to beat: another run's held-out predictions, on the same rows held out the same way."""
+"""The model to beat: another run's held-out predictions, on the same rows held out the same way.
+
+Here its files are compared with its verdict. Whether that verdict follows from them, and what a registry says of it, is
+asked by whoever hands the champion in (``heldout.registry.champion``).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,9 @@ from heldout.evaluate import Predictions
 from heldout.evaluate.predictions import read_predictions
 from heldout.evidence import read_json, read_plain, sha256_file, write_bytes, write_json
 from heldout.gate.verdict_files import read_verdict
+from heldout.run.manifest import files_digest, run_files
 
+Opener = Callable[[Path], "Champion"]
 ID = "champion"
 FOLDER = "champion"
 
@@ -24,30 +31,39 @@ class Champion:
     Attributes:
         folder: Its run directory.
         verdict: Its verdict document.
+        served: Where a registry serves it: ``slot``, the ``event`` that put it there and the slot's ``lineage``, the
+            digests of all its events; empty where the study names a run directory.
     """
 
     folder: Path
     verdict: dict[str, Any]
+    served: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path) -> Champion:
-        """Read the verdict of a run directory.
+    def open(cls, folder: Path, served: Mapping[str, Any] | None = None) -> Champion:
+        """Read the verdict of a run directory, and of where a registry serves it.
 
         Raises:
             InputError: If there is none, or it was not computed from predictions.
-            TamperedError: If the predictions are not those that were judged.
+            TamperedError: If a file is not the one that was judged.
         """
         verdict = read_verdict(folder) if folder.is_dir() else None
         if verdict is None or verdict["evidence"] != "computed":
             raise InputError(
                 "the champion has no computed verdict", where=str(folder), hint="name the directory of a finished run"
             )
-        found = cls(folder, dict(verdict))
+        found = cls(folder, dict(verdict), served or {})
         if sha256_file(found._predictions) != verdict["judged"]["predictions_sha256"]:
             raise TamperedError(
                 "the champion's predictions are not those that were judged",
                 where=str(found._predictions),
                 hint="run the champion's study again",
+            )
+        if files_digest(run_files(folder)) != verdict["judged"].get("files_sha256"):
+            raise TamperedError(
+                "the champion's files are not those that were judged",
+                where=str(folder),
+                hint="`heldout verify` names the file; run the champion's study again",
             )
         return found
 
@@ -56,7 +72,8 @@ class Champion:
         """What it is, for the lock of a study that is to beat it."""
         judged = self.verdict["judged"]
         keys = ("corpus_sha256", "split_sha256", "variant_sha256", "predictions_sha256")
-        return {"run": self.folder.name, "seeds": self.verdict["seeds"], **{key: judged[key] for key in keys}}
+        found = {"run": self.folder.name, "seeds": self.verdict["seeds"], **{key: judged[key] for key in keys}}
+        return found | dict(self.served)
 
     def check(self, corpus: CorpusManifest, split_sha256: str) -> None:
         """Refuse a champion that was scored on other rows.

@@ -8,12 +8,16 @@ from typing import Any
 from heldout.errors import HeldoutError
 from heldout.evidence import digest, provenance, read_plain
 from heldout.gate.verdict_files import read_verdict
+from heldout.run.history import histories
 from heldout.run.ledger import Ledger
 from heldout.run.manifest import MANIFEST_FILE, files_digest, run_files
-from heldout.run.policy import Registered, policy_at
+from heldout.run.policy import Declared, policy_of
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
 from heldout.run.resolve import lock_yaml
+
+# Of the block `policy`: a registration or an amendment since then changes the verdict, another look does not.
+_DECIDING = ("sha256", "registered", "registered_at", "amendments", "rules_sha256", "registration")
 
 
 def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
@@ -54,6 +58,7 @@ def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
         attempt, counted = ledger.attempt(*prepared.identity), ledger.last_look(run)
     if counted is None or verdict["trial"] != counted.to_json():
         return False
-    policy = policy_at(prepared.study, Registered.of(prepared))
-    found = (verdict["policy"], verdict["required"], verdict["trial"]["attempt"])
-    return bool(found == (policy.to_json(), required_verdicts(prepared), attempt))
+    policy = policy_of(list(histories(prepared.study)), Declared.of(prepared)).to_json()
+    if any(verdict["policy"][key] != policy[key] for key in _DECIDING):
+        return False
+    return bool((verdict["required"], verdict["trial"]["attempt"]) == (required_verdicts(prepared), attempt))

@@ -9,33 +9,34 @@ from heldout.backbone import Judged
 from heldout.evidence import digest, sha256_file, write_json
 from heldout.evidence import provenance as provenance_of
 from heldout.gate import Facts, Policy, build_verdict, judge
+from heldout.run import targets
 from heldout.run.costs import read_costs
+from heldout.run.declaration import with_code
+from heldout.run.history import histories
 from heldout.run.ledger import Ledger, Look, Outcome
-from heldout.run.policy import Registered, policy_at, register
+from heldout.run.policy import Declared, policy_of, register
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
 
-# An override of these is tried out, not declared: it registers nothing.
-_DECIDING = frozenset({"gate", "bootstrap", "split"})
-
 
 def register_policy(prepared: Prepared) -> None:
-    """Write rules and split down before anything is fitted, unless this corpus has some already."""
+    """Write rules, split and yardsticks down before anything is fitted; a smoke run registers nothing."""
     with Ledger(prepared.study) as ledger:
         ledger.attempt(*prepared.identity)  # a ledger that cannot be read is found before compute is spent
-        if prepared.resolved.overridden & _DECIDING:
-            return
-        register(ledger, prepared.study, Registered.of(prepared))
+        if prepared.resolved.smoke is None:
+            register(ledger, prepared.study, Declared.of(prepared))
+        else:
+            policy_of(list(histories(prepared.study)), Declared.of(prepared))
 
 
 def judge_run(prepared: Prepared, metrics: Mapping[str, Any], wall_times: Mapping[int, float]) -> dict[str, Any]:
     """Judge, and write the look into the study's trial ledger."""
     with Ledger(prepared.study) as ledger:
-        policy = policy_at(prepared.study, Registered.of(prepared))
+        policy = policy_of(list(histories(prepared.study)), Declared.of(prepared))
         required = required_verdicts(prepared)
         attempt = ledger.attempt(*prepared.identity)
         document = _document(prepared, metrics, wall_times, attempt, policy, required)
-        trial = ledger.record(_trial(prepared, document["verdict"], metrics))
+        trial = ledger.record(_trial(prepared, document["verdict"], metrics, policy))
         return document | {"trial": trial.to_json(), "policy": policy.to_json(), "required": required}
 
 
@@ -98,9 +99,10 @@ def _document(
     return published | core | {key: published[key] for key in ("recommendation",) if key in published}
 
 
-def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any]) -> Look:
+def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], policy: Policy) -> Look:
     """This look, as the ledger records it."""
     resolved, folder = prepared.resolved, prepared.folder
+    declared = None if resolved.declared is None else with_code(resolved.declared, prepared.fit_code)
     primary = {"metric": metrics["primary"], "value": metrics["ensemble"]["pooled"][metrics["primary"]]}
     return Look(
         run=folder.path.name,
@@ -114,6 +116,9 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any]) -> 
         outcome=outcome,
         primary=primary,
         metrics_sha256=sha256_file(folder.file("metrics.json")),
+        groups_sha256=targets.store(prepared.study, prepared.looked),
+        rules_sha256=None if declared is None else targets.store(prepared.study, declared),
+        policies_head=policy.head,
     )
 
 

@@ -3,6 +3,9 @@
 One file a study, ``runs/<study>/trials.jsonl``: append-only, each record naming the one before it by digest. A record
 that is edited, removed or put in later breaks the chain; a record at the end that is cut off is missed by the verdict
 that names it. Judging the same predictions under the same policy again is no new look.
+
+A record names by sha256 what was seen, group by group (``run.targets``), and by which rules; documents that records
+share lie in ``looks/``, each written once. It also names the head of the registrations beside it (``run.policy``).
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ SCHEMA = "heldout.trial/1"
 LEDGER_FILE = "trials.jsonl"
 Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
 _VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256")
-_SAME = ("run", "outcome", "metrics_sha256", "gate_sha256")
+# Written only by looks that know them: older records, and evaluations, are without.
+_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head")
+_SAME = ("run", "outcome", "metrics_sha256", "gate_sha256", "groups_sha256", "rules_sha256")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class Look:
         outcome: The verdict; FAILED if there was nothing to judge.
         primary: Name and value of the ensemble's primary metric, pooled; None where there is none.
         metrics_sha256: Digest of ``metrics.json``; None for a failure.
+        groups_sha256: Names the document of the groups that were scored.
+        rules_sha256: Names the rules that the study declared.
+        policies_head: Digest of the last registration at that moment.
     """
 
     run: str
@@ -52,6 +60,14 @@ class Look:
     outcome: Outcome
     primary: Mapping[str, Any] | None
     metrics_sha256: str | None
+    groups_sha256: str | None = None
+    rules_sha256: str | None = None
+    policies_head: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The look as its record states it."""
+        found = asdict(self) | {"seeds": list(self.seeds)}
+        return {key: value for key, value in found.items() if key not in _OPTIONAL or value is not None}
 
 
 @dataclass(frozen=True)
@@ -111,8 +127,8 @@ class Ledger:
         """Append a look, unless the run's last record says the same, and say where it stands."""
         entries = read_links(self._path)
         mine = [place for place, entry in enumerate(entries) if entry.record.get("run") == look.run]
-        record = asdict(look) | {"seeds": list(look.seeds)}
-        if mine and all(entries[mine[-1]].record.get(key) == record[key] for key in _SAME):
+        record = look.to_json()
+        if mine and all(entries[mine[-1]].record.get(key) == record.get(key) for key in _SAME):
             return trial_at(entries, mine[-1])
         entries.append(append_link(self._path, SCHEMA, record))
         return trial_at(entries, len(entries) - 1)

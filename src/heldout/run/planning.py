@@ -6,7 +6,7 @@ from typing import Any
 
 from heldout.gate.plan import POWER, plan_gate
 from heldout.run.ledger import Ledger
-from heldout.run.policy import Registered, may_decide, policy_at, read_policies
+from heldout.run.policy import Declared, may_decide
 from heldout.run.prepare import Prepared
 
 SCHEMA = "heldout.gate-plan/1"
@@ -27,8 +27,7 @@ def gate_plan(prepared: Prepared) -> dict[str, Any]:
         cells=prepared.corpus.cells is not None,
         attempt=attempt,
     )
-    declared = Registered.of(prepared)
-    policy = policy_at(study, declared) if read_policies(study) else None
+    ground = may_decide(study, Declared.of(prepared))
     can = all(rule.can_pass for rule in rules) and not prepared.blocking and resolved.smoke is None
     return {
         "schema": SCHEMA,
@@ -38,6 +37,7 @@ def gate_plan(prepared: Prepared) -> dict[str, Any]:
         "power": POWER,
         "rules": [rule.to_json() for rule in rules],
         "findings": [finding.to_json() for finding in prepared.findings],
-        "registered": policy.registered if policy else None,
-        "can_promote": can and may_decide(study, declared),
+        "registered": None if ground.why == "first" else ground.why is not None,
+        "registration": ground.sentence,
+        "can_promote": can and ground.why is not None,
     }

@@ -1,68 +1,107 @@
-"""Pre-registration: the policy and the split are written down before anybody looks at held-out rows.
+"""Pre-registration: rules, split and yardsticks are written down before anybody looks at the groups that they judge.
 
 One file a study, ``runs/<study>/policies.jsonl``: append-only and hash-chained as the trial ledger, whose head each
-record names. The first run of a corpus registers its policy before it fits anything. Whoever changes rules or split
-afterwards may do so, with a reason that stays on record; without one the verdict is HOLD.
+record names. The first run registers what its study declares, before it fits anything. From then on those groups are
+judged by it, or by something stricter, whatever file, study or features they come with; anything else needs an
+amendment with a reason, and without one the verdict is HOLD. All ledgers of the folder of runs are asked.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from heldout.errors import InputError
-from heldout.evidence import append_link, digest, head, read_chain
+from heldout.evidence import Link, append_link, digest, head, read_chain
 from heldout.gate import Policy
+from heldout.run import targets
+from heldout.run.declaration import Move, compared, policy_sha256, rules_of, with_code
+from heldout.run.history import POLICY_FILE, Groups, History, histories
 from heldout.run.ledger import Ledger, read_ledger
 from heldout.run.prepare import Prepared
 
 SCHEMA = "heldout.policy/1"
-POLICY_FILE = "policies.jsonl"
+# How a registration came about without a reason: nobody had looked; the same rules stood elsewhere; tightened; a
+# registry moved the champion.
+Why = Literal["first", "same", "stricter", "moved"]
+_MANY = 3
 
 
 @dataclass(frozen=True)
-class Registered:
-    """What is judged by, on which corpus.
+class Declared:
+    """What a run is judged by, and on which groups.
 
     Attributes:
-        corpus_sha256: Digest of the corpus.
-        split_sha256: Digest of the split.
-        policy_sha256: Digest of the gate and of how its intervals are made.
+        rules: Of ``declaration.rules_of``.
+        groups: The held-out groups.
     """
 
-    corpus_sha256: str
-    split_sha256: str
-    policy_sha256: str
+    rules: Mapping[str, Any]
+    groups: Groups
 
     @classmethod
-    def of(cls, prepared: Prepared) -> Registered:
-        """The policy of a prepared run."""
+    def of(cls, prepared: Prepared) -> Declared:
+        """What a prepared run declares."""
         _, corpus_sha256, split_sha256 = prepared.identity
-        return cls(corpus_sha256, split_sha256, policy_sha256(prepared.resolved.config))
+        rules = with_code(rules_of(prepared.resolved.config), prepared.fit_code)
+        return cls(rules, Groups(prepared.looked, corpus_sha256, split_sha256))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the rules."""
+        return digest(self.rules)
+
+    @property
+    def policy_sha256(self) -> str:
+        """Digest of gate and intervals."""
+        return policy_sha256(self.rules)
 
 
-def policy_sha256(config: Any) -> str:
-    """Digest of the part of a locked configuration that decides."""
-    return digest({"gate": config["gate"], "bootstrap": config["bootstrap"]})
+class Ground(NamedTuple):
+    """What lets rules be registered without a reason; if nothing does, ``why`` is None and ``against`` forbids it."""
+
+    why: Why | None
+    move: Move | None = None
+    against: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """For whoever plans a run."""
+        match self.why:
+            case "first":
+                return "nobody looked at these groups yet: the first run that is no smoke run registers these rules"
+            case "same":
+                return "these rules are registered"
+            case "stricter":
+                return "no bound is looser than what is registered: the run registers these rules and counts the change"
+            case "moved" if self.move is not None:
+                return f"{self.move.sentence}: the run registers that"
+        return (
+            f"these groups were looked at under other rules ({self.against}): restore them, or give the reason with "
+            "`heldout gate amend STUDY --reason ...`"
+        )
 
 
-def register(held: Ledger, study: Path, declared: Registered) -> Policy:
-    """Register a policy if its corpus has none yet, and say whether this one may decide.
+def register(held: Ledger, study: Path, declared: Declared) -> None:
+    """Write rules down if nothing forbids it and they are not written down yet.
 
     Args:
         held: The trial ledger, so that no look can come in between.
         study: Folder of the study's runs.
-        declared: The policy at hand.
+        declared: What the run at hand is judged by.
     """
     assert held.locked
-    if not _of_corpus(read_policies(study), declared.corpus_sha256):
-        _append(study, declared, None)
-    return policy_at(study, declared)
+    known = list(histories(study))
+    if _mine(known[0], declared) is None:
+        ground = ground_of(known, declared)
+        if ground.why is not None:
+            _append(study, declared, why=ground.why, move=ground.move)
 
 
-def amend(study: Path, declared: Registered, reason: str) -> Policy:
-    """Allow a changed policy, for a reason.
+def amend(study: Path, declared: Declared, reason: str) -> Policy:
+    """Allow changed rules, for a reason.
 
     Raises:
         InputError: Without a reason, or if there is nothing to amend.
@@ -70,35 +109,44 @@ def amend(study: Path, declared: Registered, reason: str) -> Policy:
     if len(reason.split()) < 2:
         raise InputError("an amendment needs a reason", where="--reason", hint="say in a sentence why it changed")
     with Ledger(study):
-        found = _of_corpus(read_policies(study), declared.corpus_sha256)
-        if not found:
+        known = list(histories(study))
+        if _mine(known[0], declared) is not None:
             raise InputError(
-                "nothing was registered for this corpus", where=str(study / POLICY_FILE), hint="run the study first"
+                "these rules are already registered", where=str(study / POLICY_FILE), hint="run the study: they decide"
             )
-        if any(_same(record, declared) for record in found):
+        if ground_of(known, declared).why == "first":
             raise InputError(
-                "this policy is already registered", where=str(study / POLICY_FILE), hint="run the study: it may decide"
+                "nothing was registered for these groups, and nobody looked at them",
+                where=str(study / POLICY_FILE),
+                hint="run the study: its rules are registered by the first run",
             )
-        _append(study, declared, reason)
-        return policy_at(study, declared)
+        _append(study, declared, reason=reason)
+        return policy_of(list(histories(study)), declared)
 
 
-def policy_at(study: Path, declared: Registered) -> Policy:
-    """What the records say of a policy: whether it may decide, and how often it was changed on this corpus."""
-    found = _of_corpus(read_policies(study), declared.corpus_sha256)
-    mine = next((record for record in found if _same(record, declared)), None)
+def policy_of(known: Sequence[History], declared: Declared) -> Policy:
+    """What the ledgers say of declared rules; the study's own history comes first."""
+    own = known[0]
+    mine = _mine(own, declared)
+    about = [link.record for link in own.policies if declared.groups.matched(own.study, link.record).seen]
+    against = None if mine is not None else ground_of(known, declared).against
     return Policy(
         sha256=declared.policy_sha256,
         registered=mine is not None,
-        registered_at=mine["ts"] if mine else None,
-        amendments=tuple(str(record["reason"]) for record in found[1:]),
+        registered_at=mine.record["ts"] if mine else None,
+        amendments=tuple(str(record["reason"]) for record in about if record["reason"] is not None),
+        rules_sha256=declared.sha256,
+        registration=mine.sha256 if mine else None,
+        head=own.policies_head,
+        against=against,
+        notes=(*_of_records(about), *(note for each in known for note in _of_looks(each, declared, own=each is own))),
     )
 
 
-def may_decide(study: Path, declared: Registered) -> bool:
-    """Whether a run under this policy can PROMOTE: it is registered, or would be as the first of its corpus."""
-    found = _of_corpus(read_policies(study), declared.corpus_sha256)
-    return not found or any(_same(record, declared) for record in found)
+def may_decide(study: Path, declared: Declared) -> Ground:
+    """Whether a run under these rules can PROMOTE: they are registered, or would be."""
+    known = list(histories(study))
+    return Ground("same") if _mine(known[0], declared) is not None else ground_of(known, declared)
 
 
 def read_policies(study: Path) -> list[dict[str, Any]]:
@@ -110,20 +158,126 @@ def read_policies(study: Path) -> list[dict[str, Any]]:
     return [link.record for link in read_chain(study / POLICY_FILE)]
 
 
-def _append(study: Path, declared: Registered, reason: str | None) -> None:
+def ground_of(known: Sequence[History], declared: Declared) -> Ground:
+    """Why rules may be registered without a reason, if they may."""
+    against, stricter = None, None
+    registered = [
+        (history.study, link.record)
+        for history in known
+        for link in history.policies
+        if declared.groups.matched(history.study, link.record).seen
+    ]
+    for study, record in registered:
+        if _same(record, declared, study):
+            return Ground("same")
+        ground = _no_looser(record, declared, study)
+        stricter = stricter or ground
+        against = against or f"registered for the study {study.name} on {record['ts'][:10]}"
+    if registered:
+        return stricter or Ground(None, against=against)
+    return _ground_of_looks(known, declared)
+
+
+def _ground_of_looks(known: Sequence[History], declared: Declared) -> Ground:
+    """Nothing is registered: what was declared when these groups were first looked at still binds, in every study."""
+    found: list[Ground] = []
+    for history in known:
+        for link in history.looks:
+            seen = declared.groups.matched(history.study, link.record).seen
+            if not seen or link.record["outcome"] == "FAILED":
+                continue
+            if _same(link.record, declared, history.study):
+                found.append(Ground("first"))
+            else:
+                what = "a smoke run" if link.record["smoke"] else "run"
+                against = (
+                    f"{len(seen)} groups were scored by {what} {link.record['run']} of the study {history.study.name}"
+                )
+                found.append(_no_looser(link.record, declared, history.study) or Ground(None, against=against))
+            break
+    return next((each for each in found if each.why is None), found[0] if found else Ground("first"))
+
+
+def _mine(own: History, declared: Declared) -> Link | None:
+    """The study's own registration of exactly these rules."""
+    about = (link for link in own.policies if declared.groups.matched(own.study, link.record).seen)
+    return next((link for link in about if _same(link.record, declared, own.study)), None)
+
+
+def _same(record: Mapping[str, Any], declared: Declared, study: Path) -> bool:
+    """Whether a registration or a look was under exactly these rules, over groups that were cut like these."""
+    if declared.groups.matched(study, record).recut:
+        return False
+    if "rules_sha256" in record:
+        return bool(record["rules_sha256"] == declared.sha256)
+    if "policy_sha256" in record:
+        return bool(record["policy_sha256"] == declared.policy_sha256)
+    return "groups_sha256" not in record and bool(record["gate_sha256"] == digest(declared.rules["gate"]))
+
+
+def _no_looser(record: Mapping[str, Any], declared: Declared, study: Path) -> Ground | None:
+    if "rules_sha256" not in record or declared.groups.matched(study, record).recut:
+        return None
+    known = targets.read(study, str(record["rules_sha256"]))
+    fine, move = compared(declared.rules, known)
+    if not fine:
+        return None
+    return Ground("moved" if move else "same" if declared.rules["gate"] == known["gate"] else "stricter", move)
+
+
+def _append(
+    study: Path, declared: Declared, *, why: Why | None = None, move: Move | None = None, reason: str | None = None
+) -> None:
     looks = read_ledger(study)
     read_chain(study / POLICY_FILE)  # nothing is written behind a broken record
-    record = asdict(declared) | {
+    record = {
+        "corpus_sha256": declared.groups.corpus_sha256,
+        "split_sha256": declared.groups.split_sha256,
+        "policy_sha256": declared.policy_sha256,
+        "rules_sha256": targets.store(study, declared.rules),
+        "groups_sha256": targets.store(study, declared.groups.document),
+        "why": why or "amended",
+        "moved": move.sentence if move else None,
         "reason": reason,
-        "looks": sum(look.record["corpus_sha256"] == declared.corpus_sha256 for look in looks),
+        "looks": len(looks),
         "ledger_head": head(looks),
     }
     append_link(study / POLICY_FILE, SCHEMA, record)
 
 
-def _of_corpus(records: list[dict[str, Any]], corpus_sha256: str) -> list[dict[str, Any]]:
-    return [record for record in records if record["corpus_sha256"] == corpus_sha256]
+def _of_records(about: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was registered without a reason, and counted."""
+    stricter = sum(record.get("why") == "stricter" for record in about)
+    found = [f"bounds were made stricter {_times(stricter)} after a look"] if stricter else []
+    return found + [str(record["moved"]) for record in about if record.get("moved")]
 
 
-def _same(record: dict[str, Any], declared: Registered) -> bool:
-    return (record["split_sha256"], record["policy_sha256"]) == (declared.split_sha256, declared.policy_sha256)
+def _of_looks(history: History, declared: Declared, *, own: bool) -> list[str]:
+    """Names that reappear with other targets, and groups that were scored before and are not now."""
+    again: set[str] = set()
+    gone: set[str] = set()
+    for sha256 in dict.fromkeys(str(link.record.get("groups_sha256", "")) for link in history.looks):
+        if not sha256:
+            continue
+        found = declared.groups.matched(history.study, {"groups_sha256": sha256})
+        again |= set(found.reappeared)
+        if own and found.seen and not found.recut:
+            gone |= set(targets.read(history.study, sha256)["groups"]) - set(found.seen.values())
+    where = "" if own else f" in the study {history.study.name}"
+    if not own and 2 * len(again) < len(declared.groups.document["groups"]):
+        again = set()  # a few names in common say nothing about another study
+    notes = []
+    if again:
+        notes.append(f"names reappear with other targets than at an earlier look{where}: {_some(again)}")
+    if gone:
+        notes.append(f"groups were scored before and are not scored now: {_some(gone)}")
+    return notes
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _some(names: set[str]) -> str:
+    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return ", ".join(sorted(names)[:_MANY]) + more

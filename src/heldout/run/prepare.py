@@ -21,6 +21,7 @@ from heldout.run.layout import RunFolder, known_runs, new_run, run_key
 from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import Resolved
 from heldout.run.rules import check_gate
+from heldout.run.targets import group_targets
 from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, check_split, split_corpus
 from heldout.study import placing
@@ -52,6 +53,7 @@ class Prepared:
         packages: Versions of everything that the contenders are fitted with, besides our own sources.
         earlier: The finished run of the same variant, corpus and code, where its packages are others.
         codes: What fits each contender, by the names of ``plans``.
+        looked: The held-out groups as the ledger names them, by their targets.
     """
 
     resolved: Resolved
@@ -63,6 +65,7 @@ class Prepared:
     packages: Mapping[str, str] = field(default_factory=dict)
     earlier: Earlier | None = None
     codes: Mapping[str, Code] = field(default_factory=dict)
+    looked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fit_code(self) -> dict[str, Any]:
@@ -151,7 +154,8 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
             for fold in split.folds
         )
         plans[label] = (contender, plan_units(units, twin), units)
-    return Prepared(resolved, corpus, split, findings, folder, plans, packages, earlier, codes)
+    looked = group_targets(corpus, split.held_out)
+    return Prepared(resolved, corpus, split, findings, folder, plans, packages, earlier, codes, looked)
 
 
 def _label(contender: Contender, resolved: Resolved) -> str:

@@ -14,14 +14,15 @@ from pydantic import BaseModel
 from heldout import plugins
 from heldout.backbone import Backbone, Baseline
 from heldout.corpus import Reader
-from heldout.errors import InputError, StudyError, near_miss
+from heldout.errors import HeldoutError, InputError, StudyError, near_miss
 from heldout.evidence import digest, read_plain
 from heldout.evidence.secrets import secret_leaves, with_digests
 from heldout.run.champion import ID as CHAMPION
-from heldout.run.champion import Champion
+from heldout.run.champion import Champion, Opener
 from heldout.run.contender import Contender
+from heldout.run.declaration import rules_of
 from heldout.run.rules import check_bounds, plain_names
-from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, placing, validate
+from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, load_study, placing, validate
 from heldout.study.yaml import LOCK_BYTES, KeyPath, parse_yaml
 
 SCHEMA = "heldout.lock/1"
@@ -47,6 +48,7 @@ class Resolved:
         overridden: Blocks that `--set` changed.
         config: Everything above as JSON, as written to ``study.lock.yaml``.
         document: The file, with the place of every key as this variant reads it.
+        declared: The rules that the file declares, whatever `--set` changed; None if it declares none without that.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Resolved:
     overridden: frozenset[str]
     config: Mapping[str, Any]
     document: Document
+    declared: Mapping[str, Any] | None = None
 
     @property
     def sha256(self) -> str:
@@ -73,14 +76,21 @@ class Resolved:
         return self.reader.options.path
 
 
-def resolve(file: StudyFile, variant: str = BASE) -> Resolved:
+def resolve(file: StudyFile, variant: str = BASE, champion: Opener = Champion.open) -> Resolved:
     """Load the plug-ins that a study names and fill in every default.
+
+    Args:
+        file: The study.
+        variant: Id of a variant, or ``base``.
+        champion: Opens and verifies the run to beat.
 
     Raises:
         StudyError: If a block does not fit its plug-in, the gate has no rules, or the variant changes nothing.
     """
-    resolved = _resolve(file, file.variant(variant), variant)
-    if variant != BASE and resolved.sha256 == _resolve(file, file.spec, BASE).sha256:
+    resolved = _resolve(file, file.variant(variant), variant, champion)
+    declared = _declared(file, variant, champion) if file.overrides else rules_of(resolved.config)
+    resolved = replace(resolved, declared=declared)
+    if variant != BASE and resolved.sha256 == _resolve(file, file.spec, BASE, champion).sha256:
         raise StudyError(
             f"the variant {variant!r} changes nothing that is trained",
             where=file.document.where(("variants",)),
@@ -89,7 +99,16 @@ def resolve(file: StudyFile, variant: str = BASE) -> Resolved:
     return resolved
 
 
-def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
+def _declared(file: StudyFile, variant: str, champion: Opener) -> dict[str, Any] | None:
+    """The rules of the file as it lies there: what was tried out on the command line was not declared."""
+    try:
+        plain = load_study(file.document.path)
+        return rules_of(_resolve(plain, plain.variant(variant), variant, champion).config)
+    except HeldoutError:
+        return None
+
+
+def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> Resolved:
     document = file.document_of(variant)
     reader = _reader(spec.corpus, file)
     backbone = load_backbone(spec.backbone, spec.fit, document)
@@ -123,7 +142,7 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str) -> Resolved:
         {"id": each.id, "backbone": each.backbone.name, "fit": each.backbone.params.model_dump(mode="json")}
         for each in baselines
     ]
-    champion = None if spec.champion is None else Champion.open(file.folder / spec.champion)
+    champion = None if spec.champion is None else opener(file.folder / spec.champion)
     secrets = tuple(leaf for key, value in file.overrides.items() for leaf in secret_leaves(key, value))
     config = with_digests(config, secrets)
     baselines = tuple(replace(each, secrets=secrets) for each in baselines)

@@ -18,8 +18,8 @@ from heldout.gate.verdict import verdict_of
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
 from heldout.run.costs import AS_SAVED, COSTS_FILE, model_bytes, read_costs, saved_bytes, wanted
+from heldout.run.declaration import policy_sha256
 from heldout.run.layout import RunFolder, safe_name
-from heldout.run.policy import policy_sha256
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
@@ -190,8 +190,7 @@ def _facts(evidence: RunEvidence) -> Facts:
 
 def _policy(evidence: RunEvidence) -> Policy:
     """As the verdict states it; the link to the ledger compares it with what was written down."""
-    stated = dict(evidence.verdict["policy"])
-    policy = Policy(**stated | {"amendments": tuple(stated["amendments"])})
+    policy = Policy.from_json(evidence.verdict["policy"])
     if policy.sha256 != policy_sha256(evidence.lock):
         raise BrokenError("the verdict was given by another policy", f"{evidence.verdict_file.name}: policy")
     return policy

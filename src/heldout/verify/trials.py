@@ -1,12 +1,20 @@
-"""The link to the trial ledger: this look is in it, as the verdict says, and nothing was taken out before it."""
+"""The link to the trial ledger: this look is in it, as the verdict says, and nothing was taken out before it.
+
+The same for what was registered: the replay asks the ledger as it was before this look.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from heldout.evidence import digest, sha256_file
+from heldout.evidence import START, digest, sha256_file
+from heldout.run import targets
+from heldout.run.declaration import rules_of, with_code
+from heldout.run.history import POLICY_FILE, Groups, History
 from heldout.run.ledger import LEDGER_FILE, read_ledger, trial_at
-from heldout.run.policy import POLICY_FILE, Registered, policy_at, policy_sha256, read_policies
+from heldout.run.policy import Declared, ground_of, policy_of
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence
 
@@ -16,6 +24,9 @@ def check_ledger(evidence: RunEvidence) -> str:
     stated = evidence.verdict["trial"]
     study = evidence.folder.resolve().parent
     if not (study / LEDGER_FILE).exists():
+        beside = next((name for name in (POLICY_FILE, targets.FOLDER) if (study / name).exists()), None)
+        if beside is not None:
+            raise BrokenError(f"the trial ledger is missing beside {beside}", LEDGER_FILE)
         raise NotCheckedError(f"the trial ledger is not beside the run: {LEDGER_FILE}")
     entries = read_ledger(study)
     place = next((p for p, entry in enumerate(entries) if entry.sha256 == stated["ledger_head"]), None)
@@ -35,7 +46,7 @@ def check_ledger(evidence: RunEvidence) -> str:
     for key, value in expected.items():
         if record[key] != value:
             raise BrokenError(f"the ledger recorded another {key} for this look", f"{LEDGER_FILE}:{place + 1}")
-    _check_policy(evidence, study)
+    _check_policy(evidence, History.read(study), place)
     for variant, found in evidence.verdict["required"].items():
         looks = [entry.record["outcome"] for entry in entries if found and entry.record["run"] == found["run"]]
         if found and found["verdict"] not in looks:
@@ -48,16 +59,75 @@ def check_ledger(evidence: RunEvidence) -> str:
     return f"attempt {stated['attempt']} of {stated['of']} variants, look {stated['looks']}{more}"
 
 
-def _check_policy(evidence: RunEvidence, study: Path) -> None:
-    """What the verdict says of its policy is what was written down, up to that moment."""
+def _check_policy(evidence: RunEvidence, history: History, place: int) -> None:
+    """What the verdict says of its registration is what was written down, up to that moment."""
     stated, judged = evidence.verdict["policy"], evidence.verdict["judged"]
-    declared = Registered(judged["corpus_sha256"], judged["split_sha256"], policy_sha256(evidence.lock))
-    known = policy_at(study, declared).to_json() if read_policies(study) else None
-    if known is None:
+    if not history.policies and stated["registered"]:
         raise BrokenError("the policies that were written down are not beside the run", POLICY_FILE)
+    look = history.looks[place].record
+    document = _groups(evidence, history.study, look)
+    rules = with_code(rules_of(evidence.lock), evidence.run.get("fit_code", {}))
+    declared = Declared(rules, Groups(document, judged["corpus_sha256"], judged["split_sha256"]))
+    if stated.get("head") is None:
+        _compare_older(evidence, stated, history, declared)
+        return
+    if stated["head"] != look.get("policies_head"):
+        raise BrokenError(
+            "the ledger names another registration for this look", f"{evidence.verdict_file.name}: policy"
+        )
+    if stated["rules_sha256"] != declared.sha256:
+        raise BrokenError("the verdict was given by other rules than those of the lock", "policy.rules_sha256")
+    if look.get("rules_sha256") != declared.sha256 and evidence.lock["smoke"] is None:
+        raise BrokenError("the ledger recorded other rules for this look", f"{LEDGER_FILE}:{place + 1}")
+    then = history.until(place, stated["head"])
+    known = policy_of([then], declared).to_json()
+    noted = {note.partition(":")[0] for note in stated["notes"]}
+    lacking = {note.partition(":")[0] for note in known.pop("notes")} - noted
+    if lacking or any(stated[key] != value for key, value in known.items() if key != "against"):
+        raise BrokenError("the policy was written down otherwise", f"{evidence.verdict_file.name}: policy")
+    _check_ground(then, stated["registration"], declared)
+
+
+def _check_ground(then: History, registration: str | None, declared: Declared) -> None:
+    """A registration without a reason stands before the first look, or is stricter than what stood there."""
+    for number, link in enumerate(then.policies):
+        if link.sha256 != registration or link.record["reason"] is not None:
+            continue
+        looks = next((p for p, each in enumerate(then.looks, start=1) if each.sha256 == link.record["ledger_head"]), 0)
+        before = then.until(looks, then.policies[number - 1].sha256 if number else START)
+        if ground_of([before], declared).why is None:
+            raise BrokenError(
+                "rules were registered without a reason, after a look at these groups", f"{POLICY_FILE}:{number + 1}"
+            )
+
+
+def _groups(evidence: RunEvidence, study: Path, look: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The groups that the ledger names for this look, compared with the predictions' targets."""
+    samples = evidence.predictions.samples.unique("sample_id", maintain_order=True)
+    found = targets.targets_document(samples["group"], _targets(evidence, samples), evidence.split.held_out)
+    if "groups_sha256" not in look:
+        return found
+    named = targets.read(study, str(look["groups_sha256"]))
+    for name, entry in found["groups"].items():
+        stated = named["groups"].get(name, {})
+        if any(stated.get(key) != value for key, value in entry.items()):
+            raise BrokenError(f"the ledger names other targets for the group {name!r}", LEDGER_FILE)
+    if set(named["groups"]) != set(found["groups"]):
+        raise BrokenError("the ledger names other groups for this look", LEDGER_FILE)
+    return named
+
+
+def _targets(evidence: RunEvidence, samples: Any) -> Any:
+    column = samples["target"].to_numpy()
+    return column.astype(str) if evidence.corpus.task == "classification" else column.astype(float)
+
+
+def _compare_older(evidence: RunEvidence, stated: Mapping[str, Any], history: History, declared: Declared) -> None:
+    """A verdict of before looks were recorded by group: later amendments may have come."""
+    known = policy_of([history], declared).to_json()
     later = len(known["amendments"]) - len(stated["amendments"])
     amended = {"amendments": known["amendments"][: len(stated["amendments"])]}
     if later > 0 and not stated["registered"]:
         amended |= {"registered": False, "registered_at": None}
-    if later < 0 or known | amended != stated:
+    if later < 0 or any((known | amended)[key] != value for key, value in stated.items()):
         raise BrokenError("the policy was written down otherwise", f"{evidence.verdict_file.name}: policy")

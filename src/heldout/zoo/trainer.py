@@ -15,6 +15,7 @@ from heldout.run.planning import gate_plan
 from heldout.run.prepare import Prepared, prepare
 from heldout.run.result import Run
 from heldout.study import load_study
+from heldout.verify.champion import verified_champion
 from heldout.zoo.process import answer
 from heldout.zoo.roster import checked
 
@@ -30,7 +31,7 @@ def train_variant(task: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         HeldoutError: If anything of it fails.
     """
-    resolved = checked(load_study(Path(task["study"])), task["variant"])
+    resolved = checked(load_study(Path(task["study"])), task["variant"], verified_champion)
     if resolved.sha256 != task["variant_sha256"]:
         raise StaleError("the study was edited meanwhile", where=task["study"], hint="run the command again")
     prepared = prepare(resolved, Path(task["runs"]))

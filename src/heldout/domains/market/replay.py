@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from heldout.api import Study
 from heldout.domains.market.outputs import checks_against, expected_scale, notes_on
 from heldout.domains.market.panel import Matrix, Panel, read_panel
 from heldout.domains.market.relive import Relived, ReplayArm, Task, relive
@@ -24,7 +25,7 @@ from heldout.errors import InputError, UnitError
 from heldout.evidence import finite_or_none, sha256_file
 from heldout.leaderboard import DatedScores, Design, Record, VetoPolicy, rank_scale
 from heldout.leaderboard.rules import History, fresh_best, never_switch, supported_lead
-from heldout.run import Study, load_backbone
+from heldout.run import load_backbone
 from heldout.study import BASE, SplitSpec
 
 SCHEMA = "heldout.replay/1"

@@ -1,0 +1,123 @@
+"""What a study declares before it looks: gate, intervals, split, yardsticks; and whether another is stricter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from heldout.evidence import digest
+
+SCHEMA = "heldout.rules/1"
+CHAMPION = "champion"
+# What tells one bound of a list from another, besides the number; an id is only its name.
+_NAMES = ("id", "at_least", "at_most", "why")
+
+
+class Move(NamedTuple):
+    """A champion that a registry put in the place of the one that was registered."""
+
+    slot: str
+    before: str
+    after: str
+    seq: int
+
+    @property
+    def sentence(self) -> str:
+        """For the verdict."""
+        return f"the champion of the slot {self.slot} moved from run {self.before} to {self.after} by event {self.seq}"
+
+
+def policy_sha256(config: Any) -> str:
+    """Digest of gate and intervals, by which a verdict names its policy."""
+    return digest({"gate": config["gate"], "bootstrap": config["bootstrap"]})
+
+
+def rules_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a locked configuration that decides, as one document."""
+    return {
+        "schema": SCHEMA,
+        "gate": config["gate"],
+        "bootstrap": config["bootstrap"],
+        "split": config["split"],
+        "yardsticks": _yardsticks(config),
+    }
+
+
+def with_code(rules: Mapping[str, Any], fit_code: Mapping[str, Any]) -> dict[str, Any]:
+    """Rules whose baselines are told by the user's own code too, where such code fits them.
+
+    Args:
+        rules: Of ``rules_of``.
+        fit_code: By contender, what fits it, as in ``run.json``.
+    """
+    own = {name: code["user"] for name, code in fit_code.items() if name and code.get("user")}
+    known = dict(rules["yardsticks"])
+    told = {name: digest([known[name], own[name]]) for name in own if name in known}
+    return dict(rules) | {"yardsticks": known | told}
+
+
+def _yardsticks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the rules measure gains against: baselines by digest, the champion by its run."""
+    named = {rule["against"] for rule in config["gate"]["rules"] if rule.get("against")}
+    found: dict[str, Any] = {
+        each["id"]: digest({key: value for key, value in each.items() if key != "id"})
+        for each in config.get("baselines", ())
+        if each["id"] in named
+    }
+    champion = config.get("champion")
+    if CHAMPION in named and champion is not None:
+        keys = ("run", "predictions_sha256", "slot", "event", "lineage")
+        found[CHAMPION] = {key: champion[key] for key in keys if champion.get(key) is not None}
+    return found
+
+
+def compared(declared: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[bool, Move | None]:
+    """Whether nothing is looser than in known rules, and the champion's move if a registry made one in between."""
+    moved, same = _champions(declared["yardsticks"], known["yardsticks"])
+    if not same or declared["split"] != known["split"] or declared["bootstrap"] != known["bootstrap"]:
+        return False, None
+    for name, value in known["yardsticks"].items():
+        if name != CHAMPION and declared["yardsticks"].get(name) != value:
+            return False, None
+    return _no_looser(declared["gate"], known["gate"]), moved
+
+
+def _champions(declared: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[Move | None, bool]:
+    """A move that the registry's own history shows, and whether the champion is the one that was registered."""
+    before, after = known.get(CHAMPION), declared.get(CHAMPION)
+    if before is None or after is None:
+        return None, before is None
+    slot, event = after.get("slot"), before.get("event")
+    if slot is not None and slot == before.get("slot") and event != after["event"]:
+        moved = event["sha256"] in after["lineage"] and event["seq"] < after["event"]["seq"]
+        return (Move(slot, before["run"], after["run"], after["event"]["seq"]), True) if moved else (None, False)
+    return None, bool(before["predictions_sha256"] == after["predictions_sha256"])
+
+
+def _no_looser(gate: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Every known bound is kept or tightened, and so is what else a gate asks; more rules are stricter."""
+    if any(gate[key] < known[key] for key in ("min_groups", "min_seeds")):
+        return False
+    if set(known["requires"]) - set(gate["requires"]) or set(known["slices"]) - set(gate["slices"]):
+        return False
+    most, before = gate.get("max_attempts"), known.get("max_attempts")
+    if before is not None and (most is None or most > before):
+        return False
+    if known["correct_for_attempts"] not in ("none", gate["correct_for_attempts"]):
+        return False
+    others = set(gate) | set(known)
+    others -= {"rules", "min_groups", "min_seeds", "requires", "slices", "max_attempts", "correct_for_attempts"}
+    if any(gate.get(key) != known.get(key) for key in others):  # what this code does not know, it cannot order
+        return False
+    return all(any(_keeps(rule, old) for rule in gate["rules"]) for old in known["rules"])
+
+
+def _keeps(rule: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether one bound asks for at least as much as another, of the same number."""
+    if {key: value for key, value in rule.items() if key not in _NAMES} != {
+        key: value for key, value in old.items() if key not in _NAMES
+    }:
+        return False
+    if "at_least" in old:
+        return "at_least" in rule and bool(rule["at_least"] >= old["at_least"])
+    return "at_most" in rule and bool(rule["at_most"] <= old["at_most"])

@@ -1,0 +1,210 @@
+"""Which groups of a run an earlier look saw: by their targets first, by name and features where targets say little.
+
+Two kinds of targets are told apart. Where hardly a value stands in two groups (measurements, scores, returns), a group
+is known again by values that only it has: half of those of the smaller group suffice, so that rows may be dropped and
+a group be cut or joined. Labels and ratings say nothing so: such a group is known again by rows whose target and
+features are the same, by its counts together with its name, or, if every name and feature was changed, by the digests
+of all groups together.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.run.targets import TELLING, Words, unpacked
+
+_TOP = np.uint64(2**64 - 1)
+# Of the smaller group's own values, or pairs, this share must be the other's too.
+_SHARE = 0.5
+# So many common values cannot be chance; fewer count where half of all groups have them.
+_SURE = 4
+# A group of labels and what is left of it, known by the name: so many of its rows must be there.
+_COUNTS = 0.9
+# Of the digests of all groups, names and features unknown.
+_ALL = 0.9
+# Groups of which less than this is common, though they are known again, were cut otherwise.
+_SAME_CUT = 0.4
+
+
+@dataclass(frozen=True)
+class Match:
+    """What an earlier look saw of the groups at hand.
+
+    Attributes:
+        seen: By group at hand: the group of the earlier look that it is, or is a part of.
+        recut: Whether most of them were cut otherwise then: regrouped, joined or halved.
+        reappeared: Names at hand that the earlier look has too, with other targets.
+    """
+
+    seen: Mapping[str, str] = field(default_factory=dict)
+    recut: bool = False
+    reappeared: tuple[str, ...] = ()
+
+
+def match(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Match:
+    """Compare the groups of two documents of ``targets.group_targets``."""
+    here, there = mine["groups"], theirs["groups"]
+    if here == there:
+        return Match({name: name for name in here})
+    telling = _telling(mine, theirs)
+    seen: dict[str, str] = {}
+    common: list[float] = []
+    for key in ("values", "pairs") if telling else ("pairs",):
+        sides = _Sketches(mine, key), _Sketches(theirs, key)
+        for name, found in {**_scattered(*sides), **_sure(_candidates(*sides), len(here), len(there))}.items():
+            if name not in seen:
+                seen[name] = found.other
+                common.append(found.common)
+    for name, other in [*_by_rows(here, there), *_by_name(here, there, telling=telling)]:
+        if name not in seen:
+            seen[name] = other
+            common.append(1.0)
+    seen |= _by_all_digests(here, there, seen)
+    named = {folded(name): name for name in there}
+    again = tuple(sorted(name for name in here if name not in seen and folded(name) in named))
+    return Match(seen, bool(common) and float(np.median(common)) < _SAME_CUT, again)
+
+
+def folded(name: str) -> str:
+    """A group's name as people read it."""
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def _telling(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Whether a value says whose it is, in both corpora."""
+    return max(float(mine.get("shared", 1.0)), float(theirs.get("shared", 1.0))) <= TELLING
+
+
+@dataclass(frozen=True)
+class _Found:
+    other: str
+    hits: int
+    share: float
+    common: float
+
+
+class _Sketches:
+    """The sketches of a document, as one sorted array of hashes with the group of each."""
+
+    def __init__(self, document: Mapping[str, Any], key: str) -> None:
+        self.names = list(document["groups"])
+        kept = [unpacked(entry.get(key, "")) for entry in document["groups"].values()]
+        below = np.uint64(int(document.get("pairs_below", "f" * 16), 16)) if key == "pairs" else _TOP
+        longest = max((len(each) for each in kept), default=0)
+        # A sketch that is full ends at its last hash; any other holds all that there are.
+        self.ends = np.array([each[-1] if len(each) == longest > 0 else below for each in kept], dtype=np.uint64)
+        self.kept = kept
+        self.codes = np.repeat(np.arange(len(kept)), [len(each) for each in kept])
+        self.hashes: Words = np.concatenate([np.zeros(0, np.uint64), *kept])
+
+    @cached_property
+    def by_hash(self) -> tuple[Words, NDArray[np.intp]]:
+        """Hashes in order, each of one group only, and the group of each."""
+        order = np.argsort(self.hashes)
+        return self.hashes[order], self.codes[order]
+
+    def below(self, code: int, end: np.uint64) -> int:
+        """How many hashes of a group are at most ``end``."""
+        return int(np.searchsorted(self.kept[code], end, side="right"))
+
+
+def _candidates(mine: _Sketches, theirs: _Sketches) -> dict[str, _Found]:
+    """By group at hand: the group of the other document with which it shares most, if that is enough."""
+    known, owners = theirs.by_hash
+    if not len(known) or not len(mine.hashes):
+        return {}
+    places = np.minimum(np.searchsorted(known, mine.hashes), len(known) - 1)
+    hit = known[places] == mine.hashes
+    counts = Counter(zip(mine.codes[hit].tolist(), owners[places[hit]].tolist(), strict=True))
+    best: dict[str, _Found] = {}
+    for (code, other), hits in counts.items():
+        end = min(mine.ends[code], theirs.ends[other])
+        here, there = mine.below(code, end), theirs.below(other, end)
+        share = hits / max(1, min(here, there))
+        found = _Found(theirs.names[other], hits, share, hits / max(1, here + there - hits))
+        name = mine.names[code]
+        if share >= _SHARE and (name not in best or (share, hits) > (best[name].share, best[name].hits)):
+            best[name] = found
+    return best
+
+
+def _scattered(mine: _Sketches, theirs: _Sketches) -> dict[str, _Found]:
+    """Groups that were cut otherwise: most of what only they have stands somewhere in the other document."""
+    known, owners = theirs.by_hash
+    if not len(known):
+        return {}
+    end, found = theirs.ends.min(), {}
+    for name, kept in zip(mine.names, mine.kept, strict=True):
+        kept = kept[kept <= end]  # below it every hash of the other document was kept
+        places = np.minimum(np.searchsorted(known, kept), len(known) - 1)
+        hit = known[places] == kept
+        if hit.sum() >= _SURE and hit.mean() >= _SHARE:
+            most = Counter(owners[places[hit]].tolist()).most_common(1)[0][0]
+            found[name] = _Found(theirs.names[most], int(hit.sum()), float(hit.mean()), 0.0)
+    return found
+
+
+def _sure(found: Mapping[str, _Found], here: int, there: int) -> dict[str, _Found]:
+    """Those that cannot be chance: by many values, or because most groups of either side have some."""
+    most = 2 * len(found) >= min(here, there) and len(found) > 1
+    return {name: each for name, each in found.items() if most or each.hits >= _SURE}
+
+
+def _by_rows(
+    here: Mapping[str, Mapping[str, Any]], there: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Groups of the very same rows, features and all, under any name."""
+    contents = {entry["content"]: name for name, entry in there.items() if "content" in entry}
+    yield from ((name, contents[entry["content"]]) for name, entry in here.items() if entry.get("content") in contents)
+
+
+def _by_name(
+    here: Mapping[str, Mapping[str, Any]], there: Mapping[str, Mapping[str, Any]], *, telling: bool
+) -> Iterator[tuple[str, str]]:
+    """Groups of one name whose targets are the same; of labels, where that holds for half of the names in common.
+
+    Of two groups of few labels the counts are often alike. That one's lie within the other's is rare, unless rows were
+    left out of it, and rarer still for many groups.
+    """
+    named = {folded(name): name for name in there}
+    both = [(name, named[folded(name)]) for name in here if folded(name) in named]
+    found = [
+        (name, other)
+        for name, other in both
+        if here[name]["targets"] == there[other]["targets"] or (not telling and _nested(here[name], there[other]))
+    ]
+    if telling or 2 * len(found) >= len(both):
+        yield from found
+
+
+def _nested(entry: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether one of two groups has what the other has and little more."""
+    if "times" not in entry or "times" not in other:
+        return False
+    smaller, larger = sorted((entry, other), key=lambda each: int(each["rows"]))
+    within = all(count <= larger["times"].get(value, 0) for value, count in smaller["times"].items())
+    return bool(within and smaller["rows"] >= _COUNTS * larger["rows"])
+
+
+def _by_all_digests(
+    here: Mapping[str, Mapping[str, Any]], there: Mapping[str, Mapping[str, Any]], seen: Mapping[str, str]
+) -> dict[str, str]:
+    """One group of few labels is like many others; a whole corpus of them is not."""
+    mine, theirs = (Counter(str(entry["targets"]) for entry in side.values()) for side in (here, there))
+    both, either = (mine & theirs).total(), (mine | theirs).total()
+    if both < _SURE or both < _ALL * either:
+        return {}
+    owner = {str(entry["targets"]): name for name, entry in there.items()}
+    return {
+        name: owner[str(entry["targets"])]
+        for name, entry in here.items()
+        if name not in seen and str(entry["targets"]) in owner
+    }

@@ -16,6 +16,7 @@ from heldout.errors import InputError, TamperedError
 from heldout.evaluate import Predictions
 from heldout.evaluate.predictions import read_predictions
 from heldout.evidence import read_json, read_plain, sha256_file, write_bytes, write_json
+from heldout.gate.verdict import level_of
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.manifest import files_digest, run_files
 
@@ -48,7 +49,7 @@ class Champion:
             TamperedError: If a file is not the one that was judged.
         """
         verdict = read_verdict(folder) if folder.is_dir() else None
-        if verdict is None or verdict["evidence"] != "computed":
+        if verdict is None or level_of(verdict) != "fitted":
             raise InputError(
                 "the champion has no computed verdict", where=str(folder), hint="name the directory of a finished run"
             )

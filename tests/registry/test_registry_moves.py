@@ -13,7 +13,20 @@ from registry_kit import Runs, write_study
 from heldout import Study
 from heldout.errors import HeldoutError, InputError, RefusedError, StaleError, TamperedError
 from heldout.evidence import read_json, sha256_file
-from heldout.registry import Registry, add, promote, repair, retire, rollback, verify
+from heldout.registry import (
+    Admission,
+    Asked,
+    Registry,
+    Vouched,
+    add,
+    moves,
+    promote,
+    repair,
+    retire,
+    rollback,
+    set_admission,
+    verify,
+)
 
 
 def stages(registry: Registry) -> dict[str, str]:
@@ -225,3 +238,35 @@ def test_a_registry_is_a_place_that_can_be_one(tmp_path: Path) -> None:
     with pytest.raises(HeldoutError):
         Registry(tmp_path, create=True)
     assert other.read_text().startswith('{"not"')
+
+
+@pytest.mark.parametrize("meanwhile", ["admission", "verdict"])
+def test_what_changes_during_a_verification_is_not_overlooked(
+    lite: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """A HOLD, or a higher bar, that comes while the chain is recomputed would be one moment too late."""
+    study = write_study(tmp_path)
+    run = Study.load(study).run("base", runs=tmp_path / "runs", workers=1).folder
+    kept = tmp_path / "kept" / run.name
+    shutil.copytree(run, kept)
+    version = add(lite, kept)
+    study.write_text(study.read_text().replace("at_least: 0.9", "at_least: 0.9999"))
+    held = Study.load(study).run("base", runs=tmp_path / "runs", workers=1)
+    assert "HOLD" == held.verdict
+    look = moves.look
+
+    def slowly(folder: Path, asked: Asked) -> Vouched:
+        monkeypatch.setattr(moves, "look", look)
+        found = look(folder, asked)
+        if meanwhile == "admission":
+            set_admission(lite, "demo", Admission(links=("corpus", "refit")))
+        else:
+            add(lite, held.folder)
+        return found
+
+    monkeypatch.setattr(moves, "look", slowly)
+    with pytest.raises(StaleError, match="changed meanwhile"):
+        promote(lite, version.id)
+    assert lite.champion("demo") is None
+    with pytest.raises(RefusedError, match="refit not verified" if meanwhile == "admission" else "later: HOLD"):
+        promote(lite, version.id)

@@ -61,9 +61,9 @@ def promote(
         version = lookup.find_version(connection, name)
         slot = lookup.need_slot(version.content["study"] if slot is None else slot)
         seen = _expect(connection, slot, expected)
-        verdicts = lookup.verdicts_of(connection, str(version.content["run"]))
+        still = verdicts, asks = _as_judged_by(connection, version, slot)
         known = [Vouched.of(body) for body in lookup.verified_bodies(connection, version.id)]
-        admission = Admission.of(lookup.admission_at(connection, slot))
+        admission = Admission.of(asks)
         held = _held(registry, connection, seen)
     against = objections(version.content) + judged_later(version.content, verdicts)
     folder = registry.serving.folder_at(version.place)
@@ -77,8 +77,8 @@ def promote(
     against += admission.lacking(level, [*known, now]) + strangers(held, new)
     _refuse(version, against, override)
     note = Note(registry.now(), by, reason)
-    facts = {"overridden": against or None, "holds": new, "admission": admission.to_json(), **now.facts()}
-    return _move(registry, "promoted", version, slot, seen, note, **facts)
+    facts = {"overridden": against or None, "holds": new, "admission": asks, **now.facts()}
+    return _move(registry, "promoted", version, slot, seen, note, still=still, **facts)
 
 
 def _refuse(version: Version, against: Sequence[str], override: bool) -> None:
@@ -170,13 +170,23 @@ def _move(
     slot: str,
     seen: Pointer | None,
     note: Note,
+    still: tuple[list[Mapping[str, Any]], dict[str, Any]] | None = None,
     **facts: Any,
 ) -> Event:
-    """Compare and swap. The event's number in ``seen`` tells a champion from the same one come back."""
+    """Compare and swap. The event's number in ``seen`` tells a champion from the same one come back.
+
+    ``still`` holds the run's verdicts and the slot's admission as they were judged by, and must be as they are now.
+    """
     with registry.database.writing() as connection:
         pointer = lookup.pointer_of(connection, slot)
         if pointer != seen:
             raise _stale(slot, pointer)
+        if still is not None and still != _as_judged_by(connection, version, slot):
+            raise StaleError(
+                f"what {slot} asks for, or the verdicts of the run, changed meanwhile",
+                where=f"slot {slot}",
+                hint="look at them, then decide again",
+            )
         if lookup.stage_of(connection, version.id) == "retired":
             raise RefusedError("it is retired", where=version.id, hint="choose another version")
         stages: dict[str, Stage] = {version.id: "champion"}
@@ -193,6 +203,13 @@ def _move(
         error.hint = "the move is on record; when the place is mended: `heldout registry verify --repair`"
         raise
     return event
+
+
+def _as_judged_by(
+    connection: Connection, version: Version, slot: str
+) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
+    verdicts = lookup.verdicts_of(connection, str(version.content["run"]))
+    return verdicts, Admission.of(lookup.admission_at(connection, slot)).to_json()
 
 
 def _stale(slot: str, found: Pointer | None) -> StaleError:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout import __version__
-from heldout.errors import TamperedError
+from heldout.errors import HeldoutError, TamperedError
 from heldout.evidence.provenance import code_digest
 from heldout.gate.verdict import level_of
 from heldout.registry.corpora import FoundCorpus, find_corpus
@@ -165,5 +165,5 @@ def key_digest(path: Path) -> str:
 def _found(evidence: RunEvidence) -> FoundCorpus | None:
     try:
         return find_corpus(evidence)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None  # a damaged document is a broken link, and is named as such
+    except (HeldoutError, KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError):
+        return None  # a damaged document is a broken link, and is named as such; some accounts have no home

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import polars as pl
 
 from heldout import plugins
 from heldout.corpus import Corpus, Reader
 from heldout.evidence import dumps, loads
+from heldout.evidence.provenance import code_digest
 from heldout.run.collect import held_out_rows
 from heldout.run.fitted_state import FITTED_STATE
 from heldout.run.units import cached_corpus
@@ -60,10 +64,28 @@ def check_guards(evidence: RunEvidence) -> str:
     found = [finding.to_json() for finding in check_split(corpus, evidence.split, evidence.split_spec)]
     # What is fitted is no matter of the corpus alone: the link of the refit asks that guard again.
     named = [finding for finding in evidence.verdict["findings"] if finding["code"] != FITTED_STATE]
-    if found != named:
-        codes = ", ".join(finding["code"] for finding in found) or "nothing"
-        raise BrokenError(f"the guards find {codes} in this corpus", f"{evidence.verdict_file.name}: findings")
-    return f"{len(found)} findings, as the verdict says"
+    if found == named:
+        return f"{len(found)} findings, as the verdict says"
+    if evidence.verdict["judged"]["code_sha256"] == code_digest():
+        raise BrokenError(f"the guards find {_codes(found)} in this corpus", f"{evidence.verdict_file.name}: findings")
+    return _by_other_guards([finding for finding in found if finding not in named], len(named))
+
+
+def _by_other_guards(more: Sequence[Mapping[str, Any]], named: int) -> str:
+    """A verdict of other sources is not forged because guards were added since; one that blocks is for a new judgement.
+
+    Raises:
+        NotCheckedError: If a guard of these sources finds what would have made the verdict a HOLD.
+    """
+    blocking = [finding for finding in more if finding["blocking"]]
+    if blocking:
+        what = f"judged by other sources of heldout; the guards of these find {_codes(blocking)}, which blocks"
+        raise NotCheckedError(f"{what}: run the study again")
+    return f"{named} findings named by other sources of heldout; the guards of these also find {_codes(more)}"
+
+
+def _codes(findings: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(finding["code"] for finding in findings) or "nothing"
 
 
 def _compare_rows(evidence: RunEvidence, corpus: Corpus) -> str:

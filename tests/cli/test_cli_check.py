@@ -56,7 +56,7 @@ def test_a_blocking_finding_exits_1(heldout: Heldout, write_study: WriteStudy) -
     assert "blocks: the feature 'leak' is the target, up to scale and offset" in answer.out
     whole = document(heldout("check", study, "--json"))
     assert not whole["clean"]
-    (guard,) = [guard for guard in whole["guards"] if guard["state"] == "FOUND"]
+    (guard,) = [guard for guard in whole["guards"] if any(each["blocking"] for each in guard["findings"])]
     assert {"code", "blocking", "what", "where", "hint"} == set(guard["findings"][0])
 
 

@@ -21,10 +21,12 @@ from heldout.corpus.guards.levels import Codes, Floats
 _ROWS = 10
 _CHANCE = {True: 1e-8, False: 1e-5}
 _BEYOND = {True: 0.3, False: 0.2}
-_DIMENSIONS = 8
-_ASKED, _PER_GROUP = 20_000, 200
-_NEIGHBOURS = 6
-_PARTNERS = 0.5
+_DIMENSIONS = 6
+_ASKED, _PER_GROUP = 8_000, 100
+# Of a row's rows near it, one that is so much farther than the nearest will do.
+_NEAR = 0.5
+_NEIGHBOURS, _OTHERS = 6, 2000
+_PARTNERS, _MOSTLY = 0.5, 0.3
 
 
 class Again(NamedTuple):
@@ -92,11 +94,13 @@ def _candidates(points: Floats, groups: Codes, rows: list[Codes], asked: list[in
         few = _few(rows[one])
         if len(few) < _ROWS:
             continue
-        near = groups[np.atleast_2d(tree.query(points[few], k=min(_NEIGHBOURS, len(points)))[1])]
+        near = groups[np.atleast_2d(tree.query(points[few], k=min(_NEIGHBOURS, len(points)), eps=_NEAR)[1])]
         foreign = near != one
         first = near[np.arange(len(few)), foreign.argmax(axis=1)][foreign.any(axis=1)]
         if len(first) * 2 >= len(few):
-            yield one, int(np.bincount(first).argmax())
+            counts = np.bincount(first)
+            if counts.max() >= _MOSTLY * len(few):
+                yield one, int(counts.argmax())
 
 
 def _special(points: Floats, rows: list[Codes], few: Codes, across: Floats, one: int, other: int) -> bool:
@@ -105,6 +109,8 @@ def _special(points: Floats, rows: list[Codes], few: Codes, across: Floats, one:
     if not rest:
         return True
     others = np.concatenate(rest)
+    # A sample is as good: what chance gives follows from how many are compared.
+    others = others[np.linspace(0, len(others) - 1, min(len(others), _OTHERS)).astype(np.int64)]
     away = cKDTree(points[others]).query(points[few])[0]
     nearer, told = int((across < away).sum()), int((across != away).sum())
     expected = len(rows[other]) / (len(rows[other]) + len(others))

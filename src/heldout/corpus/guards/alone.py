@@ -23,13 +23,14 @@ def check_alone(corpus: Corpus) -> GuardResult:
     rows = thinned(corpus.groups, max(1, _MOST // len(corpus.manifest.groups)))
     if len(rows) < _ROWS or len(np.unique(corpus.target[rows])) < 2:
         return GuardResult("HO-G013", not_applicable=f"fewer than {_ROWS} rows, or one target")
-    answers = Answers(corpus)
-    groups = answers.groups[rows]
+    answers = Answers.of(corpus).take(rows)
+    target, groups = corpus.target[rows], answers.groups
     ordered = _regression if corpus.task == "regression" else _classification
     findings = []
-    for column in corpus.features.get_columns():
-        numbers = column.cast(pl.Float64).to_numpy()[rows] if column.dtype.is_numeric() else None
-        words = None if numbers is None else ordered(numbers, corpus.target[rows], groups)
+    for every in corpus.features.get_columns():
+        column = every.gather(rows)
+        numbers = column.cast(pl.Float64).to_numpy() if column.dtype.is_numeric() else None
+        words = None if numbers is None else ordered(numbers, target, groups)
         words = words or _levels(column, answers)
         if words is not None:
             findings.append(_finding(column.name, words))

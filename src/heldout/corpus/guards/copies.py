@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import poisson
 
 from heldout.corpus.guards.finding import Finding, GuardResult
-from heldout.corpus.guards.levels import Answers, Codes
+from heldout.corpus.guards.levels import Codes, group_codes
 from heldout.corpus.model import Corpus, column_words
 
 _CHANCE = 1e-6
@@ -22,10 +22,10 @@ _BLOCKS = 0.2
 
 def check_copies(corpus: Corpus) -> GuardResult:
     """Look for rows that are equal in every feature and in the target, inside one group."""
-    answers = Answers(corpus)
+    groups = group_codes(corpus)
     columns = [column_words(each) for each in (*corpus.features.get_columns(), pl.Series(corpus.target))]
     rows = np.zeros(len(corpus.target), np.uint64)
-    for number, words in enumerate([answers.groups.astype(np.uint64), *columns]):
+    for number, words in enumerate([groups.astype(np.uint64), *columns]):
         rows = (rows ^ (words + np.uint64(number))) * np.uint64(0x9E3779B97F4A7C15)
         rows = (rows ^ (rows >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     _, first, of_row, counts = np.unique(rows, return_index=True, return_inverse=True, return_counts=True)
@@ -33,10 +33,10 @@ def check_copies(corpus: Corpus) -> GuardResult:
     if extra < _AT_LEAST:
         return GuardResult("HO-G014")
     pairs = int((counts * (counts - 1) // 2).sum())
-    expected = _expected(columns, answers.groups, first, len(rows))
+    expected = _expected(columns, groups, first, len(rows))
     if expected >= pairs or poisson.sf(pairs - 1, expected) > _CHANCE:
         return GuardResult("HO-G014")
-    return GuardResult("HO-G014", (_finding(corpus, answers.groups, of_row.reshape(-1), counts, extra),))
+    return GuardResult("HO-G014", (_finding(corpus, groups, of_row.reshape(-1), counts, extra),))
 
 
 def _expected(columns: list[NDArray[np.uint64]], groups: Codes, first: Codes, total: int) -> float:

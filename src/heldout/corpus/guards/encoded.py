@@ -26,7 +26,7 @@ _MOST_CLASSES = 8
 
 def check_encoded(corpus: Corpus) -> GuardResult:
     """Compare each feature that hardly moves inside groups with means, medians, extremes and first and last targets."""
-    answers = Answers(corpus)
+    answers = Answers.of(corpus)
     if answers.number < 2:
         return GuardResult("HO-G011", not_applicable="the corpus has one group")
     candidates = [

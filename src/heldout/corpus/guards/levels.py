@@ -25,32 +25,37 @@ _PERMUTATIONS = 20
 
 @dataclass(frozen=True)
 class Answers:
-    """Groups as codes and the target as numbers, ``[rows, columns]``, standardised over all rows."""
+    """Groups and the target of all rows, or of some.
 
-    corpus: Corpus
+    Attributes:
+        groups: Group of each row, from 0.
+        columns: Ranks of a regression's target; of a classification, a column for each of the most frequent classes;
+            standardised, ``[rows, columns]``.
+    """
 
-    @cached_property
-    def groups(self) -> Codes:
-        """Group of each row, from 0."""
-        return _ranked(self.corpus.groups)
+    groups: Codes
+    columns: Floats
 
-    @cached_property
-    def number(self) -> int:
-        """How many groups there are."""
-        return int(self.groups.max()) + 1
-
-    @cached_property
-    def columns(self) -> Floats:
-        """Ranks of a regression's target; of a classification, a column for each of the most frequent classes."""
-        target = self.corpus.target
-        if self.corpus.task == "regression":
+    @classmethod
+    def of(cls, corpus: Corpus) -> Answers:
+        """Those of a corpus."""
+        target = corpus.target
+        if corpus.task == "regression":
             table = pl.Series(target).rank("average").to_numpy().astype(np.float64)[:, None]
         else:
             classes, counts = np.unique(target, return_counts=True)
             table = np.equal.outer(target, classes[np.argsort(-counts, kind="stable")][:_MOST_CLASSES]).astype(float)
         table = table - table.mean(axis=0)
-        columns: Floats = table / max(float(np.sqrt((table**2).sum() / len(table))), 1e-300)
-        return columns
+        return cls(group_codes(corpus), table / max(float(np.sqrt((table**2).sum() / len(table))), 1e-300))
+
+    def take(self, rows: NDArray[np.int64]) -> Answers:
+        """Those of some rows, the groups numbered as before."""
+        return Answers(self.groups[rows], self.columns[rows])
+
+    @cached_property
+    def number(self) -> int:
+        """How many groups there are."""
+        return int(self.groups.max()) + 1
 
     @cached_property
     def within(self) -> Floats:
@@ -90,6 +95,11 @@ def codes_of(column: pl.Series) -> Codes:
 
 def _ranked(column: pl.Series) -> Codes:
     return column.rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def group_codes(corpus: Corpus) -> Codes:
+    """The group of each row, numbered from 0 in the order of the groups' names."""
+    return _ranked(corpus.groups)
 
 
 def may_repeat(column: pl.Series) -> bool:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from heldout.corpus.guards.again import measured_again
 from heldout.corpus.guards.finding import Finding, GuardResult
-from heldout.corpus.guards.levels import Answers
+from heldout.corpus.guards.levels import group_codes
 from heldout.corpus.guards.prints import shared_prints
 from heldout.corpus.model import Corpus, column_words
 
@@ -64,7 +64,7 @@ def _again(corpus: Corpus, named: set[tuple[str, str]]) -> list[tuple[Pair, bool
     names = corpus.groups.unique().sort().to_list()
     place = {name: number for number, name in enumerate(names)}
     skip = {(place[one], place[other]) for one, other in named}
-    groups = Answers(corpus).groups
+    groups = group_codes(corpus)
     numbers, words = _columns(corpus)
     found = measured_again(np.column_stack([numbers, _apart(words, groups)]), groups, skip)
     how = "rows, nearer to those of the other group than to any of their own"
@@ -118,7 +118,7 @@ def _like_media(corpus: Corpus, shared_rows: float) -> list[Pair]:
 
 def _like_rows(corpus: Corpus, shared_rows: float) -> list[Pair]:
     names = corpus.groups.unique().sort().to_list()
-    groups = Answers(corpus).groups
+    groups = group_codes(corpus)
     numbers, words = _columns(corpus)
     generator = np.random.Generator(np.random.Philox(key=np.array([3, 0], dtype=np.uint64)))
     factors = generator.integers(0, 2**63, numbers.shape[1] + words.shape[1], dtype=np.uint64) * np.uint64(

@@ -23,7 +23,7 @@ def check_order(corpus: Corpus) -> GuardResult:
     """Look for features that count the rows, or that only rise or fall from the first row to the last."""
     if len(corpus.target) < _ROWS:
         return GuardResult("HO-G012", not_applicable=f"the corpus has fewer than {_ROWS} rows")
-    answers = Answers(corpus)
+    answers = Answers.of(corpus)
     findings = []
     for column in corpus.features.get_columns():
         if column.dtype.is_numeric() or column.dtype.is_temporal():

@@ -28,20 +28,21 @@ _EVEN = 0.5
 _STRADDLING = 0.5
 # Levels of a column that may be predicted from the other features, and columns that are tried together.
 _MOST_LEVELS, _TOGETHER, _SEEDS = 400, 24, 6
-_ROWS = 200_000
+_ROWS = 50_000
 
 
 class _Suspect(NamedTuple):
-    """Columns that have one partition of the rows, and its levels."""
+    """Columns that have one partition of the rows, its levels, and for which rows: None for all."""
 
     columns: tuple[str, ...]
     levels: Codes
     used: bool
+    rows: NDArray[np.int64] | None = None
 
 
 def check_subjects(corpus: Corpus, crossed: Collection[str] = ()) -> GuardResult:
     """Look at every column with levels, also at those that are no features, and at columns together."""
-    answers = Answers(corpus)
+    answers = Answers.of(corpus)
     if answers.number < 2:
         return GuardResult("HO-G010", not_applicable="the corpus has one group")
     suspects = _single(corpus, crossed)
@@ -95,16 +96,19 @@ def _together(
     coded = [each for each in coded if each[1].max() + 1 <= len(each[1]) / 3][:_TOGETHER]
     known = {np.unique(each.levels, return_index=True)[1][each.levels].tobytes() for each in suspects}
     for number in range(min(_SEEDS, len(coded))):
-        names, levels = [coded[number][0]], coded[number][1]
+        rows = _part(coded[number][1])
+        among, taken = (answers, slice(None)) if rows is None else (answers.take(rows), rows)
+        names, levels = [coded[number][0]], _from_zero(coded[number][1][taken])
         parts = [levels]
-        for name, other in coded[:number] + coded[number + 1 :]:
+        for name, every in coded[:number] + coded[number + 1 :]:
+            other = every[taken]
             joint = np.unique(levels * (int(other.max()) + 1) + other, return_inverse=True)[1].reshape(-1)
-            if joint.max() > levels.max() and _straddle(joint, answers) >= 0.8:
+            if joint.max() > levels.max() and _straddle(joint, among) >= 0.8:
                 names, levels, parts = [*names, name], joint, [*parts, other]
         key = np.unique(levels, return_index=True)[1][levels].tobytes()
         if len(names) > 1 and key not in known and levels.max() + 1 >= _KINDS and _fewer(levels, parts):
             known.add(key)
-            yield _Suspect(tuple(names), levels, used=True)
+            yield _Suspect(tuple(names), levels, used=True, rows=rows)
 
 
 def _straddle(levels: Codes, answers: Answers) -> float:
@@ -122,11 +126,36 @@ def _fewer(levels: Codes, parts: list[Codes]) -> bool:
     return bool((levels.max() + 1) * 2 <= joint.max() + 1)
 
 
+def _part(levels: Codes) -> NDArray[np.int64] | None:
+    """Rows of an even part of the levels, each with all of its rows; None where all of them are few enough."""
+    step = -(-len(levels) // _ROWS)
+    if step <= 1:
+        return None
+    if levels.max() + 1 >= 4 * _SUBJECTS * step:
+        return np.flatnonzero(levels % step == 0)
+    return np.arange(0, len(levels), step)
+
+
 def _examine(suspect: _Suspect, corpus: Corpus, answers: Answers) -> Finding | None:
+    rows, levels = suspect.rows, suspect.levels
+    if rows is None and (rows := _part(levels)) is not None:
+        levels = _from_zero(levels[rows])
+    if rows is None:
+        return _judge(suspect, corpus.features, answers)
+    return _judge(suspect._replace(levels=levels), corpus.features[rows], answers.take(rows))
+
+
+def _from_zero(levels: Codes) -> Codes:
+    """Levels numbered without gaps."""
+    codes: Codes = np.unique(levels, return_inverse=True)[1].reshape(-1)
+    return codes
+
+
+def _judge(suspect: _Suspect, features: pl.DataFrame, answers: Answers) -> Finding | None:
     measured = carried(suspect.levels, answers)
     if measured.share < _LIKELY or measured.sure < _SURE or measured.rows < 0.1:
         return None
-    told = _explained(suspect.levels, corpus, answers, nested=measured.nested)
+    told = _explained(suspect.levels, features, answers, nested=measured.nested)
     # Of few levels the best of several fits tells something by luck; where it may be no luck, nothing blocks.
     luck = min(0.5, 4 / measured.levels)
     own = measured.share * (1 - max(0.0, (told - luck) / (1 - luck)))
@@ -144,7 +173,7 @@ def _blocks(measured: Carried, own: float, *, used: bool) -> bool:
     return (measured.evenness <= _EVEN and own >= _STRONG) or (used and own >= _ALL)
 
 
-def _explained(levels: Codes, corpus: Corpus, answers: Answers, *, nested: bool) -> float:
+def _explained(levels: Codes, features: pl.DataFrame, answers: Answers, *, nested: bool) -> float:
     """How much of the levels' answers the features tell of a level that was left out: an honest dose, a known stimulus.
 
     Gaussian-process regression over the levels' means, one left out at a time, from the order of the levels alone and
@@ -154,8 +183,8 @@ def _explained(levels: Codes, corpus: Corpus, answers: Answers, *, nested: bool)
     kept = np.linspace(0, len(counts) - 1, min(_MOST_LEVELS, len(counts))).astype(np.int64)
     table = answers.columns if nested else answers.within
     means = np.column_stack([np.bincount(levels, each) for each in table.T]) / counts[:, None]
-    features = matrix_of(corpus.features)
-    by_level = np.column_stack([np.bincount(levels, each) / counts for each in features.T]) if features.size else None
+    table = matrix_of(features)
+    by_level = np.column_stack([np.bincount(levels, each) / counts for each in table.T]) if table.size else None
     best = _left_out(np.arange(len(kept), dtype=float)[:, None], means[kept])
     if by_level is not None:
         best = max(best, _left_out(by_level[kept], means[kept]))

@@ -128,6 +128,20 @@ def _policy(facts: Facts) -> list[RuleOutcome]:
     policy = facts.policy
     if policy is None:
         return []
+    why = None
+    if facts.smoke is not None and policy.against is None:
+        why = "a smoke run registers no rules: run the study as declared"
+    return [pre_registered(policy, "heldout gate amend STUDY --reason ...", why)]
+
+
+def pre_registered(policy: Policy, amend: str, why: str | None = None) -> RuleOutcome:
+    """The rule ``pre-registered``.
+
+    Args:
+        policy: What the ledgers say.
+        amend: The command that gives the reason for a change.
+        why: Why nothing is registered, where that is no change of rules.
+    """
     changes = len(policy.amendments)
     good = "rules, split and yardsticks are those that were written down before the first look"
     if changes:
@@ -135,14 +149,12 @@ def _policy(facts: Facts) -> list[RuleOutcome]:
         times = "once" if changes == 1 else f"{changes} times"
         good = f"rules, split or yardsticks were amended {times} on these groups, with reasons: {reasons}"
     because = f" ({policy.against})" if policy.against else ""
-    bad = (
+    bad = why or (
         f"rules, split or yardsticks were changed after the first look at these groups{because}: restore them, or give "
-        "the reason with `heldout gate amend STUDY --reason ...`"
+        f"the reason with `{amend}`"
     )
-    if facts.smoke is not None and policy.against is None:
-        bad = "a smoke run registers no rules: run the study as declared"
     good, bad = ("; ".join([text, *policy.notes]) for text in (good, bad))
-    return [_fact("pre-registered", policy.registered, None, "registered before the first look", good, bad)]
+    return _fact("pre-registered", policy.registered, None, "registered before the first look", good, bad)
 
 
 def _attempts(gate: GateSpec, facts: Facts) -> list[RuleOutcome]:

@@ -32,9 +32,9 @@ from heldout.evidence import START, Link, canonical, digest, head, read_json
 from heldout.gate import Policy
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.run import targets
-from heldout.run.history import Groups, History
+from heldout.run.history import POLICY_FILE, Groups, History
 from heldout.run.ledger import LEDGER_FILE, Ledger, Look, Trial, read_ledger
-from heldout.run.policy import POLICY_FILE, Declared, policy_of, register
+from heldout.run.policy import Declared, policy_of, register
 from heldout.run.policy import amend as amended
 
 SCHEMA = "heldout.evaluation-rules/1"
@@ -179,9 +179,8 @@ class Books:
 
     def record(self, held: Ledger, look: Look, declared: Declared, policy: Policy) -> Trial:
         """Count a look, with what was seen and by which rules."""
-        named = {"groups_sha256": targets.store(self.folder, declared.groups.document)}
-        named["rules_sha256"] = targets.store(self.folder, declared.rules)
-        return held.record(replace(look, policies_head=policy.head, **named))
+        groups, rules = (targets.store(self.folder, one) for one in (declared.groups.document, declared.rules))
+        return held.record(replace(look, groups_sha256=groups, rules_sha256=rules, policies_head=policy.head))
 
     def still(self, verdict: Mapping[str, Any], contract: BackboneContract) -> bool:
         """Whether the books say the same of a verdict's rules now as when it was given; nothing is opened for it."""

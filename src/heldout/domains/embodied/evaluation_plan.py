@@ -150,8 +150,9 @@ def index_named(folder: Path) -> Path | None:
             document = read_json(folder / name)
         except HeldoutError:
             continue
-        if isinstance(document, dict) and isinstance(document.get("index"), str):
-            return folder / document["index"]
+        index = document.get("index") if isinstance(document, dict) else None
+        if isinstance(index, str):
+            return folder / index
     return None
 
 

@@ -76,43 +76,37 @@ def rules_of(contract: BackboneContract) -> dict[str, Any]:
     }
 
 
-def groups_of(
-    source: IndexSource, family: str, split: str, truth: Truth, scored: Iterable[str] | None = None
-) -> Groups:
+def groups_of(source: IndexSource, split: str, truth: Truth, scored: Iterable[str] | None = None) -> Groups:
     """Episodes of a split as the ledger names them: by the answers of all of their windows, whatever is scored of them.
 
     Args:
         source: The index.
-        family: Name of the file of predictions: another question about the same episode is another group.
         split: Which windows.
         truth: Answers by window.
         scored: Episodes that are scored; all by default.
     """
     samples = source.samples(split)
     said = [(sample.group, answer_of(truth, sample.id)) for sample in samples]
-    document = named_groups(family, said, scored)
-    return Groups(document, source.sha256, digest([split, [sample.id for sample in samples]]))
+    return Groups(named_groups(said, scored), source.sha256, digest([split, [sample.id for sample in samples]]))
 
 
-def named_groups(
-    family: str, said: Iterable[tuple[str, Mapping[str, Any]]], scored: Iterable[str] | None = None
-) -> dict[str, Any]:
+def named_groups(said: Iterable[tuple[str, Mapping[str, Any]]], scored: Iterable[str] | None = None) -> dict[str, Any]:
     """The document of some episodes, of the answers of their windows in order of time.
 
     Args:
-        family: Name of the file of predictions.
         said: Episode and answer of every window.
         scored: Episodes that the document is of; all by default.
     """
-    asks, answers = ASKS[family], defaultdict[str, list[list[Any]]](list)
+    answers = defaultdict[str, list[list[Any]]](list)
     for episode, one in said:
         fields = [unicodedata.normalize("NFC", str(one.get(field))) for field in LABEL_FIELDS]
-        answers[f"{asks}/{episode}"].append([*fields, sorted(objects_of(one))])
+        answers[episode].append([*fields, sorted(objects_of(one))])
     names = [name for name, found in answers.items() for _ in found]
     texts = np.array([canonical(answer).decode() for found in answers.values() for answer in found])
-    contents = {name: digest([asks, found]) for name, found in answers.items()}
-    kept = answers if scored is None else {f"{asks}/{episode}" for episode in scored}
-    return targets.targets_document(pl.Series(names), texts, kept, contents=contents)
+    contents = {name: digest(found) for name, found in answers.items()}
+    return targets.targets_document(
+        pl.Series(names), texts, answers if scored is None else set(scored), contents=contents
+    )
 
 
 @dataclass(frozen=True)
@@ -124,14 +118,14 @@ class Books:
         index_sha256: Digest of the index.
         near: A folder of evaluations: indexes that they name are asked too.
         part: Folder in each index; that of comparisons, or none.
-        harmless: Whether an older look, which names no groups, was under the rules at hand or asked something else.
+        silent: Whether a record says nothing against the rules at hand, by the folder that it is in.
     """
 
     index: Path
     index_sha256: str
     near: Path | None = None
     part: str = ""
-    harmless: Callable[[Link], bool] = lambda _: False
+    silent: Callable[[Path, Link], bool] = lambda study, link: False
 
     @property
     def head(self) -> str:
@@ -198,11 +192,12 @@ class Books:
         return all(policy[key] == stated.get(key) for key in ("registered", "registration", "amendments"))
 
     def relevant(self, history: History) -> History:
-        """A history without older looks that say nothing against the rules at hand."""
-        return replace(history, looks=tuple(link for link in history.looks if not self._is_harmless(link)))
-
-    def _is_harmless(self, link: Link) -> bool:
-        return "groups_sha256" not in link.record and self.harmless(link)
+        """A history without the records that say nothing against the rules at hand."""
+        looks, policies = (
+            tuple(link for link in links if not self.silent(history.study, link))
+            for links in (history.looks, history.policies)
+        )
+        return replace(history, looks=looks, policies=policies)
 
     def _others(self) -> set[Path]:
         """Other indexes: in the folder of this one, and those that evaluations near it name."""
@@ -237,14 +232,23 @@ class Books:
 
 def books_of(source: IndexSource, contract: BackboneContract, near: Path | None = None) -> Books:
     """The books of an index, as they concern a contract."""
-    mine, family = policy_sha256(contract.config["primary_metrics"], older=True), family_of(contract)
-    others = {
-        policy_sha256(each.config["primary_metrics"], older=True)
+    mine, asks = policy_sha256(contract.config["primary_metrics"], older=True), ASKS[family_of(contract)]
+    known = [
+        each
         for each in map(load_contract, sorted(BUILT_IN.glob("*.json")))
-        if any(name in FAMILIES for name in each.artifacts["required_eval_files"]) and family_of(each) != family
-    }
-    fine = {mine, *(others - {mine})}
-    return Books(source.folder, source.sha256, near, harmless=lambda link: link.record.get("gate_sha256") in fine)
+        if any(name in FAMILIES for name in each.artifacts["required_eval_files"])
+    ]
+    others = [each.config["primary_metrics"] for each in known if ASKS[family_of(each)] != asks]
+    fine = {mine, *(policy_sha256(primary, older=True) for primary in others)}
+    chosen_before = digest(rules_of(contract)) in {digest(rules_of(each)) for each in known}
+
+    def silent(study: Path, link: Link) -> bool:
+        """Older looks under these rules; and of another question, if these rules are built in, so nobody chose them."""
+        if "rules_sha256" not in link.record:
+            return "gate_sha256" in link.record and link.record["gate_sha256"] in fine
+        return chosen_before and targets.read(study, link.record["rules_sha256"])["split"].get("asks") != asks
+
+    return Books(source.folder, source.sha256, near, silent=silent)
 
 
 def declared_of(contract: BackboneContract, groups: Groups) -> Declared:

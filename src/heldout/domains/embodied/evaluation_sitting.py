@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
-from heldout.domains.embodied.evaluation import Scored, family_of
+from heldout.domains.embodied.evaluation import Scored
 from heldout.domains.embodied.evaluation_books import AMEND, Books, books_of, declared_of, episodes_of, groups_of
 from heldout.domains.embodied.evaluation_rules import policy_sha256
 from heldout.domains.embodied.evaluation_source import IndexSource
@@ -91,7 +91,7 @@ class Sitting:
             return cls(held, source, contract, split, samples, smoke, source.answers(split, asked, purpose), books)
         list(books.known())
         answers = source.answers(split, source.samples(split), purpose, books.head)
-        groups = groups_of(source, family_of(contract), split, answers, episodes_of(samples))
+        groups = groups_of(source, split, answers, episodes_of(samples))
         declared = declared_of(contract, groups)
         policy = books.register(held, declared, smoke=smoke is not None)
         return cls(held, source, contract, split, samples, smoke, answers, books, declared, policy)
@@ -137,7 +137,7 @@ def amend(index: Path, contract: BackboneContract, reason: str) -> Policy:
     list(books.known())
     samples = source.samples("test")
     answers = source.answers("test", samples, f"amendment of the rules of {contract.id}", books.head)
-    return books.amend(declared_of(contract, groups_of(source, family_of(contract), "test", answers)), reason)
+    return books.amend(declared_of(contract, groups_of(source, "test", answers)), reason)
 
 
 def registered_rule(policy: Policy, smoke: str | None) -> RuleOutcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -300,12 +300,19 @@ def _check_table(evidence: RunEvidence, predictions: Predictions) -> None:
         if name.endswith("jsonl"):
             found = pl.read_ndjson(plain_path(path), infer_schema_length=None)
         else:
-            found = pl.read_csv(plain_path(path), schema=expected.schema)
+            found = _read_csv(plain_path(path), expected.schema)
         if found.columns != expected.columns:
             raise BrokenError("the columns are not those of a run", name)
         for column, dtype in expected.schema.items():
             if not _equal(expected[column], found[column].cast(dtype)):
                 raise BrokenError("the column is not what the seeds' predictions give", f"{name}: column {column}")
+
+
+def _read_csv(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    """The table in a CSV file. Its header is read as a row: polars leaves the quotation marks in a name doubled."""
+    header = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)
+    body = pl.read_csv(path, has_header=False, skip_rows=1, schema=schema)
+    return body.rename(dict(zip(body.columns, header, strict=True)))
 
 
 def _equal(expected: pl.Series, found: pl.Series) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from heldout.gate.outcome import RuleOutcome
+from heldout.gate.rules import copies_sentence
 from heldout.study import GateSpec
 
 
@@ -94,7 +95,10 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
     foreign = [*facts.foreign, *(_unit([unit]) for unit in sorted(scored - expected))]
     total, blocking = len(expected), "; ".join(facts.blocking)
     enough = f"at_least {gate.min_groups}", f"at_least {gate.min_seeds}"
-    seeds = len(facts.seeds)
+    copies = metrics.get("copies", {})
+    seeds = len(facts.seeds) - len(copies)
+    alike = f" ({copies_sentence(metrics)})" if copies else ""
+    are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
     return [
         _fact("complete", total and not missing, total - len(missing), f"{total} units", f"all {total} units are there",
               f"{len(missing)} of {total} units are missing, such as {_unit(missing)}"),
@@ -104,8 +108,8 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
               f"there are predictions that are not finite: {', '.join(undefined[:3])}"),
         _fact("groups", facts.groups >= gate.min_groups, facts.groups, enough[0], "enough groups to judge",
               f"{facts.groups} held-out groups are too few to judge anything: the policy wants {gate.min_groups}"),
-        _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], "enough seeds to judge",
-              f"{seeds} seeds are too few to judge anything: the policy wants {gate.min_seeds}"),
+        _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], f"enough seeds to judge{alike}",
+              f"{are} too few to judge anything: the policy wants {gate.min_seeds}{alike}"),
         _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", _guards(facts.reported), blocking),
         _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
               f"a smoke run can never PROMOTE: {facts.smoke}"),

@@ -26,6 +26,7 @@ from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence, StoredUnit
+from heldout.verify.trivial import check_trivial, stated_trivial
 
 # Another processor or library may round the last digit otherwise; no rule is decided by less than this.
 ROUNDING = 1e-9
@@ -79,6 +80,7 @@ def check_predictions(evidence: RunEvidence) -> str:
 
 def check_metrics(evidence: RunEvidence) -> str:
     """``metrics.json`` is what the predictions give."""
+    check_trivial(evidence)
     expected = recomputed_metrics(evidence)
     if dumps(expected) == read_plain(evidence.folder / "metrics.json"):
         return "recomputed from the predictions: byte for byte the same"
@@ -127,7 +129,8 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
     identity = evidence.lock["champion"]
     if identity is not None:
         baselines[CHAMPION] = (describe(identity), copied(evidence.folder, identity, evidence.classes))
-    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines)
+    nothing = stated_trivial(evidence)
+    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing)
 
 
 class Difference(NamedTuple):

@@ -174,7 +174,7 @@ def _odd(folder: Path, answer: str, name: str = "Odd") -> tuple[Desk, Answer]:
 def test_what_is_no_probability_is_never_judged(tmp_path: Path, answer: str) -> None:
     """A log loss of 0 would be read off numbers above 1."""
     desk, found = _odd(tmp_path, answer)
-    assert found.code not in (0, 70), found
+    assert 5 == found.code, found
     assert "odd_scores.Odd answered" in found.err or "could not convert" in found.err
     assert not [*desk.of_study.glob("*/PROMOTE.json"), *desk.of_study.glob("*/metrics.json")]
 
@@ -183,7 +183,7 @@ def test_what_is_no_probability_is_never_judged(tmp_path: Path, answer: str) -> 
 def test_a_class_has_one_column(tmp_path: Path) -> None:
     """The second column would replace the first, and be judged alone."""
     desk, found = _odd(tmp_path, "0", "Twice")
-    assert found.code not in (0, 70), found
+    assert 5 == found.code, found
     assert "two columns" in found.err
     assert not [*desk.of_study.glob("*/PROMOTE.json")]
 

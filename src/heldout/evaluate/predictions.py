@@ -83,7 +83,7 @@ class Predictions:
         found: dict[int, int] = {}
         firsts: list[int] = []
         for seed in sorted(self.members):
-            twin = next((first for first in firsts if _equal(self.members[first], self.members[seed])), None)
+            twin = next((first for first in firsts if equal_predictions(self.members[first], self.members[seed])), None)
             if twin is None:
                 firsts.append(seed)
             else:
@@ -92,7 +92,7 @@ class Predictions:
 
     def copy_of(self, values: FloatArray) -> bool:
         """Whether the mean over the seeds is these predictions, up to rounding."""
-        return _equal(values, self.ensemble)
+        return equal_predictions(values, self.ensemble)
 
     def without(self, seeds: Collection[int]) -> Predictions:
         """The same predictions without some seeds."""
@@ -125,7 +125,8 @@ class Predictions:
             frame.write_csv(path)
 
 
-def _equal(a: FloatArray, b: FloatArray) -> bool:
+def equal_predictions(a: FloatArray, b: FloatArray) -> bool:
+    """Whether two models predict the same, up to rounding; what is not finite is equal to nothing."""
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return False
     with np.errstate(over="ignore"):  # two huge numbers of opposite sign

@@ -63,6 +63,8 @@ def compare_trivial(evidence: RunEvidence, target: NDArray[Any], groups: NDArray
     stated = stated_trivial(evidence)
     if stated is None or not folds:
         return
+    if evidence.classes and not set(evidence.classes).issuperset(target.astype(str).tolist()):
+        raise BrokenError("a class of the training rows is named nowhere", _PLACE)
     scale = 1.0 if evidence.classes else float(np.abs(target.astype(np.float64)).max())
     for name, expected in trivial_contenders(target, groups, folds, evidence.classes).items():
         fold = stated[name].differs(expected, scale)

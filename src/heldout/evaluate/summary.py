@@ -82,13 +82,12 @@ def summarise(
     """
     rows = _columns(predictions)
     undefined = _Undefined()
-    ensemble = _block(rows, predictions.ensemble, n_train, "ensemble", undefined)
-    by_group = _by_group(rows, predictions.ensemble)
+    ensemble, by_group = _block_and_groups(rows, predictions.ensemble, n_train, "ensemble", undefined)
     copies = {} if trivial is None else predictions.copies
     sigma = predictions.without(copies).sigma
     ensemble |= _ensemble_only(predictions, sigma, rows, ensemble, by_group, bootstrap, undefined)
     members = {
-        str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)
+        str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)[0]
         for seed in sorted(predictions.members)
     }
     others: dict[str, Block] = {}
@@ -96,8 +95,7 @@ def summarise(
     rivals: dict[str, GroupScores] = {}
     for name, (description, theirs) in sorted((baselines or {}).items()):
         columns = _columns(theirs)
-        block = _block(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
-        their_groups = _by_group(columns, theirs.ensemble)
+        block, their_groups = _block_and_groups(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
         comparisons[name] = _comparison(predictions.task, by_group, their_groups, bootstrap.level)
         rivals[name] = their_groups
         others[name] = block | {"description": description, "seeds": len(theirs.members)}
@@ -134,8 +132,7 @@ def _trivial(
     for name, contender in trivial.items():
         answers = contender.predict(rows.folds)
         alone, nowhere = Predictions(predictions.samples, {0: answers}, predictions.classes), _Undefined()
-        block = _block(rows, answers, {}, name, nowhere)
-        by_group = _by_group(rows, answers)
+        block, by_group = _block_and_groups(rows, answers, {}, name, nowhere)
         block |= _ensemble_only(alone, None, rows, block, by_group, None, nowhere)
         gains = {
             rival: _comparison(predictions.task, by_group, theirs, bootstrap.level) for rival, theirs in rivals.items()
@@ -189,11 +186,24 @@ def _cells(samples: pl.DataFrame) -> NDArray[Any]:
     return found
 
 
-def _block(rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined) -> Block:
+def _block_and_groups(
+    rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined
+) -> tuple[Block, GroupScores]:
+    """A block, and the scores of every group; where each fold is a group, rows are scored once for both."""
+    block, by_fold = _block(rows, prediction, n_train, where, undefined)
+    if np.array_equal(rows.folds.astype(str), rows.groups.astype(str)):
+        return block, by_fold
+    return block, _by_group(rows, prediction)
+
+
+def _block(
+    rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined
+) -> tuple[Block, GroupScores]:
     folds: dict[str, Block] = {}
+    by_fold: dict[str, dict[str, float]] = {}
     by_metric: dict[str, list[float]] = {}
     for fold, members in _segments(rows.folds).items():
-        scores = rows.score(prediction, members)
+        scores = by_fold[fold] = rows.score(prediction, members)
         for name, value in scores.items():
             by_metric.setdefault(name, []).append(value)
         plain = undefined.plain(scores, f"{where}/folds/{fold}", rows.why(prediction, members))
@@ -207,7 +217,7 @@ def _block(rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], wher
     block["pooled"] = undefined.plain(pooled, f"{where}/pooled", rows.why(prediction, everything))
     if rows.cells is not None and not rows.classes:
         block |= _cell_blocks(rows, prediction, where, undefined)
-    return block
+    return block, by_fold
 
 
 def _std(values: FloatArray) -> float:

@@ -255,8 +255,11 @@ def _table(path: Path, _changed: int) -> Any:
 def _read(path: Path) -> Any:
     import polars as pl
 
+    from heldout.corpus.room import check_room
+
     try:
-        return pl.read_parquet(plain_path(path))
+        check_room(plain_path(path))
+        return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"the table cannot be read: {error}", where=str(path), hint="fetch it again") from None
 

@@ -105,6 +105,8 @@ class Database:
             yield
         except DatabaseError as error:
             raise self._error(error) from error
+        except ArgumentError as error:  # a port in the query that is no number
+            raise InputError("this is no database URL", where="--registry", hint=_URL_HINT) from error
 
     def _error(self, error: DatabaseError) -> HeldoutError:
         lines = str(error.orig or error).strip().splitlines()

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from heldout.errors import MachineError
+from heldout.evidence import plain_path
 
 _SMALL, _LEAST = 64 << 20, 700 << 20
 _TEXT, _NUMBER = 16, 8
@@ -28,9 +29,9 @@ def check_room(path: Path) -> None:
         if copies > 1 and free < _LEAST:  # not even the reader's threads would start
             what = f"out of memory: {max(free, 0) // _MB:,} MB are free"
             raise MachineError(what, where=str(path), hint="give the process more memory")
-    schema = pl.read_parquet_schema(path)
+    schema = pl.read_parquet_schema(plain_path(path))
     width = sum(_TEXT if kind in (pl.String, pl.Binary) else _NUMBER for kind in schema.values())
-    rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    rows = int(pl.scan_parquet(plain_path(path)).select(pl.len()).collect().item())
     need = rows * width
     if need <= _SMALL:
         return

@@ -282,8 +282,8 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
 def _read(path: Path, texts: Sequence[str]) -> pl.DataFrame:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        check_room(plain_path(path))
-        return pl.read_parquet(path)
+        check_room(path)
+        return pl.read_parquet(plain_path(path))
     if suffix == ".csv":
         header = _check_header(path)
         names = {name: pl.String for name in texts if name in header}

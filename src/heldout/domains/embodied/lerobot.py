@@ -258,8 +258,8 @@ def _read(path: Path) -> Any:
     from heldout.corpus.room import check_room
 
     try:
-        check_room(plain_path(path))
-        return pl.read_parquet(path)
+        check_room(path)
+        return pl.read_parquet(plain_path(path))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"the table cannot be read: {error}", where=str(path), hint="fetch it again") from None
 

@@ -82,8 +82,8 @@ def test_without_landlock_python_itself_refuses(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     program = (
         "import sys, pathlib, os, shutil\n"
-        "from heldout.zoo import fence\n"
-        "fence._landlock = lambda folders: False\n"
+        "from heldout.engine import fence\n"
+        "fence._landlock = lambda *_: False\n"
         "root = pathlib.Path(sys.argv[1])\n"
         "assert 'python' == fence.enclose([root / 'in'])\n"
         "(root / 'in' / 'a').write_text('x'); (root / 'out').read_text()\n"

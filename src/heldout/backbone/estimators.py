@@ -8,14 +8,43 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import packages_distributions
+from importlib.machinery import PathFinder
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
 from typing import Any, Literal
 
 from heldout.errors import PrerequisiteError, StudyError
 
 Kind = Literal["classifier", "regressor"]
+
+
+_KNOWN = {"sklearn": "scikit-learn", "xgboost": "xgboost", "lightgbm": "lightgbm", "catboost": "catboost"}
+
+
+@functools.cache
+def is_known(module: str) -> bool:
+    """Whether a module is of scikit-learn, XGBoost, LightGBM or CatBoost as installed, not a namesake; nothing runs."""
+    top = module.partition(".")[0]
+    if top not in _KNOWN:
+        return False
+    found = PathFinder.find_spec(top)
+    places = [distribution(name).locate_file(top) for name in distributions_of(top)]
+    if found is None or found.origin is None:
+        return True  # not installed at all: nothing that could run
+    return any(Path(found.origin).resolve().is_relative_to(Path(str(place)).resolve()) for place in places)
+
+
+def exists(module: str) -> bool:
+    """Whether there is such a top-level module; nothing runs."""
+    top = module.partition(".")[0]
+    finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    try:
+        return bool(top) and any(find(top, None, None) is not None for find in finders if find is not None)
+    except (ImportError, ValueError):
+        return False
 
 
 def kind_of(estimator: Any) -> Kind | None:
@@ -28,7 +57,8 @@ def kind_of(estimator: Any) -> Kind | None:
             said = get_tags(estimator).estimator_type
         except (AttributeError, TypeError):  # no class of scikit-learn among its ancestors
             said = "classifier" if hasattr(estimator, "predict_proba") else None
-    return said if said in ("classifier", "regressor") else None
+    kinds: dict[Any, Kind] = {"classifier": "classifier", "regressor": "regressor"}
+    return kinds.get(said)
 
 
 def check_values(path: str, estimator: Any) -> None:

@@ -165,6 +165,7 @@ class Backbone(ABC):
     name: ClassVar[str]
     Params: ClassVar[type[BaseModel]]
     contract: ClassVar[Contract] = Contract()
+    deterministic: ClassVar[bool] = True  # False: a model may answer the same rows differently, and says so
     seeded: ClassVar[bool] = True  # False: the seed changes nothing, so a study may declare one at most
 
     def __init__(self, params: Any) -> None:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from heldout.gate.outcome import RuleOutcome
-from heldout.gate.rules import copies_sentence
 from heldout.study import GateSpec
 
 
@@ -50,6 +49,27 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """What stored models of foreign code answered when they were asked once more, in fresh processes.
+
+    Attributes:
+        units: Number of units with foreign code.
+        asked: How many of them were asked.
+        deterministic: Whether their backbones say that the same rows get the same answer.
+        different: Units that answered otherwise than what was judged.
+        uneven: Units whose answer for a row depends on the rows that are asked with it.
+        fence: What held the processes: reading, writing, network, leftovers.
+    """
+
+    units: int
+    asked: int
+    deterministic: bool
+    different: tuple[str, ...] = ()
+    uneven: tuple[str, ...] = ()
+    fence: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a judge must know besides the metrics.
 
@@ -66,6 +86,7 @@ class Facts:
         policy: What was registered; None where nothing is.
         required: Verdict of each variant that this one stands on; None where there is none.
         costs: What a fitted model costs, by name; empty where no rule asks.
+        stored: What stored models of foreign code answered; None where there is none.
     """
 
     seeds: Sequence[int]
@@ -80,6 +101,7 @@ class Facts:
     required: Mapping[str, str | None] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     reported: Sequence[str] = ()
+    stored: Stored | None = None
 
 
 def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
@@ -95,10 +117,7 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
     foreign = [*facts.foreign, *(_unit([unit]) for unit in sorted(scored - expected))]
     total, blocking = len(expected), "; ".join(facts.blocking)
     enough = f"at_least {gate.min_groups}", f"at_least {gate.min_seeds}"
-    copies = metrics.get("copies", {})
-    seeds = len(facts.seeds) - len(copies)
-    alike = f" ({copies_sentence(metrics)})" if copies else ""
-    are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
+    seeds = len(facts.seeds)
     return [
         _fact("complete", total and not missing, total - len(missing), f"{total} units", f"all {total} units are there",
               f"{len(missing)} of {total} units are missing, such as {_unit(missing)}"),
@@ -108,11 +127,12 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
               f"there are predictions that are not finite: {', '.join(undefined[:3])}"),
         _fact("groups", facts.groups >= gate.min_groups, facts.groups, enough[0], "enough groups to judge",
               f"{facts.groups} held-out groups are too few to judge anything: the policy wants {gate.min_groups}"),
-        _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], f"enough seeds to judge{alike}",
-              f"{are} too few to judge anything: the policy wants {gate.min_seeds}{alike}"),
+        _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], "enough seeds to judge",
+              f"{seeds} seeds are too few to judge anything: the policy wants {gate.min_seeds}"),
         _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", _guards(facts.reported), blocking),
         _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
               f"a smoke run can never PROMOTE: {facts.smoke}"),
+        *_stored(facts.stored),
         *_policy(facts),
         *_attempts(gate, facts),
         *(_required(variant, verdict) for variant, verdict in sorted(facts.required.items())),
@@ -127,25 +147,31 @@ def _guards(reported: Sequence[str]) -> str:
     return f"no finding blocks; {found} reported: {', '.join(sorted(set(reported)))}"
 
 
+def _stored(stored: Stored | None) -> list[RuleOutcome]:
+    """What is judged must be what the stored model answers, wherever and whenever it is asked."""
+    if stored is None:
+        return []
+    asked, different = f"{stored.asked} of {stored.units} units", len(stored.different)
+    good = f"{asked} were asked again in fresh processes: the stored models answer what was judged"
+    bad = (
+        f"the stored models of {different} of {stored.asked} units answer otherwise than what was judged, such as "
+        f"{', '.join(stored.different[:1])}: answer from what `save` stores and from the rows, and from nothing else"
+    )
+    if different and not stored.deterministic:
+        good = f"{asked} were asked again: {different} answer otherwise, as their backbone says they may"
+    if stored.uneven:
+        good += f"; in {len(stored.uneven)} of them the answer for a row depends on the rows that are asked with it"
+    if stored.fence.get("reading") != "landlock" or stored.fence.get("network") != "seccomp":
+        good += "; this system could not keep the model's code from other files or the network"
+    holds = stored.asked and not (different and stored.deterministic)
+    return [_fact("stored-model", holds, different, "at_most 0", good, bad)]
+
+
 def _policy(facts: Facts) -> list[RuleOutcome]:
     """Rules that are chosen after the result was seen decide nothing."""
     policy = facts.policy
     if policy is None:
         return []
-    why = None
-    if facts.smoke is not None and policy.against is None:
-        why = "a smoke run registers no rules: run the study as declared"
-    return [pre_registered(policy, "heldout gate amend STUDY --reason ...", why)]
-
-
-def pre_registered(policy: Policy, amend: str, why: str | None = None) -> RuleOutcome:
-    """The rule ``pre-registered``.
-
-    Args:
-        policy: What the ledgers say.
-        amend: The command that gives the reason for a change.
-        why: Why nothing is registered, where that is no change of rules.
-    """
     changes = len(policy.amendments)
     good = "rules, split and yardsticks are those that were written down before the first look"
     if changes:
@@ -153,12 +179,14 @@ def pre_registered(policy: Policy, amend: str, why: str | None = None) -> RuleOu
         times = "once" if changes == 1 else f"{changes} times"
         good = f"rules, split or yardsticks were amended {times} on these groups, with reasons: {reasons}"
     because = f" ({policy.against})" if policy.against else ""
-    bad = why or (
+    bad = (
         f"rules, split or yardsticks were changed after the first look at these groups{because}: restore them, or give "
-        f"the reason with `{amend}`"
+        "the reason with `heldout gate amend STUDY --reason ...`"
     )
+    if facts.smoke is not None and policy.against is None:
+        bad = "a smoke run registers no rules: run the study as declared"
     good, bad = ("; ".join([text, *policy.notes]) for text in (good, bad))
-    return _fact("pre-registered", policy.registered, None, "registered before the first look", good, bad)
+    return [_fact("pre-registered", policy.registered, None, "registered before the first look", good, bad)]
 
 
 def _attempts(gate: GateSpec, facts: Facts) -> list[RuleOutcome]:

@@ -67,7 +67,7 @@ ROLES = (
     ),
     Role(
         "metrics",
-        ("metrics.json", "costs.json", "per_class_metrics.csv", "loso_seed*.json", "*_metrics.json",
+        ("metrics.json", "costs.json", "stored.json", "per_class_metrics.csv", "loso_seed*.json", "*_metrics.json",
          "*_metrics.csv", "baselines.csv", "change_points.csv", "train_labels.json"),
         ("json", "csv"),
         ("metric",),

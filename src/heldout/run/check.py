@@ -8,7 +8,7 @@ from typing import Any
 
 from heldout.corpus.guards import TITLES, Finding, GuardResult
 from heldout.errors import CorpusError
-from heldout.run.fitted_state import examine_fitted
+from heldout.run.fitted_state import guard_fitted
 from heldout.run.resolve import Resolved
 from heldout.run.rules import check_gate
 from heldout.run.units import cached_corpus
@@ -79,7 +79,7 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
         results = {error.code: GuardResult(error.code, (found,))}
     else:
         main = resolved.main
-        results["HO-G008"] = examine_fitted(main.backbone, resolved.reader, split, main.seeds[0], fresh=fresh)
+        results["HO-G008"] = guard_fitted(main.backbone, resolved.reader, split, main.seeds[0], fresh=fresh)
     return Checked(resolved.name, resolved.variant, sha256, tuple(_in_order(results)))
 
 

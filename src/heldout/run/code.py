@@ -12,10 +12,12 @@ import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 from heldout.backbone import Backbone
+from heldout.backbone.estimators import distributions_of
 from heldout.corpus import Reader
 from heldout.evidence import digest
 from heldout.evidence.imports import Source, closure, total
@@ -55,6 +57,13 @@ def code_of(backbone: Backbone, reader: type[Reader]) -> Code:
     return Code(total(ours), {name: sha256 for name, sha256 in found.items() if name not in ours})
 
 
+def files_of(backbone: Backbone) -> list[Path]:
+    """The files of the user's own code that a backbone and what it imports are made of."""
+    found = closure((type(backbone).__module__, *backbone.sources()), _source)
+    sources = (_source(name) for name in found if name.partition(".")[0] != _OURS)
+    return sorted(source.path.resolve() for source in sources if source is not None)
+
+
 def sha256_of(fit_code: Mapping[str, Mapping[str, Any]]) -> str:
     """One digest of the code of all contenders: what the name of a run holds."""
     return digest({name: dict(code) for name, code in fit_code.items()})
@@ -71,7 +80,11 @@ def _source(name: str) -> Source | None:
     if spec is None or spec.origin is None or not spec.has_location:
         return None  # built in, or a package without a source of its own
     path = Path(spec.origin)
-    return None if _installed(path) else Source(_file(path), spec.submodule_search_locations is not None)
+    return (
+        None
+        if _installed(path, name.partition(".")[0])
+        else Source(_file(path), spec.submodule_search_locations is not None)
+    )
 
 
 def _spec(name: str) -> ModuleSpec | None:
@@ -92,11 +105,19 @@ def _spec(name: str) -> ModuleSpec | None:
     return spec
 
 
-def _installed(path: Path) -> bool:
+def _installed(path: Path, top: str) -> bool:
+    """Whether a file belongs to Python or to a distribution that was copied into place; an editable one was not."""
     if any(part in _INSTALLED for part in path.parts):
         return True
     standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    return any(path.is_relative_to(place) for place in standard if place)
+    if any(path.is_relative_to(place) for place in standard if place):
+        return True
+    real = path.resolve()
+    for name in distributions_of(top):
+        found = distribution(name)
+        if found.read_text("METADATA") is not None and real.is_relative_to(Path(str(found.locate_file(""))).resolve()):
+            return True  # an editable one lies elsewhere, or has no METADATA
+    return False
 
 
 def _file(path: Path) -> Path:

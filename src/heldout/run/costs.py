@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 from heldout.backbone import Backbone, FeaturesView
 from heldout.corpus import Corpus
 from heldout.evidence import read_json
+from heldout.run.asked import turns_of
+from heldout.run.foreign import Apart, is_foreign
 from heldout.run.units import PREDICTIONS, Unit
 from heldout.study import COSTS, GateSpec
 
@@ -26,24 +27,23 @@ def wanted(gate: GateSpec) -> bool:
     return any(rule.metric in COSTS for rule in gate.rules)
 
 
-def measure(units: Sequence[Unit], backbone: Backbone, corpus: Corpus) -> dict[str, Any]:
+def measure(units: Sequence[Unit], backbone: Backbone, corpus: Corpus, hidden: tuple[Path, ...]) -> dict[str, Any]:
     """The document ``costs.json``.
 
     ``model_bytes`` is the largest of all units; ``latency_us`` is the median over several turns of predicting up to
     1,000 held-out rows with the first unit's model, in microseconds a row, on the machine that judges. Both are of the
-    exported model where the backbone exports one, such as an ONNX graph; `form` says so.
+    exported model where the backbone exports one, such as an ONNX graph; `form` says so. Foreign code is timed where it
+    is shut in from what is hidden.
     """
     first = units[0]
     view = FeaturesView(corpus.features[corpus.rows_of(first.fold.test)[:_ROWS]])
-    model = backbone.load(first.folder)
-    served = backbone.served(model)
-    predict = served.predict if served else partial(backbone.predict, model)
-    predict(view)
-    turns = []
-    for _ in range(_TURNS):
-        start = time.perf_counter()
-        predict(view)
-        turns.append((time.perf_counter() - start) / view.features.height * 1e6)
+    served = None
+    if is_foreign(backbone) and not _exports(backbone):
+        turns = Apart(backbone, hidden).turns(first.folder, view, _TURNS)
+    else:
+        model = backbone.load(first.folder)
+        served = backbone.served(model)
+        turns = turns_of(served.predict if served else partial(backbone.predict, model), view, _TURNS)
     return {
         "schema": SCHEMA,
         "model_bytes": max(model_bytes(unit.folder, backbone) for unit in units),
@@ -54,9 +54,13 @@ def measure(units: Sequence[Unit], backbone: Backbone, corpus: Corpus) -> dict[s
     }
 
 
+def _exports(backbone: Backbone) -> bool:
+    return type(backbone).served is not Backbone.served
+
+
 def model_bytes(folder: Path, backbone: Backbone) -> int:
     """Bytes of a unit's model: of its export, or of every file of the fit but its predictions."""
-    served = backbone.served(backbone.load(folder))
+    served = backbone.served(backbone.load(folder)) if _exports(backbone) else None
     return len(served.data) if served else saved_bytes(folder)
 
 

@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 
 from heldout.errors import HeldoutError, StaleError
 from heldout.evaluate import Predictions, summarise
-from heldout.evaluate.trivial import trivial_contenders
 from heldout.evidence import JsonLines, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
@@ -26,11 +25,12 @@ from heldout.run.failures import UnitFailure, failed
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import with_fitted_state
 from heldout.run.fitting import Report, copy_finished, fit_units, plan_units
-from heldout.run.judging import judge_run, register_policy, wall_times
+from heldout.run.judging import NOTHING, judge_run, register_policy, wall_times
 from heldout.run.layout import RunFolder
 from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
 from heldout.run.prepare import Prepared
 from heldout.run.resolve import lock_yaml
+from heldout.run.stored import STORED_FILE, ask_stored
 
 Listener = Callable[[Mapping[str, Any]], None]
 _INPUTS = {"run.json", "study.lock.yaml", "corpus.json", "split.json", "progress.jsonl", ".lock"}
@@ -61,9 +61,17 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         register_policy(prepared)
         if prepared.plans[""][1].pending:
             _remove_results(folder)
+        if prepared.reached:  # no unit could be fitted, and why is known
+            document = judge_run(prepared, NOTHING, {})
+            write_verdict(folder.path, document)
+            emit("complete", document["verdict"], 1, 1)
+            return document
         failures = _fit_all(prepared, workers, emit)
         if failures[""]:
             raise failed(failures[""])
+        stored = ask_stored(prepared, [name for name in prepared.plans if not failures[name]], workers)
+        if stored is not None:
+            write_json(folder.file(STORED_FILE), stored)
         document = _evaluate(prepared, failures)
         emit("complete", document["verdict"], 1, 1)
     return document
@@ -123,10 +131,16 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
         beaten = resolved.champion.predictions(predictions.classes)
         contenders[champion.ID] = (resolved.champion.description, beaten)
     if wanted(resolved.gate):
-        write_json(folder.file(COSTS_FILE), measure(prepared.plans[""][2], resolved.main.backbone, prepared.corpus))
-    corpus, folds = prepared.corpus, prepared.split.folds
-    nothing = trivial_contenders(corpus.target, corpus.groups.to_numpy(), folds, predictions.classes)
-    metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders, nothing)
+        write_json(
+            folder.file(COSTS_FILE),
+            measure(
+                prepared.plans[""][2],
+                resolved.main.backbone,
+                prepared.corpus,
+                (resolved.corpus_path, prepared.study.parent),
+            ),
+        )
+    metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders)
     write_json(folder.file("metrics.json"), metrics)
     document = judge_run(prepared, metrics, wall_times(documents))
     warnings = sorted({warning for each in documents for warning in each["warnings"]})

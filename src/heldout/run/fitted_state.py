@@ -1,4 +1,4 @@
-"""HO-G008: whatever is fitted must be a function of the training rows alone.
+"""HO-G008: what is fitted must be a function of the training rows alone, and what is answered of that and the rows.
 
 One fold is fitted on a short budget, then again with the same seed after every feature and target of its held-out rows
 has changed. All that ``save`` writes must be the same to the last bit. A second fold is fitted before it, in the same
@@ -7,8 +7,13 @@ The views are built by the code that a run builds them with, from a copy of the 
 one; parameters that name the corpus file name the copy. So a scaler that was kept in a module at reading, or is fitted
 from the file, changes with it.
 
+Then the model is asked for all rows as they are: from memory, from what was saved, and again. The answers must be the
+same to the last bit, also after the held-out targets have changed, unless the backbone says that it answers the same
+rows differently.
+
 ``heldout check`` fits each time in a fresh process, so that nothing in memory can carry over; a run, which is about to
-fit anyway, in its own. What no such check can see: a file made from held-out rows long before.
+fit anyway, in its own; foreign code is always fitted and asked in fresh processes that are shut in. What no such check
+can see: a file made from held-out rows long before.
 """
 
 from __future__ import annotations
@@ -20,19 +25,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from heldout.backbone import Backbone
+import numpy as np
+
+from heldout.backbone import Backbone, ClassScores, FeaturesView, FloatArray
 from heldout.corpus import Corpus, Reader
 from heldout.corpus.guards import Finding, GuardResult
 from heldout.corpus.perturb import changed_corpus
 from heldout.engine import run_fresh
 from heldout.errors import UnitError
-from heldout.evidence import sha256_file
+from heldout.evidence import sha256_bytes, sha256_file
 from heldout.evidence.machine import machine_error
+from heldout.run.foreign import Apart, ReachedError, is_foreign
 from heldout.run.layout import RunFolder
 from heldout.run.models import models
 from heldout.run.opened import watched
 from heldout.run.prepare import Prepared
-from heldout.run.units import Unit
+from heldout.run.units import Unit, fit_job
 from heldout.split import Fold, Split
 
 _ROWS, _ROWS_OF_A_GROUP = 4000, 20
@@ -63,10 +71,17 @@ class Trial:
 
 
 class Fitted(NamedTuple):
-    """What the judged fold left: digest of each file, and whether Python opened the corpus while it was fitted."""
+    """What the judged fold left.
+
+    Attributes:
+        files: Digest of each file that was saved.
+        opened: What the model did while Python opened the corpus: ``fits``, ``answers`` or nothing.
+        answers: Digest of what it answers for all rows as they are: from memory, from its folder, and again.
+    """
 
     files: dict[str, str]
-    opened: bool
+    opened: str
+    answers: tuple[str, ...]
 
 
 def with_fitted_state(prepared: Prepared) -> Prepared:
@@ -74,6 +89,9 @@ def with_fitted_state(prepared: Prepared) -> Prepared:
     main = prepared.resolved.main
     try:
         found = examine_fitted(main.backbone, prepared.resolved.reader, prepared.split, main.seeds[0])
+    except ReachedError as error:
+        found = _reached(error, main.backbone, prepared.split.folds[0])
+        prepared = replace(prepared, reached=True)
     except (Exception, SystemExit) as error:
         refused = machine_error(error)
         if refused is not None:
@@ -85,6 +103,18 @@ def with_fitted_state(prepared: Prepared) -> Prepared:
             "mend the backbone; `heldout check` shows the error",
         )
     return replace(prepared, findings=(*prepared.findings, *found.findings))
+
+
+def guard_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, *, fresh: bool) -> GuardResult:
+    """What ``examine_fitted`` finds; code that asks for the corpus is a finding too.
+
+    Raises:
+        UnitError: If the backbone cannot be fitted.
+    """
+    try:
+        return examine_fitted(backbone, reader, split, seed, fresh=fresh)
+    except ReachedError as error:
+        return _reached(error, backbone, split.folds[0])
 
 
 def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, *, fresh: bool = False) -> GuardResult:
@@ -104,14 +134,17 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
     groups = {name for each in split.folds for name in (*each.train, *each.test)}
     with tempfile.TemporaryDirectory(prefix="heldout-check-") as name:
         most = max(_ROWS_OF_A_GROUP, _ROWS // len(groups))
-        trial = Trial(reader, backbone.quick(), split.folds[:2], seed, (), most, Path(name))
+        quick = backbone if is_foreign(backbone) else backbone.quick()  # its own process makes it quick
+        trial = Trial(reader, quick, split.folds[:2], seed, (), most, Path(name))
         try:
             plain = _run(trial, fresh)
+        except ReachedError:
+            raise
         except Exception:  # noqa: BLE001 - few rows may lack what a fit needs, such as a second class
             trial = replace(trial, most=None)
             plain = _run(trial, fresh)
         if plain.opened:
-            what = f"{backbone.name} opens the corpus file while it fits, where the held-out rows are"
+            what = f"{backbone.name} opens the corpus file while it {plain.opened}, where the held-out rows are"
             return _result(what, backbone, fold, "fit on the train view that `fit` is given, and on nothing else")
         try:
             changed = _run(replace(trial, changed=fold.test), fresh)
@@ -122,7 +155,7 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
             path for path in plain.files | changed.files if plain.files.get(path) != changed.files.get(path)
         )
         if not different:
-            return GuardResult(FITTED_STATE)
+            return _judged_answers(plain, changed, backbone, fold)
         if _run(trial, fresh).files != plain.files:
             what = f"{backbone.name} fits another {different[0]} each time, on the same rows with the same seed"
             return _result(
@@ -133,9 +166,29 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
     return _result(what, backbone, fold, hint)
 
 
-def _result(what: str, backbone: Backbone, fold: Fold, hint: str) -> GuardResult:
+def _judged_answers(plain: Fitted, changed: Fitted, backbone: Backbone, fold: Fold) -> GuardResult:
+    """Equal models must answer equal rows alike, and not know what the targets are."""
+    if len({*plain.answers, *changed.answers}) == 1:
+        return GuardResult(FITTED_STATE)
+    if len(set(plain.answers)) == len(set(changed.answers)) == 1:
+        what = f"what {backbone.name} answers on the fold {fold.id} changes with the targets of its held-out rows"
+        return _result(what, backbone, fold, "answer from the model and the features that `predict` is given")
+    if all(len(set(each.answers[1:])) == 1 for each in (plain, changed)):
+        what = f"what {backbone.name} answers after `fit` is not what the model answers that it saved"
+        hint = "keep everything that `predict` needs in the model: it is the stored one that is judged and served"
+    else:
+        what = f"{backbone.name} answers the same rows otherwise each time"
+        hint = "answer from the model and the rows alone, or declare `deterministic = False`"
+    return _result(what, backbone, fold, hint, blocking=backbone.deterministic)
+
+
+def _reached(error: ReachedError, backbone: Backbone, fold: Fold) -> GuardResult:
+    return _result(error.what, backbone, fold, error.hint or "")
+
+
+def _result(what: str, backbone: Backbone, fold: Fold, hint: str, *, blocking: bool = True) -> GuardResult:
     where = f"backbone {backbone.name}, fold {fold.id}"
-    return GuardResult(FITTED_STATE, (Finding(FITTED_STATE, blocking=True, what=what, where=where, hint=hint),))
+    return GuardResult(FITTED_STATE, (Finding(FITTED_STATE, blocking=blocking, what=what, where=where, hint=hint),))
 
 
 def _run(trial: Trial, fresh: bool) -> Fitted:
@@ -147,24 +200,58 @@ def _run(trial: Trial, fresh: bool) -> Fitted:
 
 
 def fit_trial(trial: Trial) -> Fitted:
-    """Read, build the views, fit and save; in whatever process."""
+    """Read, build the views, fit, save and ask; in whatever process."""
+    asked = FeaturesView(changed_corpus(trial.reader.read(), (), trial.most).features)
     corpus, copy = _read(trial)
     original = trial.reader.options.path
     backbone = trial.backbone if copy is None else _moved(trial.backbone, original, copy)
     folder = RunFolder(trial.folder / "run")
     units = [Unit("check", trial.seed, fold, "", folder.unit(trial.seed, fold.id)) for fold in trial.folds]
-    with watched([original, *([copy] if copy else [])]) as opened, warnings.catch_warnings():
+    if is_foreign(backbone):
+        apart = Apart(backbone, (original, *([copy] if copy else [])))
+        memory = apart.try_out(fit_job(units[0], corpus), units[0].folder, asked)
+        stored = (apart.ask(units[0].folder, asked) for _ in range(2))
+        opened, answers = "", tuple(_digest(each.predicted) for each in (memory, *stored))
+    else:
+        opened, answers = _fit_here(backbone, units, corpus, folder, asked, [original, *([copy] if copy else [])])
+    judged = units[0].folder
+    files = {str(path.relative_to(judged)): sha256_file(path) for path in sorted(judged.rglob("*")) if path.is_file()}
+    if not files:
+        raise UnitError("`save` wrote no file", where=f"backbone {backbone.name}", hint="write the model into `folder`")
+    return Fitted(files, opened, answers)
+
+
+def _fit_here(
+    backbone: Backbone,
+    units: list[Unit],
+    corpus: Corpus,
+    folder: RunFolder,
+    asked: FeaturesView,
+    paths: list[Path],
+) -> tuple[str, tuple[str, ...]]:
+    """Fit and save all units, the judged one last, and ask its model from memory, from its folder, and again."""
+    with watched(paths) as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a short budget; the fits themselves say theirs
         for unit, model, error in models(backbone, units[::-1], corpus, folder.scratch("check")):
             if error is not None:
                 raise error
             unit.folder.mkdir(parents=True, exist_ok=True)
             backbone.save(model, unit.folder)
-    judged = units[0].folder
-    files = {str(path.relative_to(judged)): sha256_file(path) for path in sorted(judged.rglob("*")) if path.is_file()}
-    if not files:
-        raise UnitError("`save` wrote no file", where=f"backbone {backbone.name}", hint="write the model into `folder`")
-    return Fitted(files, bool(opened))
+            if unit is units[0]:
+                judged = model
+        if opened:
+            return "fits", ()
+        if not any(units[0].folder.iterdir()):
+            return "", ()
+        stored = backbone.load(units[0].folder)
+        answers = tuple(_digest(backbone.predict(each, asked)) for each in (judged, stored, stored))
+    return ("answers" if opened else ""), answers
+
+
+def _digest(predicted: FloatArray | ClassScores) -> str:
+    values = predicted.probability if isinstance(predicted, ClassScores) else predicted
+    labels = "\x00".join(predicted.classes) if isinstance(predicted, ClassScores) else ""
+    return sha256_bytes(labels.encode() + np.ascontiguousarray(values, dtype=np.float64).tobytes())
 
 
 def _read(trial: Trial) -> tuple[Corpus, Path | None]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 
 from heldout.corpus import Corpus, Reader
-from heldout.engine import run_tasks
+from heldout.engine import default_workers, run_tasks
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, read_plain, write_bytes
 from heldout.run.contender import Contender
 from heldout.run.failures import UnitFailure, unit_failure
+from heldout.run.foreign import Apart, is_foreign
 from heldout.run.layout import RunFolder
 from heldout.run.models import fits_here, models
-from heldout.run.units import Unit, UnitTask, fit_unit, store_unit, why_not_finished
+from heldout.run.units import Unit, UnitTask, fit_foreign, fit_unit, store_unit, why_not_finished
 
 Report = Callable[[str, str, int, int], None]
 Twin = Callable[[Unit], Unit]
@@ -78,7 +80,8 @@ def fit_units(
     """Fit units and store each as it is finished.
 
     A backbone with its own ``fit_many`` trains them in one program, and one that fits from summaries of groups reads
-    each group once; any other is fitted unit by unit in processes.
+    each group once; any other is fitted unit by unit in processes. Foreign code is fitted in a fresh process for each
+    unit, shut in.
 
     Returns:
         The units that failed; the others are stored all the same.
@@ -88,9 +91,39 @@ def fit_units(
     """
     if not units:
         return []
+    if is_foreign(contender.backbone):
+        return _fit_shut_in(contender, units, corpus, reader, folder, workers, report)
     if fits_here(contender.backbone, corpus):
         return _fit_here(contender, units, corpus, folder, report)
     return _fit_apart(contender, units, corpus, reader, folder, workers, report)
+
+
+def _fit_shut_in(
+    contender: Contender,
+    units: Sequence[Unit],
+    corpus: Corpus,
+    reader: Reader,
+    folder: RunFolder,
+    workers: int | None,
+    report: Report,
+) -> list[UnitFailure]:
+    apart = Apart(contender.backbone, (reader.options.path, folder.path.parent))
+
+    def fit(unit: Unit) -> str:
+        return fit_foreign(UnitTask(unit, reader, contender.backbone, corpus.manifest.sha256), apart, corpus)
+
+    failures = []
+    threads = ThreadPoolExecutor(workers or default_workers())
+    try:
+        waiting = {threads.submit(fit, unit): unit for unit in units}
+        for count, done in enumerate(as_completed(waiting), start=1):
+            unit, error = waiting[done], done.exception()
+            if error is not None:
+                failures.append(unit_failure(folder, unit, error))
+            report("fitted" if error is None else "failed", unit.name, count, len(units))
+    finally:
+        threads.shutdown(cancel_futures=True)
+    return failures
 
 
 def _fit_here(

@@ -17,6 +17,7 @@ from heldout.run.ledger import Ledger, Look, Outcome
 from heldout.run.policy import Declared, policy_of, register
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
+from heldout.run.stored import read_stored
 
 
 def register_policy(prepared: Prepared) -> None:
@@ -27,6 +28,9 @@ def register_policy(prepared: Prepared) -> None:
             register(ledger, prepared.study, Declared.of(prepared))
         else:
             policy_of(list(histories(prepared.study)), Declared.of(prepared))
+
+
+NOTHING: Mapping[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}  # metrics of a run that fitted nothing
 
 
 def judge_run(prepared: Prepared, metrics: Mapping[str, Any], wall_times: Mapping[int, float]) -> dict[str, Any]:
@@ -63,6 +67,7 @@ def _document(
         policy=policy,
         required={name: found["verdict"] if found else None for name, found in required.items()},
         costs=read_costs(folder.path),
+        stored=read_stored(folder.path) if metrics["ensemble"] else None,
     )
     backbone = resolved.main.backbone
     provenance = provenance_of.build(
@@ -81,6 +86,8 @@ def _document(
         judged=_judged_digests(prepared),
         provenance=provenance,
     )
+    if not metrics["ensemble"]:
+        return core
     context = Judged(
         folder=folder.path,
         corpus_path=resolved.corpus_path,
@@ -103,7 +110,9 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], pol
     """This look, as the ledger records it."""
     resolved, folder = prepared.resolved, prepared.folder
     declared = None if resolved.declared is None else with_code(resolved.declared, prepared.fit_code)
-    primary = {"metric": metrics["primary"], "value": metrics["ensemble"]["pooled"][metrics["primary"]]}
+    scored = bool(metrics["ensemble"])  # else nothing was fitted: no truth was looked at
+    name = metrics["primary"] if scored else None
+    primary = {"metric": name, "value": metrics["ensemble"]["pooled"][name]} if scored else None
     return Look(
         run=folder.path.name,
         variant=resolved.variant,
@@ -113,10 +122,10 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], pol
         gate_sha256=digest(resolved.config["gate"]),
         seeds=resolved.main.seeds,
         smoke=resolved.smoke,
-        outcome=outcome,
+        outcome=outcome if scored else "FAILED",
         primary=primary,
-        metrics_sha256=sha256_file(folder.file("metrics.json")),
-        groups_sha256=targets.store(prepared.study, prepared.looked),
+        metrics_sha256=sha256_file(folder.file("metrics.json")) if scored else None,
+        groups_sha256=targets.store(prepared.study, prepared.looked) if scored else None,
         rules_sha256=None if declared is None else targets.store(prepared.study, declared),
         policies_head=policy.head,
     )

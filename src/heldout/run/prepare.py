@@ -17,6 +17,7 @@ from heldout.run.code import Code, code_of, sha256_of
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
+from heldout.run.foreign import Apart, is_foreign
 from heldout.run.layout import RunFolder, known_runs, new_run, run_key
 from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import Resolved
@@ -54,6 +55,7 @@ class Prepared:
         earlier: The finished run of the same variant, corpus and code, where its packages are others.
         codes: What fits each contender, by the names of ``plans``.
         looked: The held-out groups as the ledger names them, by their targets.
+        reached: Whether foreign code asked for the corpus while it was tried out, so that nothing can be fitted.
     """
 
     resolved: Resolved
@@ -66,6 +68,7 @@ class Prepared:
     earlier: Earlier | None = None
     codes: Mapping[str, Code] = field(default_factory=dict)
     looked: Mapping[str, Any] = field(default_factory=dict)
+    reached: bool = False
 
     @property
     def fit_code(self) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         split = split_corpus(resolved.spec.split, corpus.manifest)
         _check_tasks(resolved, corpus)
         check_gate(resolved.gate, corpus)
-    _check_backbones(resolved, corpus)
+    _check_backbones(resolved, corpus, runs)
     contenders = (resolved.main, *resolved.baselines)
     codes = {_label(each, resolved): code_of(each.backbone, type(resolved.reader)) for each in contenders}
     code = sha256_of({name: each.to_json() for name, each in codes.items()})
@@ -210,9 +213,12 @@ def _check_tasks(resolved: Resolved, corpus: Corpus) -> None:
             )
 
 
-def _check_backbones(resolved: Resolved, corpus: Corpus) -> None:
+def _check_backbones(resolved: Resolved, corpus: Corpus, runs: Path) -> None:
     """What no unit could be fitted with is found before the first one."""
     prefixes: list[KeyPath] = [(), *(("baselines", index) for index in range(len(resolved.baselines)))]
     for prefix, contender in zip(prefixes, (resolved.main, *resolved.baselines), strict=True):
         with placing(resolved.document, prefix):
-            contender.backbone.check(corpus)
+            if is_foreign(contender.backbone):
+                Apart(contender.backbone, (resolved.corpus_path, runs)).check(corpus)
+            else:
+                contender.backbone.check(corpus)

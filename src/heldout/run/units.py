@@ -11,7 +11,7 @@ import functools
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from heldout.evidence import atomic_path, digest, plain_path, read_json, sha256_
 from heldout.run.code import Code, code_of
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
+from heldout.run.foreign import Apart
 from heldout.split import Fold
 
 SCHEMA = "heldout.unit/1"
@@ -125,6 +126,35 @@ def fit_job(unit: Unit, corpus: Corpus) -> FitJob:
 def fit_unit(task: UnitTask) -> str:
     """Fit, predict and store one unit; runs in a worker process."""
     corpus = cached_corpus(task.reader)
+    _refuse_other_world(task, corpus)
+    started = time.monotonic()
+    job = fit_job(task.unit, corpus)
+    scratch = task.unit.folder / "scratch"
+    model = task.backbone.fit(job.view, job.seed, scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
+    store_unit(task.unit, task.backbone, model, corpus, started)
+    return task.unit.name
+
+
+def fit_foreign(task: UnitTask, apart: Apart, corpus: Corpus) -> str:
+    """Have one unit fitted in a shut-in process and its stored model asked in another, and store what that answers."""
+    _refuse_other_world(task, corpus)
+    unit, started = task.unit, time.monotonic()
+    unit.folder.mkdir(parents=True, exist_ok=True)
+    (unit.folder / "unit.json").unlink(missing_ok=True)
+    apart.fit(fit_job(unit, corpus), unit.folder)
+    view = test_view(corpus, unit.fold)
+    answer = apart.ask(unit.folder, view)
+    _complete(unit, task.backbone, answer.predicted, corpus, started, answer.warnings)
+    return unit.name
+
+
+def _refuse_other_world(task: UnitTask, corpus: Corpus) -> None:
+    """Corpus, packages and code may change while a run goes on; what is fitted then is of another run.
+
+    Raises:
+        HeldoutError: If one of them did.
+    """
     if corpus.manifest.sha256 != task.corpus_sha256:
         raise CorpusError(
             "the corpus changed during the run", where=str(task.reader.options.path), hint="run the study again"
@@ -137,13 +167,6 @@ def fit_unit(task: UnitTask) -> str:
             hint="run the study again: what was fitted with the old versions is fitted anew",
         )
     refuse_other_code(task)
-    started = time.monotonic()
-    job = fit_job(task.unit, corpus)
-    scratch = task.unit.folder / "scratch"
-    model = task.backbone.fit(job.view, job.seed, scratch)
-    shutil.rmtree(scratch, ignore_errors=True)
-    store_unit(task.unit, task.backbone, model, corpus, started)
-    return task.unit.name
 
 
 def refuse_other_code(task: UnitTask) -> None:
@@ -168,10 +191,24 @@ def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, start
     """Save the model and its predictions of the held-out rows; ``unit.json`` goes last and makes them count."""
     view = test_view(corpus, unit.fold)
     predicted = backbone.predict(model, view)
-    values = _checked(predicted, corpus.task, view.features.height, unit, backbone)
+    _checked(predicted, corpus.task, view.features.height, unit, backbone)
     unit.folder.mkdir(parents=True, exist_ok=True)
     (unit.folder / "unit.json").unlink(missing_ok=True)
     backbone.save(model, unit.folder)
+    _complete(unit, backbone, predicted, corpus, started, backbone.warnings(view, model))
+
+
+def _complete(
+    unit: Unit,
+    backbone: Backbone,
+    predicted: FloatArray | ClassScores,
+    corpus: Corpus,
+    started: float,
+    warnings: Sequence[str],
+) -> None:
+    """Write predictions and, last of all, ``unit.json`` beside a model that is there."""
+    rows = len(corpus.rows_of(unit.fold.test))
+    values = _checked(predicted, corpus.task, rows, unit, backbone)
     _write_predictions(unit.folder / PREDICTIONS, values)
     names = [PREDICTIONS, *backbone.contract.files]
     write_json(
@@ -185,10 +222,10 @@ def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, start
             "seed": unit.seed,
             "fold": unit.fold.id,
             "n_train": len(corpus.rows_of(unit.fold.train)),
-            "n_test": view.features.height,
+            "n_test": rows,
             "classes": list(predicted.classes) if isinstance(predicted, ClassScores) else [],
             "files": {name: sha256_file(unit.folder / name) for name in names},
-            "warnings": backbone.warnings(view, model),
+            "warnings": list(warnings),
             "wall_time_s": round(time.monotonic() - started, 3),
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from heldout.evaluate import Predictions, summarise
 from heldout.evaluate.probabilities import why_not_probabilities
 from heldout.evidence import dumps, loads, plain_path, read_json, read_plain, sha256_file
 from heldout.gate import Facts, Policy, judge
+from heldout.gate.integrity import Stored
 from heldout.gate.verdict import verdict_of
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
@@ -22,11 +23,11 @@ from heldout.run.declaration import policy_sha256
 from heldout.run.layout import RunFolder, safe_name
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
+from heldout.run.stored import STORED_FILE, read_stored
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence, StoredUnit
-from heldout.verify.trivial import check_trivial, stated_trivial
 
 # Another processor or library may round the last digit otherwise; no rule is decided by less than this.
 ROUNDING = 1e-9
@@ -80,7 +81,6 @@ def check_predictions(evidence: RunEvidence) -> str:
 
 def check_metrics(evidence: RunEvidence) -> str:
     """``metrics.json`` is what the predictions give."""
-    check_trivial(evidence)
     expected = recomputed_metrics(evidence)
     if dumps(expected) == read_plain(evidence.folder / "metrics.json"):
         return "recomputed from the predictions: byte for byte the same"
@@ -129,8 +129,7 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
     identity = evidence.lock["champion"]
     if identity is not None:
         baselines[CHAMPION] = (describe(identity), copied(evidence.folder, identity, evidence.classes))
-    nothing = stated_trivial(evidence)
-    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing)
+    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines)
 
 
 class Difference(NamedTuple):
@@ -186,9 +185,18 @@ def _facts(evidence: RunEvidence) -> Facts:
         policy=_policy(evidence),
         required=_required(evidence),
         costs=_costs(evidence),
+        stored=_stored(evidence),
         blocking=[finding["what"] for finding in evidence.verdict["findings"] if finding["blocking"]],
         reported=[finding["code"] for finding in evidence.verdict["findings"] if not finding["blocking"]],
     )
+
+
+def _stored(evidence: RunEvidence) -> Stored | None:
+    """As the run found it; a run of the user's own code must have asked."""
+    found = read_stored(evidence.folder)
+    if found is None and evidence.verdict["judged"].get("user_code"):
+        raise BrokenError("nobody asked the stored models of the user's own code again", STORED_FILE)
+    return found
 
 
 def _policy(evidence: RunEvidence) -> Policy:
@@ -303,19 +311,12 @@ def _check_table(evidence: RunEvidence, predictions: Predictions) -> None:
         if name.endswith("jsonl"):
             found = pl.read_ndjson(plain_path(path), infer_schema_length=None)
         else:
-            found = _read_csv(plain_path(path), expected.schema)
+            found = pl.read_csv(plain_path(path), schema=expected.schema)
         if found.columns != expected.columns:
             raise BrokenError("the columns are not those of a run", name)
         for column, dtype in expected.schema.items():
             if not _equal(expected[column], found[column].cast(dtype)):
                 raise BrokenError("the column is not what the seeds' predictions give", f"{name}: column {column}")
-
-
-def _read_csv(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """The table in a CSV file. Its header is read as a row: polars leaves the quotation marks in a name doubled."""
-    header = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)
-    body = pl.read_csv(path, has_header=False, skip_rows=1, schema=schema)
-    return body.rename(dict(zip(body.columns, header, strict=True)))
 
 
 def _equal(expected: pl.Series, found: pl.Series) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from heldout.backbone import ClassScores
+from heldout.run.foreign import Apart, is_foreign
 from heldout.run.resolve import load_backbone
 from heldout.run.units import cached_corpus, test_view
 from heldout.verify.chain import BrokenError
@@ -17,13 +18,20 @@ TOLERANCE = 1e-5
 
 def check_weights(evidence: RunEvidence) -> str:
     """Every model of the variant and its baselines, as stored, predicts what is stored beside it."""
-    corpus = cached_corpus(bound_reader(evidence))
+    reader = bound_reader(evidence)
+    corpus = cached_corpus(reader)
     folds = {fold.id: fold for fold in evidence.split.folds}
     count = 0
     for name, (backbone_name, fit, _) in evidence.contenders.items():
         backbone = load_backbone(backbone_name, fit)
+        hidden = (reader.options.path, evidence.folder.parent)
+        apart = Apart(backbone, hidden) if is_foreign(backbone) else None
         for (_, fold), unit in sorted(evidence.units(name).items()):
-            answered = backbone.predict(backbone.load(unit.folder), test_view(corpus, folds[fold]))
+            view = test_view(corpus, folds[fold])
+            if apart is None:
+                answered = backbone.predict(backbone.load(unit.folder), view)
+            else:
+                answered = apart.ask(unit.folder, view).predicted
             values = answered.probability if isinstance(answered, ClassScores) else answered
             if not _same(values, unit.prediction):
                 where = unit.folder.relative_to(evidence.folder).as_posix()

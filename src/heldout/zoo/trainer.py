@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import StaleError, UnitError
-from heldout.evidence.machine import machine_error
 from heldout.run.execute import execute
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import Trial, fit_trial
+from heldout.run.foreign import is_foreign
 from heldout.run.planning import gate_plan
 from heldout.run.prepare import Prepared, prepare
 from heldout.run.result import Run
@@ -63,13 +63,10 @@ def try_out(prepared: Prepared) -> None:
         for place, most in enumerate((_ROWS_OF_A_GROUP, None)):
             folder = Path(name) / str(place)
             folder.mkdir()
-            backbone = main.backbone.quick()
+            backbone = main.backbone if is_foreign(main.backbone) else main.backbone.quick()
             try:
                 fit_trial(Trial(prepared.resolved.reader, backbone, (fold,), main.seeds[0], (), most, folder))
             except Exception as error:
-                refused = machine_error(error)
-                if refused is not None:
-                    raise refused from error
                 if most is None:
                     raise UnitError(
                         f"it cannot be fitted: {type(error).__name__}: {error}",

@@ -42,7 +42,9 @@ def load(kind: str, name: str, *, where: str | None = None) -> Any:
 def _import(point: EntryPoint, kind: str) -> Any:
     try:
         return point.load()
-    except Exception as error:
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # one that calls `exit`, or panics in Rust, too
         raise PrerequisiteError(
             f"the {kind.removesuffix('s')} {point.name!r} cannot be imported: {type(error).__name__}: {error}",
             where=point.value,

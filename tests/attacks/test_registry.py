@@ -82,6 +82,22 @@ def test_an_honest_run_serves_without_a_word(road: Desk) -> None:
     assert {"attacked": "default"} == shown["admissions"]
 
 
+def test_labels_with_signs_of_their_own_are_no_forgery(tmp_path: Path) -> None:
+    """A label with a quotation mark would make an honest run TAMPERED, for its table has the label in its header."""
+    desk = table_desk(tmp_path, task="classification", name="table.parquet")
+    table = pl.read_parquet(tmp_path / "table.parquet")
+    odd = pl.when(pl.col("y") == "yes").then(pl.lit('"ja",\\')).otherwise(pl.lit("n'ein%_\n"))
+    table.with_columns(y=odd, site="Größe " + pl.col("site")).write_parquet(tmp_path / "table.parquet")
+    assert 0 == desk.run().code
+    added = desk.heldout("registry", "add", desk.newest)
+    assert (0, 0) == (added.code, desk.heldout("registry", "promote", desk.newest.name).code), added
+    with Registry(tmp_path / "registry") as registry:
+        assert sorted(['"ja",\\', "n'ein%_\n"]) == registry.history()[-1].body["holds"]["classes"]
+    path = desk.newest / "predictions.csv"
+    path.write_text(path.read_text().replace("Größe", "Groesse"))
+    assert 3 == desk.heldout("verify", desk.newest).code
+
+
 def memorised(run: Path, corpus: Path) -> None:
     """Every stored model becomes one that was fitted on all rows, and what it predicts is stored beside it."""
     evidence = RunEvidence.open(run, corpus)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -141,3 +143,35 @@ def test_a_group_that_is_nearly_everything_is_reported(rows: int, reported: bool
     names = ["north"] * rows + (["south", "west"] + ["west"] * (10 - rows))
     found = check_corpus(corpus(groups=names))
     assert [("HO-G009", False, "north")] * reported == [(each.code, each.blocking, each.where) for each in found]
+
+
+NUMBERS = range(ROWS)
+KINDS: dict[str, pl.Series] = {
+    "dates": pl.Series([dt.date(2020, 1, 1) + dt.timedelta(days=number % 5) for number in NUMBERS]),
+    "moments": pl.Series([dt.datetime(2020, 1, 1, number % 5, tzinfo=dt.UTC) for number in NUMBERS]),
+    "times": pl.Series([dt.time(number % 5) for number in NUMBERS]),
+    "durations": pl.Series([dt.timedelta(days=number % 5) for number in NUMBERS]),
+    "booleans": pl.Series([number % 2 == 0 for number in NUMBERS]),
+    "nothing": pl.Series([None] * ROWS),
+    "gaps": pl.Series([None if number % 3 else f"s{number % 4}" for number in NUMBERS]),
+    "nan": pl.Series([float("nan") if number % 3 else number % 4 for number in NUMBERS], dtype=pl.Float64),
+    "infinite": pl.Series([float("inf") if number % 3 else 1.0 for number in NUMBERS]),
+    "lists": pl.Series([[number % 5] for number in NUMBERS]),
+    "structs": pl.Series([{"a": number % 5} for number in NUMBERS]),
+    "bytes": pl.Series([b"x%d" % (number % 5) for number in NUMBERS]),
+    "categories": pl.Series([f"c{number % 5}" for number in NUMBERS], dtype=pl.Categorical),
+    "decimals": pl.Series([number % 5 for number in NUMBERS]).cast(pl.Decimal(10, 2)),
+    "largest": pl.Series([2**64 - 1 - number % 5 for number in NUMBERS], dtype=pl.UInt64),
+    "huge": pl.Series([1e300 * (-1) ** number * (number + 1) for number in NUMBERS]),
+    "tiny": pl.Series([5e-324 * number for number in NUMBERS]),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_columns_of_any_kind_are_looked_at_or_left(kind: str, task: str) -> None:
+    """A column that nobody uses would stop the run with a traceback."""
+    column = KINDS[kind].alias("odd")
+    assert not [each for each in check_corpus(replace(corpus(task), aside=column.to_frame())) if each.blocking]
+    if not (column.null_count() or column.dtype.is_nested() or kind in ("nan", "infinite")):
+        assert not [each for each in check_corpus(corpus(task, columns={"odd": column})) if each.blocking]

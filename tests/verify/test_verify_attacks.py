@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from heldout.errors import InputError, TamperedError
 from heldout.evaluate import summarise
+from heldout.evaluate.trivial import trivial_contenders
 from heldout.evidence import canonical, digest, sha256_bytes, sha256_file, write_json
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
@@ -87,9 +88,23 @@ def reseal_unit(folder: Path) -> None:
     edit(folder / "unit.json", lambda u: u["files"].update({n: sha256_file(folder / n) for n in u["files"]}))
 
 
+def _answer_again(run: Path, evidence: RunEvidence) -> None:
+    """What contenders that know nothing answer, from whatever the targets are now."""
+    samples = evidence.predictions.samples
+    answers = trivial_contenders(evidence.predictions.target, samples["group"].to_numpy(), evidence.split.folds)
+
+    def change(document: Any) -> None:
+        for name, each in answers.items():
+            document["trivial"]["contenders"][name]["answers"] = each.to_json()
+
+    edit(run / "metrics.json", change)
+
+
 def rejudge(run: Path) -> None:
     """Recompute metrics, rules and verdict from whatever the predictions and the lock say now."""
     path = verdict_path(run)
+    evidence = RunEvidence.open(run)
+    _answer_again(run, evidence)
     evidence = RunEvidence.open(run)
     write_json(run / "metrics.json", results.recomputed_metrics(evidence))
     evidence = RunEvidence.open(run)

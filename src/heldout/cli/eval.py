@@ -16,6 +16,10 @@ BackboneOption = Annotated[str, typer.Option("--backbone", help="Id of a contrac
 WorkspaceOption = Annotated[Path, typer.Option(help="Folder whose configs/backbones override the built-in contracts.")]
 ConfigDirOption = Annotated[Path | None, typer.Option("--config-dir", help="Only the contracts of this folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+_LEVELS = {
+    "predicted": "(predicted: predictions from elsewhere, scored here on the windows of the index)",
+    "reported": "(reported: only numbers from elsewhere, which nothing here can make again)",
+}
 LoopOption = Annotated[
     Path | None, typer.Option("--closed-loop", help="Folder of `embodied policy rollout`: judged too.")
 ]
@@ -82,9 +86,12 @@ def merge(
 def score(
     predictions: Annotated[Path, typer.Argument(help="Predictions in the published format.")],
     backbone: BackboneOption,
+    index: Annotated[
+        Path | None, typer.Option("--index", help="Folder of the window index that the rows are held to.")
+    ] = None,
     train_labels: Annotated[
-        Path, typer.Option("--train-labels", help="Window index, dataset.jsonl or train_labels.json.")
-    ],
+        Path | None, typer.Option("--train-labels", help="dataset.jsonl or train_labels.json, where there is no index.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the contract's files and the verdict.")] = None,
     workspace: WorkspaceOption = Path(),
     config_dir: ConfigDirOption = None,
@@ -95,7 +102,29 @@ def score(
     from heldout.domains.embodied.evaluation_score import score_file
 
     contract = find_contract(load_registry(workspace, config_dir), backbone)
-    return _show(score_file(contract, predictions, train_labels, out), out, as_json=json_)
+    return _show(score_file(contract, predictions, train_labels, out, index=index), out, as_json=json_)
+
+
+@app.command()
+def amend(
+    index: Annotated[Path, typer.Argument(help="Folder of the window index.")],
+    backbone: BackboneOption,
+    reason: Annotated[str, typer.Option("--reason", help="Why the rules changed, in a sentence; verdicts show it.")],
+    workspace: WorkspaceOption = Path(),
+    config_dir: ConfigDirOption = None,
+    json_: JsonOption = False,
+) -> int:
+    """Register the rules of a contract that changed after a look at test windows, with the reason."""
+    from heldout.domains.embodied.contracts import find_contract, load_registry
+    from heldout.domains.embodied.evaluation_sitting import amend as register
+
+    contract = find_contract(load_registry(workspace, config_dir), backbone)
+    policy = register(index, contract, reason)
+    if json_:
+        print_json({"schema": "heldout.eval-amend/1", "policy": policy.to_json()})
+    else:
+        print(f"the rules of {contract.id} may decide on this index now; verdicts show the reason: {reason}")
+    return 0
 
 
 @app.command()
@@ -109,13 +138,16 @@ def compare(
         float, typer.Option("--margin", help="Share of its value that any other primary metric may lose.")
     ] = 0.02,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of comparison.json and the verdict.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why metric, margin or champion differ from the first comparison.")
+    ] = None,
     json_: JsonOption = False,
 ) -> int:
     """Whether a challenger deserves the champion's place, on the same windows. PROMOTE exits 0, HOLD exits 1."""
     from heldout.domains.embodied.evaluation_compare import Rules
     from heldout.domains.embodied.evaluation_compare import compare as judge
 
-    document = judge(challenger, champion, Rules(gain, margin), out)
+    document = judge(challenger, champion, Rules(gain, margin), out, reason)
     if json_:
         print_json(document)
     else:
@@ -132,7 +164,7 @@ def _show(document: Mapping[str, Any], out: Path | None, *, as_json: bool) -> in
         print_json(document)
     else:
         _print_evidence(document["metrics"]["evidence"])
-        print_verdict(verdict)
+        print_verdict(verdict, _LEVELS.get(verdict["evidence"], ""))
         if out is not None:
             print(f"\nreport   {out / 'report.html'}")
     return 0 if verdict["verdict"] == "PROMOTE" else 1

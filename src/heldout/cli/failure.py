@@ -48,11 +48,6 @@ def _culprit(error: BaseException) -> str:
     foreign = [name for name in modules if _is_foreign(name)]
     if not foreign:
         return "heldout"
-    package = foreign[-1].partition(".")[0]
-    with contextlib.suppress(Exception):
-        from importlib.metadata import packages_distributions
-
-        return f"heldout (raised in {foreign[-1]}, of {packages_distributions()[package][0]})"
     return f"heldout (raised in {foreign[-1]})"
 
 

@@ -76,8 +76,13 @@ class RunPrinter:
         print(f"run      {folder}")
 
 
-def print_verdict(document: Mapping[str, Any]) -> None:
-    """The verdict, a line a rule, and under the rules what the guards found: a finding that is only reported too."""
+def print_verdict(document: Mapping[str, Any], level: str = "") -> None:
+    """The verdict, a line a rule, and under the rules what the guards found: a finding that is only reported too.
+
+    Args:
+        document: The verdict.
+        level: How much was seen, where that must be said in the first line.
+    """
     from rich.text import Text
 
     from heldout.terminal import open_console
@@ -85,7 +90,7 @@ def print_verdict(document: Mapping[str, Any]) -> None:
     console = open_console()
     colour = "green" if document["verdict"] == "PROMOTE" else "yellow"
     head = Text(document["verdict"], style=f"bold {colour}")
-    console.print(head.append(f" {document['study']} / {document['variant']}", ""))
+    console.print(head.append(f" {document['study']} / {document['variant']}{' ' if level else ''}{level}", ""))
     for rule in document["rules"]:
         mark = {"PASS": "green", "FAIL": "red"}.get(rule["outcome"], "yellow")
         line = Text("  ").append(f"{rule['outcome']:<7}", mark)

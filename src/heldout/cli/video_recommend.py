@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heldout.errors import InputError, PrerequisiteError
+from heldout.errors import InputError, UnitError
 
 if TYPE_CHECKING:
     from heldout.domains.video.recommend import Candidate, Recommendation
@@ -55,7 +55,7 @@ def _encode(source: Path, encoders: list[str], cqs: list[int], out: Path) -> Pat
     made = produce(spec_from_options([source], encoders, cqs, {}, None), out)
     if made.failed:
         first = made.failed[0]
-        raise PrerequisiteError(f"{len(made.failed)} encodes failed: {first.reason}", where=str(source))
+        raise UnitError(f"{len(made.failed)} encodes failed: {first.reason}", where=str(source), hint="mend the cause")
     return made.corpus
 
 

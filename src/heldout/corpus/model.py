@@ -193,6 +193,8 @@ def group_records(
 
 def column_words(column: pl.Series) -> NDArray[np.uint64]:
     """Eight bytes a row: the float64 bits of a number, a digest of anything else. By value, not by type width."""
+    if column.dtype == pl.Duration:
+        column = column.to_physical()
     if column.dtype.is_numeric() or column.dtype == pl.Boolean:
         values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy() + 0.0  # -0.0 becomes 0.0
         return values.view(np.uint64)

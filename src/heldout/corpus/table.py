@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from heldout.corpus.bad_lines import find_bad_csv_line, find_bad_json_line
 from heldout.corpus.model import Corpus, CorpusManifest, Reader, ReaderOptions, Task, group_records
 from heldout.corpus.perturb import changed_frame, thinned
+from heldout.corpus.room import check_room
 from heldout.corpus.spans import TimeSpan, group_spans
 from heldout.errors import CorpusError, near_miss
 from heldout.evidence import plain_path, sha256_file
@@ -281,6 +282,7 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
 def _read(path: Path, texts: Sequence[str]) -> pl.DataFrame:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
+        check_room(path)
         return pl.read_parquet(plain_path(path))
     if suffix == ".csv":
         header = _check_header(path)

@@ -109,6 +109,15 @@ def regression(target: FloatArray, prediction: FloatArray) -> dict[str, float]:
     }
 
 
+def as_if_guessed(scores: Mapping[str, float]) -> dict[str, float]:
+    """Metrics of a contender that knows nothing: a correlation is 0 where a constant has none, or a lower one."""
+    correlations = {"plcc", "srocc"}
+    return {
+        name: (value if value > 0 else 0.0) if name in correlations else value  # NaN is not above 0
+        for name, value in scores.items()
+    }
+
+
 def pearson(x: FloatArray, y: FloatArray) -> float:
     """Pearson correlation; NaN for fewer than two rows or a constant side."""
     if len(x) < 2 or is_constant(x) or is_constant(y):

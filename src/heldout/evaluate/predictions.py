@@ -6,8 +6,8 @@ written, so metrics recomputed from the file are the metrics of the run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from heldout.evidence import atomic_path, plain_path
 
 _KEYS = ("sample_id", "group", "cell", "fold", "target")
 SLICE = "slice:"
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,31 @@ class Predictions:
             spread: FloatArray = np.std(np.stack([self.members[seed] for seed in sorted(self.members)]), axis=0, ddof=1)
         return spread
 
+    @property
+    def copies(self) -> dict[int, int]:
+        """Seeds that predict what an earlier one predicts, by seed: the earlier one. They are one model, counted once.
+
+        Equal is equal up to rounding: another order of the same sum makes no other model. A prediction that is not
+        finite is equal to nothing.
+        """
+        found: dict[int, int] = {}
+        firsts: list[int] = []
+        for seed in sorted(self.members):
+            twin = next((first for first in firsts if equal_predictions(self.members[first], self.members[seed])), None)
+            if twin is None:
+                firsts.append(seed)
+            else:
+                found[seed] = twin
+        return found
+
+    def copy_of(self, values: FloatArray) -> bool:
+        """Whether the mean over the seeds is these predictions, up to rounding."""
+        return equal_predictions(values, self.ensemble)
+
+    def without(self, seeds: Collection[int]) -> Predictions:
+        """The same predictions without some seeds."""
+        return replace(self, members={seed: values for seed, values in self.members.items() if seed not in seeds})
+
     def to_frame(self) -> pl.DataFrame:
         """The table as it stands on disk."""
         if self.classes:
@@ -97,6 +123,14 @@ class Predictions:
             frame.write_ndjson(path)
         with atomic_path(folder / "predictions.csv") as path:
             frame.write_csv(path)
+
+
+def equal_predictions(a: FloatArray, b: FloatArray) -> bool:
+    """Whether two models predict the same, up to rounding; what is not finite is equal to nothing."""
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return False
+    with np.errstate(over="ignore"):  # two huge numbers of opposite sign
+        return bool(np.abs(a - b).max(initial=0.0) <= _ROUNDING * np.abs(a).max(initial=0.0))
 
 
 def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = ()) -> Predictions:

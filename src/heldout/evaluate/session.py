@@ -30,6 +30,7 @@ from heldout.evaluate.identity import Identity
 from heldout.evaluate.partial import PARTIAL_FILE, PartialWriter, read_partial, read_since
 from heldout.evaluate.progress import Progress
 from heldout.evaluate.shards import in_order
+from heldout.evidence.machine import machine_error
 
 _LOCK = ".evaluation.lock"
 _LOCK_SECONDS = 10.0
@@ -251,7 +252,10 @@ def _answer(task: _Task) -> _Answer:
         rows: list[Mapping[str, Any] | str] = list(predictor.predict(task.samples))
         if len(rows) != len(task.samples):
             raise ValueError(f"{len(rows)} rows for {len(task.samples)} samples")
-    except Exception as error:  # noqa: BLE001 - whatever a model does there; the sample is named
+    except Exception as error:
+        refused = machine_error(error)
+        if refused is not None:
+            raise refused from error
         if len(task.samples) == 1:
             rows = [_reason(error)]
         else:

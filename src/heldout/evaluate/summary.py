@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from heldout.backbone import FloatArray
 from heldout.evaluate import metrics
 from heldout.evaluate.conformal import conformal
 from heldout.evaluate.predictions import Predictions
+from heldout.evaluate.trivial import Trivial
 from heldout.evaluate.uncertainty import bootstrap_mean, gaussian_coverage, paired_gain
 from heldout.evidence import finite_or_none
 from heldout.study import BootstrapSpec
@@ -46,11 +47,16 @@ class _Rows:
     groups: NDArray[Any]
     cells: NDArray[Any] | None
     classes: tuple[str, ...]
+    knows_nothing: bool = False  # a contender whose correlations count as 0 at least
 
     def score(self, prediction: FloatArray, rows: NDArray[Any] | slice) -> dict[str, float]:
+        return self.measure(self.target[rows], prediction[rows])
+
+    def measure(self, target: NDArray[Any], prediction: FloatArray) -> dict[str, float]:
         if self.classes:
-            return metrics.classification(self.target[rows], prediction[rows], self.classes)
-        return metrics.regression(self.target[rows], prediction[rows])
+            return metrics.classification(target, prediction, self.classes)
+        found = metrics.regression(target, prediction)
+        return metrics.as_if_guessed(found) if self.knows_nothing else found
 
     def why(self, prediction: FloatArray, rows: NDArray[Any] | slice) -> Any:
         target = self.target if not self.classes else metrics.label_codes(self.target, self.classes)
@@ -62,6 +68,7 @@ def summarise(
     n_train: Mapping[str, int],
     bootstrap: BootstrapSpec,
     baselines: Mapping[str, tuple[str, Predictions]] | None = None,
+    trivial: Mapping[str, Trivial] | None = None,
 ) -> dict[str, Any]:
     """Compute the whole document.
 
@@ -70,25 +77,29 @@ def summarise(
         n_train: Training rows of each fold.
         bootstrap: Level, draws and seed of the intervals.
         baselines: By id: description and predictions of the cheap contenders.
+        trivial: Contenders that know nothing; None for a document of before there were any, which counts copies of
+            one model as several.
     """
     rows = _columns(predictions)
     undefined = _Undefined()
-    ensemble = _block(rows, predictions.ensemble, n_train, "ensemble", undefined)
-    by_group = _by_group(rows, predictions.ensemble)
-    ensemble |= _ensemble_only(predictions, rows, ensemble, by_group, bootstrap, undefined)
+    ensemble, by_group = _block_and_groups(rows, predictions.ensemble, n_train, "ensemble", undefined)
+    copies = {} if trivial is None else predictions.copies
+    sigma = predictions.without(copies).sigma
+    ensemble |= _ensemble_only(predictions, sigma, rows, ensemble, by_group, bootstrap, undefined)
     members = {
-        str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)
+        str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)[0]
         for seed in sorted(predictions.members)
     }
     others: dict[str, Block] = {}
     comparisons: dict[str, Block] = {}
+    rivals: dict[str, GroupScores] = {}
     for name, (description, theirs) in sorted((baselines or {}).items()):
         columns = _columns(theirs)
-        block = _block(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
-        their_groups = _by_group(columns, theirs.ensemble)
+        block, their_groups = _block_and_groups(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
         comparisons[name] = _comparison(predictions.task, by_group, their_groups, bootstrap.level)
+        rivals[name] = their_groups
         others[name] = block | {"description": description, "seeds": len(theirs.members)}
-    return {
+    document = {
         "schema": SCHEMA,
         "task": predictions.task,
         "classes": list(predictions.classes),
@@ -103,6 +114,57 @@ def summarise(
         "comparisons": comparisons,
         "undefined": undefined.found,
     }
+    if trivial is None:
+        return document
+    known = _trivial(predictions, trivial, rivals, bootstrap)
+    return document | {"copies": {str(seed): first for seed, first in copies.items()}, "trivial": known}
+
+
+def _trivial(
+    predictions: Predictions,
+    trivial: Mapping[str, Trivial],
+    rivals: Mapping[str, GroupScores],
+    bootstrap: BootstrapSpec,
+) -> Block:
+    """What contenders that know nothing score on these rows, as far as rules read it, and which of them this run is."""
+    rows = replace(_columns(predictions), knows_nothing=True)
+    found: Block = {"same_as": None, "contenders": {}}
+    for name, contender in trivial.items():
+        answers = contender.predict(rows.folds)
+        alone, nowhere = Predictions(predictions.samples, {0: answers}, predictions.classes), _Undefined()
+        block, by_group = _block_and_groups(rows, answers, {}, name, nowhere)
+        block |= _ensemble_only(alone, None, rows, block, by_group, None, nowhere)
+        gains = {
+            rival: _comparison(predictions.task, by_group, theirs, bootstrap.level) for rival, theirs in rivals.items()
+        }
+        for gain in (gain for each in gains.values() for gain in each.values()):
+            del gain["differences"]
+        found["contenders"][name] = {
+            "answers": contender.to_json(),
+            "ensemble": _read_by_rules(block),
+            "comparisons": gains,
+        }
+        if found["same_as"] is None and predictions.copy_of(answers):
+            found["same_as"] = name
+    return found
+
+
+def _read_by_rules(block: Block) -> Block:
+    """A block without what no rule reads: a contender that knows nothing is in no table."""
+    parts = ("mean", "pooled", "cells", "within_cell", "conformal")
+    kept = {part: block[part] for part in parts if part in block}
+    part = "groups" if "groups" in block else "folds"
+    kept[part] = {name: _metrics_of(each) for name, each in block[part].items()}
+    if "slices" in block:
+        kept["slices"] = {
+            column: {value: _metrics_of(each) for value, each in values.items()}
+            for column, values in block["slices"].items()
+        }
+    return kept
+
+
+def _metrics_of(part: Block) -> Block:
+    return {name: value for name, value in part.items() if name in metrics.METRICS}
 
 
 def _columns(predictions: Predictions) -> _Rows:
@@ -124,11 +186,24 @@ def _cells(samples: pl.DataFrame) -> NDArray[Any]:
     return found
 
 
-def _block(rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined) -> Block:
+def _block_and_groups(
+    rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined
+) -> tuple[Block, GroupScores]:
+    """A block, and the scores of every group; where each fold is a group, rows are scored once for both."""
+    block, by_fold = _block(rows, prediction, n_train, where, undefined)
+    if np.array_equal(rows.folds.astype(str), rows.groups.astype(str)):
+        return block, by_fold
+    return block, _by_group(rows, prediction)
+
+
+def _block(
+    rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined
+) -> tuple[Block, GroupScores]:
     folds: dict[str, Block] = {}
+    by_fold: dict[str, dict[str, float]] = {}
     by_metric: dict[str, list[float]] = {}
     for fold, members in _segments(rows.folds).items():
-        scores = rows.score(prediction, members)
+        scores = by_fold[fold] = rows.score(prediction, members)
         for name, value in scores.items():
             by_metric.setdefault(name, []).append(value)
         plain = undefined.plain(scores, f"{where}/folds/{fold}", rows.why(prediction, members))
@@ -142,7 +217,7 @@ def _block(rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], wher
     block["pooled"] = undefined.plain(pooled, f"{where}/pooled", rows.why(prediction, everything))
     if rows.cells is not None and not rows.classes:
         block |= _cell_blocks(rows, prediction, where, undefined)
-    return block
+    return block, by_fold
 
 
 def _std(values: FloatArray) -> float:
@@ -164,7 +239,7 @@ def _cell_blocks(rows: _Rows, prediction: FloatArray, where: str, undefined: _Un
     means = np.array([prediction[members].mean() for members in segments])
     if np.ptp(targets) <= _ROUNDING * np.ptp(rows.target):
         targets = np.zeros_like(targets)  # targets relative to their cell's mean: what is left of it is rounding
-    clip = metrics.regression(targets, means)
+    clip = rows.measure(targets, means)
     inside = [rows.score(prediction, members) for members in segments]
     within: dict[str, Any] = {"cells": len(segments), "undefined_cells": {}}
     for name in metrics.REGRESSION:
@@ -184,10 +259,11 @@ def _by_group(rows: _Rows, prediction: FloatArray) -> GroupScores:
 
 def _ensemble_only(
     predictions: Predictions,
+    sigma: FloatArray | None,
     rows: _Rows,
     block: Block,
     by_group: GroupScores,
-    bootstrap: BootstrapSpec,
+    bootstrap: BootstrapSpec | None,
     undefined: _Undefined,
 ) -> Block:
     segments = _segments(rows.groups)
@@ -202,11 +278,12 @@ def _ensemble_only(
         values = {group: scores[name] for group, scores in by_group.items()}
         group, value = metrics.worst(name, values)
         extra["worst_group"][name] = {"group": group, "value": finite_or_none(value)}
-        extra["intervals"][name] = bootstrap_mean(np.array(list(values.values())), bootstrap)
-    if predictions.sigma is not None:
-        extra["sigma"] = gaussian_coverage(rows.target, predictions.ensemble, predictions.sigma, segments)
+        if bootstrap is not None:
+            extra["intervals"][name] = bootstrap_mean(np.array(list(values.values())), bootstrap)
+    if sigma is not None:
+        extra["sigma"] = gaussian_coverage(rows.target, predictions.ensemble, sigma, segments)
     if not rows.classes:
-        extra["conformal"] = conformal(rows.target, predictions.ensemble, predictions.sigma, segments)
+        extra["conformal"] = conformal(rows.target, predictions.ensemble, sigma, segments)
     if predictions.slices:
         extra["slices"] = {
             name: {

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from heldout.lazy import lazily
 
 if TYPE_CHECKING:
+    from heldout.gate.decide import judge
     from heldout.gate.integrity import Facts, Policy
     from heldout.gate.outcome import Outcome, RuleOutcome
-    from heldout.gate.rules import judge, judge_rule
+    from heldout.gate.rules import judge_rule
     from heldout.gate.verdict import SCHEMA, build_verdict, verdict_of
 
 __all__ = ["SCHEMA", "Facts", "Outcome", "Policy", "RuleOutcome", "build_verdict", "judge", "judge_rule", "verdict_of"]
@@ -15,7 +16,8 @@ __all__ = ["SCHEMA", "Facts", "Outcome", "Policy", "RuleOutcome", "build_verdict
 _HOLDS = {
     "integrity": ("Facts", "Policy"),
     "outcome": ("Outcome", "RuleOutcome"),
-    "rules": ("judge", "judge_rule"),
+    "decide": ("judge",),
+    "rules": ("judge_rule",),
     "verdict": ("SCHEMA", "build_verdict", "verdict_of"),
 }
 __getattr__ = lazily(__name__, _HOLDS)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from heldout.gate.outcome import RuleOutcome
+from heldout.gate.rules import copies_sentence
 from heldout.study import GateSpec
 
 
@@ -117,7 +118,10 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
     foreign = [*facts.foreign, *(_unit([unit]) for unit in sorted(scored - expected))]
     total, blocking = len(expected), "; ".join(facts.blocking)
     enough = f"at_least {gate.min_groups}", f"at_least {gate.min_seeds}"
-    seeds = len(facts.seeds)
+    copies = metrics.get("copies", {})
+    seeds = len(facts.seeds) - len(copies)
+    alike = f" ({copies_sentence(metrics)})" if copies else ""
+    are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
     return [
         _fact("complete", total and not missing, total - len(missing), f"{total} units", f"all {total} units are there",
               f"{len(missing)} of {total} units are missing, such as {_unit(missing)}"),
@@ -127,8 +131,8 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
               f"there are predictions that are not finite: {', '.join(undefined[:3])}"),
         _fact("groups", facts.groups >= gate.min_groups, facts.groups, enough[0], "enough groups to judge",
               f"{facts.groups} held-out groups are too few to judge anything: the policy wants {gate.min_groups}"),
-        _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], "enough seeds to judge",
-              f"{seeds} seeds are too few to judge anything: the policy wants {gate.min_seeds}"),
+        _fact("seeds", seeds >= gate.min_seeds, seeds, enough[1], f"enough seeds to judge{alike}",
+              f"{are} too few to judge anything: the policy wants {gate.min_seeds}{alike}"),
         _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", _guards(facts.reported), blocking),
         _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
               f"a smoke run can never PROMOTE: {facts.smoke}"),
@@ -172,6 +176,20 @@ def _policy(facts: Facts) -> list[RuleOutcome]:
     policy = facts.policy
     if policy is None:
         return []
+    why = None
+    if facts.smoke is not None and policy.against is None:
+        why = "a smoke run registers no rules: run the study as declared"
+    return [pre_registered(policy, "heldout gate amend STUDY --reason ...", why)]
+
+
+def pre_registered(policy: Policy, amend: str, why: str | None = None) -> RuleOutcome:
+    """The rule ``pre-registered``.
+
+    Args:
+        policy: What the ledgers say.
+        amend: The command that gives the reason for a change.
+        why: Why nothing is registered, where that is no change of rules.
+    """
     changes = len(policy.amendments)
     good = "rules, split and yardsticks are those that were written down before the first look"
     if changes:
@@ -179,14 +197,12 @@ def _policy(facts: Facts) -> list[RuleOutcome]:
         times = "once" if changes == 1 else f"{changes} times"
         good = f"rules, split or yardsticks were amended {times} on these groups, with reasons: {reasons}"
     because = f" ({policy.against})" if policy.against else ""
-    bad = (
+    bad = why or (
         f"rules, split or yardsticks were changed after the first look at these groups{because}: restore them, or give "
-        "the reason with `heldout gate amend STUDY --reason ...`"
+        f"the reason with `{amend}`"
     )
-    if facts.smoke is not None and policy.against is None:
-        bad = "a smoke run registers no rules: run the study as declared"
     good, bad = ("; ".join([text, *policy.notes]) for text in (good, bad))
-    return [_fact("pre-registered", policy.registered, None, "registered before the first look", good, bad)]
+    return _fact("pre-registered", policy.registered, None, "registered before the first look", good, bad)
 
 
 def _attempts(gate: GateSpec, facts: Facts) -> list[RuleOutcome]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from heldout.evaluate.conformal import groups_needed
 from heldout.gate.rules import SEEDS_LEVEL, corrected_level
+from heldout.gate.trivial import ID as NON_TRIVIAL
+from heldout.gate.trivial import says_nothing
 from heldout.study import BootstrapSpec, GateSpec, RuleSpec
 
 POWER = 0.8
@@ -57,6 +59,9 @@ def plan_gate(
         allowed = attempt <= gate.max_attempts
         sentence = f"this is variant {attempt} of the {gate.max_attempts} that the policy allows"
         plans.append(RulePlan("attempts", allowed, None, sentence))
+    if gate.rules and all(says_nothing(rule) for rule in gate.rules):
+        sentence = "every rule is over costs or over the spread of seeds, which a model that learnt nothing passes too"
+        plans.append(RulePlan(NON_TRIVIAL, False, None, sentence))
     level = bootstrap.level
     if gate.correct_for_attempts != "none" and attempt is not None:
         level = corrected_level(level, attempt)

@@ -1,4 +1,4 @@
-"""Rules over metrics, each PASS, FAIL or UNKNOWN with the number and a sentence. UNKNOWN never helps anyone."""
+"""Declared rules over metrics, each PASS, FAIL or UNKNOWN with the number and a sentence."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 
 from heldout.evaluate.uncertainty import mean_interval
-from heldout.gate.integrity import Facts, integrity
 from heldout.gate.outcome import RuleOutcome
-from heldout.study import COSTS, GateSpec, RuleSpec
+from heldout.study import COSTS, RuleSpec
 
 SEEDS_LEVEL = 0.95
-
-
-def judge(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
-    """Judge a run: first the rules that hold for every run, then those that the study declares."""
-    attempt = None if gate.correct_for_attempts == "none" else facts.attempt or 0
-    rules = (judge_rule(rule, metrics, facts.costs, attempt) for rule in gate.rules)
-    return [*integrity(metrics, gate, facts), *rules]
 
 
 def judge_rule(
@@ -108,18 +100,35 @@ def _coverage(rule: RuleSpec, metrics: Mapping[str, Any]) -> tuple[str, float | 
     ensemble = metrics["ensemble"]
     if kind == "seeds":
         found = ensemble.get("sigma")
+        if found is None and metrics.get("copies"):
+            return name, None, copies_sentence(metrics)
         if found is None or rule.level != SEEDS_LEVEL:
             return name, None, f"the seeds' spread gives an interval at {SEEDS_LEVEL:g} only, from at least two seeds"
         group, overall = found["worst_group_coverage_95"], found["coverage_95"]
     else:
         levels = ensemble.get("conformal", {}).get("kinds", {}).get(kind)
         found = (levels or {}).get(f"{rule.level:g}")
+        if levels is None and kind == "normalised" and metrics.get("copies"):
+            return name, None, copies_sentence(metrics)
         if found is None:
             return name, None, f"the levels are {', '.join(levels)}" if levels else f"this run has no {kind} interval"
         if found["coverage"] is None:
             return name, None, found["why"]
         group, overall = found["worst_group"], found["coverage"]
     return name, (group or {}).get("value") if worst else overall, None
+
+
+def copies_sentence(metrics: Mapping[str, Any]) -> str:
+    """Which seeds are one model."""
+    by_first: dict[int, list[str]] = {}
+    for seed, first in metrics["copies"].items():
+        by_first.setdefault(first, []).append(seed)
+    parts = [
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)} predict{'' if len(seeds) > 1 else 's'} the same as "
+        f"seed {first} in every row"
+        for first, seeds in sorted(by_first.items())
+    ]
+    return "; ".join(parts) + ": copies of one model count as one seed"
 
 
 def _statistic(rule: RuleSpec, values: Sequence[float]) -> float:
@@ -139,7 +148,10 @@ def _values(rule: RuleSpec, metrics: Mapping[str, Any]) -> tuple[list[float], st
     if rule.scope == "ensemble":
         blocks = {"the ensemble": metrics["ensemble"]}
     else:
-        blocks = {f"seed {seed}": block for seed, block in metrics["members"].items()}
+        copies = metrics.get("copies", {})
+        blocks = {f"seed {seed}": block for seed, block in metrics["members"].items() if seed not in copies}
+        if copies and len(blocks) < 2 and rule.statistic != "mean":
+            return [], copies_sentence(metrics)
     if rule.statistic == "spread" and len(blocks) < 2:
         return [], "one seed has no spread"
     values = []

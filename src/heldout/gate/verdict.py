@@ -30,7 +30,7 @@ def build_verdict(
     smoke: str | None,
     judged: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    evidence: Literal["computed", "reported"] = "computed",
+    evidence: Literal["computed", "predicted", "reported"] = "computed",
     advice: Advice | None = None,
 ) -> dict[str, Any]:
     """Assemble the document.
@@ -44,7 +44,8 @@ def build_verdict(
         smoke: Why this is a smoke run, or None.
         judged: Digests of what was judged.
         provenance: The ``run_provenance`` block.
-        evidence: ``computed`` from our own predictions, or ``reported`` by someone else's files.
+        evidence: ``computed`` from our own predictions, ``predicted`` by someone else and scored here on sealed groups,
+            or ``reported`` by someone else's files.
         advice: What to do now, of verdict, reasons and smoke; ``recommend`` by default.
     """
     verdict = verdict_of(outcomes)

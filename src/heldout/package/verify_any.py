@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from heldout.errors import HeldoutError, InputError, TamperedError
+from heldout.errors import HeldoutError, InputError, MachineError, TamperedError
 from heldout.evidence import digest, read_json, sha256_file
+from heldout.evidence.machine import machine_error
 from heldout.package.archive import Member, is_archive
 from heldout.package.bundle import BUNDLE_FILE
 from heldout.package.bundle import SCHEMA as BUNDLE_SCHEMA
@@ -109,9 +110,14 @@ def _kit_links(contents: Contents) -> list[Link]:
     for name, title, look in looks:
         try:
             links.append(Link(name, title, "OK", look(contents)))
+        except MachineError:
+            raise
         except HeldoutError as error:
             links.append(Link(name, title, "BROKEN", error.what, error.where))
         except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
+            refused = machine_error(error)
+            if refused is not None:
+                raise refused from error
             links.append(Link(name, title, "BROKEN", f"a document is damaged: {type(error).__name__}"))
     return links
 

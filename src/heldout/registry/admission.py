@@ -118,13 +118,10 @@ def set_admission(
 
 def _check(wanted: Admission) -> None:
     for option, names, known in (("--levels", wanted.levels, LEVELS), ("--links", wanted.links, tuple(ASKED))):
-        strange = [name for name in names if name not in known] or [n for n in names if names.count(n) > 1]
-        if strange:
-            raise InputError(
-                f"{strange[0]!r} cannot be asked for here, or not twice",
-                where=option,
-                hint=f"known: {', '.join(known)}",
-            )
+        wrong = [f"unknown name {name!r}" for name in names if name not in known]
+        wrong += [f"{name!r} is named twice" for name in known if names.count(name) > 1]
+        if wrong:
+            raise InputError(wrong[0], where=option, hint=f"names are: {', '.join(known)}")
     if not wanted.levels:
         raise InputError("a slot that admits no level admits nothing", where="--levels", hint="write --levels fitted")
     if ("signature" in wanted.links) != (wanted.key_sha256 is not None):

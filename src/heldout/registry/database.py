@@ -35,7 +35,10 @@ class Database:
             url.database or "" if _is_sqlite(url) else without_passwords(url.render_as_string(hide_password=True))
         )
         self._url = url
-        engine = _engine(url)
+        try:
+            engine = _engine(url)
+        except (ArgumentError, ValueError):  # a port in the query that is no number
+            raise InputError("this is no database URL", where="--registry", hint=_URL_HINT) from None
         reading = {} if _is_sqlite(url) else {"isolation_level": "REPEATABLE READ"}
         self._reader = engine.execution_options(**reading)
         self._writer = engine.execution_options(heldout_writer=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from heldout.evaluate import metrics
+from heldout.gate.rules import copies_sentence
 from heldout.printable import printable
 
 MAX_ROWS = 200
@@ -127,11 +128,32 @@ class Content:
         ]
 
     @property
+    def members(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every seed's metrics by seed, copies of one model once."""
+        copies = self.metrics.get("copies", {})
+        return {seed: block for seed, block in self.metrics["members"].items() if seed not in copies}
+
+    @property
+    def copies(self) -> str:
+        """Which seeds are one model; empty where every seed is one of its own."""
+        return copies_sentence(self.metrics) if self.metrics.get("copies") else ""
+
+    @property
+    def seeds(self) -> str:
+        """How many models there are of each fold."""
+        return "1 seed" if len(self.members) == 1 else f"{len(self.members)} seeds"
+
+    @property
+    def several(self) -> bool:
+        """Whether a table by seeds says anything: copies of one model are no seeds to compare."""
+        return not self.copies or len(self.members) > 1
+
+    @property
     def fold_rows(self) -> list[dict[str, Any]]:
         """Every fold, worst first by the primary metric; at most MAX_ROWS."""
         rows = []
         for fold, block in self.metrics["ensemble"]["folds"].items():
-            seeds = [member["folds"][fold][self.primary] for member in self.metrics["members"].values()]
+            seeds = [member["folds"][fold][self.primary] for member in self.members.values()]
             known = [value for value in seeds if value is not None]
             rows.append(
                 {
@@ -160,6 +182,11 @@ class Content:
             return float("-inf")
         return -value if metrics.METRICS[self.primary].better == "lower" else value
 
+    @property
+    def extremes(self) -> list[str]:
+        """What the least and the largest value of the primary metric are called."""
+        return ["worst", "best"] if metrics.METRICS[self.primary].better == "higher" else ["least", "most"]
+
     def _worst_first(self, row: Mapping[str, Any]) -> tuple[float, str]:
         return self.worst_first(row["primary"]), row["fold"]
 
@@ -167,9 +194,9 @@ class Content:
     def contenders(self) -> list[Contender]:
         """The variant, then its baselines."""
         main = self.metrics["ensemble"]
-        lines = [Contender(str(self.verdict["variant"]), "", len(self.metrics["seeds"]), self._means(main), False)]
-        if len(self.metrics["seeds"]) > 1:
-            seed, member = next(iter(sorted(self.metrics["members"].items(), key=lambda item: int(item[0]))))
+        lines = [Contender(str(self.verdict["variant"]), "", len(self.members), self._means(main), False)]
+        if len(self.members) > 1:
+            seed, member = next(iter(sorted(self.members.items(), key=lambda item: int(item[0]))))
             what = f"its seed {seed} alone, as the baselines are"
             lines.append(Contender(f"{self.verdict['variant']}, one seed", what, 1, self._means(member), False))
         for name, block in self.metrics["baselines"].items():
@@ -227,7 +254,7 @@ class Content:
     @property
     def seed_rows(self) -> list[tuple[str, Any, Any, Any, Any]]:
         """Each seed's primary metric over folds: mean, std, min, max."""
-        members = sorted(self.metrics["members"].items(), key=lambda item: int(item[0]))
+        members = sorted(self.members.items(), key=lambda item: int(item[0]))
         return [
             (seed, *(block[statistic][self.primary] for statistic in ("mean", "std", "min", "max")))
             for seed, block in members

@@ -113,9 +113,11 @@ def _errors(content: Content, predictions: pl.DataFrame) -> Figure:
     return Figure("errors", "Error by group", caption + _of(len(groups), total, "groups"), drawing.svg)
 
 
-def _seeds(content: Content) -> Figure:
+def _seeds(content: Content) -> Figure | None:
+    if not content.several:
+        return None
     folds = [row["fold"] for row in content.fold_rows[:MAX_LINES]]
-    members = content.metrics["members"]
+    members = content.members
     with figure("seeds", 1, 1, 9.6, 0.27 * len(folds) + 1.2) as drawing:
         (axes,) = drawing.axes.flat
         for index, seed in enumerate(sorted(members, key=int)):

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from heldout.errors import HeldoutError, StaleError
 from heldout.evaluate import Predictions, summarise
+from heldout.evaluate.trivial import trivial_contenders
 from heldout.evidence import JsonLines, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
@@ -131,16 +132,12 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
         beaten = resolved.champion.predictions(predictions.classes)
         contenders[champion.ID] = (resolved.champion.description, beaten)
     if wanted(resolved.gate):
-        write_json(
-            folder.file(COSTS_FILE),
-            measure(
-                prepared.plans[""][2],
-                resolved.main.backbone,
-                prepared.corpus,
-                (resolved.corpus_path, prepared.study.parent),
-            ),
-        )
-    metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders)
+        hidden = (resolved.corpus_path, prepared.study.parent)
+        costs = measure(prepared.plans[""][2], resolved.main.backbone, prepared.corpus, hidden)
+        write_json(folder.file(COSTS_FILE), costs)
+    corpus, folds = prepared.corpus, prepared.split.folds
+    nothing = trivial_contenders(corpus.target, corpus.groups.to_numpy(), folds, predictions.classes)
+    metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders, nothing)
     write_json(folder.file("metrics.json"), metrics)
     document = judge_run(prepared, metrics, wall_times(documents))
     warnings = sorted({warning for each in documents for warning in each["warnings"]})

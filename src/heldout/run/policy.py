@@ -8,8 +8,9 @@ amendment with a reason, and without one the verdict is HOLD. All ledgers of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -84,32 +85,40 @@ class Ground(NamedTuple):
         )
 
 
-def register(held: Ledger, study: Path, declared: Declared) -> None:
+def register(held: Ledger, study: Path, declared: Declared, known: Sequence[History] | None = None) -> None:
     """Write rules down if nothing forbids it and they are not written down yet.
 
     Args:
         held: The trial ledger, so that no look can come in between.
         study: Folder of the study's runs.
         declared: What the run at hand is judged by.
+        known: Ledgers that are asked, this study's first; all of its folder of runs by default.
     """
     assert held.locked
-    known = list(histories(study))
+    known = list(histories(study)) if known is None else known
     if _mine(known[0], declared) is None:
         ground = ground_of(known, declared)
         if ground.why is not None:
             _append(study, declared, why=ground.why, move=ground.move)
 
 
-def amend(study: Path, declared: Declared, reason: str) -> Policy:
+def amend(study: Path, declared: Declared, reason: str, ask: Callable[[], Iterable[History]] | None = None) -> Policy:
     """Allow changed rules, for a reason.
+
+    Args:
+        study: Folder of the study's runs.
+        declared: The rules, and the groups that they judge.
+        reason: Why they changed.
+        ask: Gives the ledgers that are asked, this study's first; all of its folder of runs by default.
 
     Raises:
         InputError: Without a reason, or if there is nothing to amend.
     """
     if len(reason.split()) < 2:
         raise InputError("an amendment needs a reason", where="--reason", hint="say in a sentence why it changed")
+    ask = ask or partial(histories, study)
     with Ledger(study):
-        known = list(histories(study))
+        known = list(ask())
         if _mine(known[0], declared) is not None:
             raise InputError(
                 "these rules are already registered", where=str(study / POLICY_FILE), hint="run the study: they decide"
@@ -121,7 +130,7 @@ def amend(study: Path, declared: Declared, reason: str) -> Policy:
                 hint="run the study: its rules are registered by the first run",
             )
         _append(study, declared, reason=reason)
-        return policy_of(list(histories(study)), declared)
+        return policy_of(list(ask()), declared)
 
 
 def policy_of(known: Sequence[History], declared: Declared) -> Policy:

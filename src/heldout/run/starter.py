@@ -9,6 +9,7 @@ from heldout.corpus import Corpus
 from heldout.corpus.table import TableOptions, TableReader
 from heldout.errors import HeldoutError, InputError
 from heldout.evidence import write_text
+from heldout.run.seeded import seed_matters
 
 _LEAVE_ONE_OUT_UP_TO = 30
 _ESTIMATORS = {
@@ -22,10 +23,10 @@ _BASELINES = {
 _OF_SEVERAL_SEEDS = "worst-member"
 _RULES = {
     "regression": [
-        ("plcc", "metric: plcc, over: pooled, at_least: 0.5", "correlation over all held-out rows"),
+        ("pearson", "metric: pearson, over: pooled, at_least: 0.5", "correlation over all held-out rows"),
         (
             _OF_SEVERAL_SEEDS,
-            "metric: plcc, scope: members, over: pooled, statistic: min, at_least: 0.5",
+            "metric: pearson, scope: members, over: pooled, statistic: min, at_least: 0.5",
             "and by each seed",
         ),
     ],
@@ -68,7 +69,7 @@ def _text(table: Path, out: Path, corpus: Corpus, estimator: str | None) -> str:
     groups = len(manifest.groups)
     baseline, dummy = _BASELINES[manifest.task]
     split = "kind: leave-one-group-out" if groups <= _LEAVE_ONE_OUT_UP_TO else "kind: group-k-fold\n  folds: 10"
-    seeded = estimator is None or _seeded(estimator)
+    seeded = estimator is None or _seeded(estimator, corpus)
     wanted = [rule for rule in _RULES[manifest.task] if seeded or rule[0] != _OF_SEVERAL_SEEDS]
     rules = "\n".join(f"    - {{id: {name}, {rule}}}  # {why}" for name, rule, why in wanted)
     seeds = (
@@ -116,12 +117,14 @@ gate:
 """
 
 
-def _seeded(estimator: str) -> bool:
+def _seeded(estimator: str, corpus: Corpus) -> bool:
     """Whether a seed changes anything in an estimator that was named on the command line."""
     from heldout.backbone.estimators import takes_seed
+    from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
 
     try:
-        return takes_seed(estimator)
+        found = seed_matters(SklearnBackbone(SklearnParams(estimator=estimator)), corpus)
+        return takes_seed(estimator) if found is None else found
     except HeldoutError as error:
         error.where = "--estimator"
         raise

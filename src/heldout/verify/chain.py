@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import polars as pl
 from safetensors import SafetensorError
 
-from heldout.errors import HeldoutError, PrerequisiteError, TamperedError
+from heldout.errors import HeldoutError, MachineError, PrerequisiteError, TamperedError
+from heldout.evidence.machine import machine_error
 
 SCHEMA = "heldout.verification/1"
 State = Literal["OK", "BROKEN", "NOT CHECKED"]
@@ -225,10 +226,15 @@ def _look(check: Check, evidence: Evidence) -> Link:
         return Link(check.id, check.title, "NOT CHECKED", str(reason), metrics=reason.metrics)
     except PrerequisiteError as error:
         return Link(check.id, check.title, "NOT CHECKED", error.what)
+    except MachineError:  # a full disk or a lack of memory says nothing about the evidence
+        raise
     except BrokenError as error:
         return Link(check.id, check.title, "BROKEN", error.what, error.where)
     except HeldoutError as error:
         return Link(check.id, check.title, "BROKEN", error.what, evidence.inside(error.where))
     except (*_DAMAGED, pl.exceptions.PolarsError, SafetensorError) as error:
+        refused = machine_error(error)
+        if refused is not None:
+            raise refused from error
         detail = str(error).splitlines()[0] if str(error) else ""
         return Link(check.id, check.title, "BROKEN", f"a document is damaged: {type(error).__name__}: {detail[:200]}")

@@ -19,6 +19,7 @@ from heldout.split import check_split
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.results import first_difference
+from heldout.verify.trivial import compare_trivial
 
 _SLICE = "slice:"  # a feature whose values go with every row of the predictions
 _NO_CORPUS = "the corpus file was not given: --corpus FILE"
@@ -101,6 +102,7 @@ def _compare_rows(evidence: RunEvidence, corpus: Corpus) -> str:
             raise BrokenError("the column is not that of the corpus", f"predictions.jsonl: column {name}")
     if not np.array_equal(corpus.target[rows], evidence.predictions.target):
         raise BrokenError("the targets are not those of the corpus", "predictions.jsonl: column target")
+    compare_trivial(evidence, corpus.target, corpus.groups.to_numpy(), evidence.split.folds)
     return f"{len(rows)} rows: ids, groups and targets are those of the corpus"
 
 

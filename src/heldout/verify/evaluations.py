@@ -26,6 +26,7 @@ from heldout.verify.exports import VERIFIERS
 
 METRICS_FILE = "metrics.json"
 RECORD_FILE = "evaluation.json"
+COMPARISON_FILE = "comparison.json"
 _VERDICTS = (PROMOTE_FILE, HOLD_FILE)
 _ABOUT = frozenset(("schema", "backbone", "evidence", "fields"))  # of metrics.json: what is no metric itself
 
@@ -142,8 +143,18 @@ class EvaluationVerification(Verification):
 
 
 def evaluation_folder(path: Path) -> Path | None:
-    """The evaluation that a path names: its folder, its verdict or its metrics; None if it names none."""
-    folder = path.parent if path.name in (*_VERDICTS, METRICS_FILE, RECORD_FILE) else path
+    """The evaluation that a path names: its folder, its verdict or its metrics; None if it names none.
+
+    Raises:
+        InputError: If it names a comparison of two.
+    """
+    folder = path.parent if path.name in (*_VERDICTS, METRICS_FILE, RECORD_FILE, COMPARISON_FILE) else path
+    if (folder / COMPARISON_FILE).is_file() and not (folder / METRICS_FILE).is_file():
+        raise InputError(
+            "this is a comparison of two evaluations, and holds neither of them",
+            where=str(folder),
+            hint="verify both evaluations, then compare them again: heldout eval compare CHALLENGER CHAMPION",
+        )
     if not folder.is_dir() or (folder / "run.json").exists():
         return None
     return folder if (folder / RECORD_FILE).is_file() or _verifier_of(folder) else None
@@ -194,7 +205,7 @@ def check_verdict_file(evidence: EvaluationEvidence) -> str:
     document = read_verdict(evidence.folder) or {}
     if document.get("schema") != VERDICT_SCHEMA or document.get("schema_version") != 1:
         raise BrokenError(f"the schema is {document.get('schema')!r}", name)
-    if document["evidence"] not in ("computed", "reported"):
+    if document["evidence"] not in ("computed", "predicted", "reported"):
         raise BrokenError(f"the evidence is {document['evidence']!r}", f"{name}: evidence")
     told = "of its own predictions" if document["evidence"] == "computed" else "of predictions that were brought"
     return f"{name} is the only verdict, given {told}"

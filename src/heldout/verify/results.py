@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence, StoredUnit
+from heldout.verify.trivial import check_trivial, stated_trivial
 
 # Another processor or library may round the last digit otherwise; no rule is decided by less than this.
 ROUNDING = 1e-9
@@ -81,6 +82,7 @@ def check_predictions(evidence: RunEvidence) -> str:
 
 def check_metrics(evidence: RunEvidence) -> str:
     """``metrics.json`` is what the predictions give."""
+    check_trivial(evidence)
     expected = recomputed_metrics(evidence)
     if dumps(expected) == read_plain(evidence.folder / "metrics.json"):
         return "recomputed from the predictions: byte for byte the same"
@@ -129,7 +131,8 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
     identity = evidence.lock["champion"]
     if identity is not None:
         baselines[CHAMPION] = (describe(identity), copied(evidence.folder, identity, evidence.classes))
-    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines)
+    nothing = stated_trivial(evidence)
+    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing)
 
 
 class Difference(NamedTuple):
@@ -311,12 +314,19 @@ def _check_table(evidence: RunEvidence, predictions: Predictions) -> None:
         if name.endswith("jsonl"):
             found = pl.read_ndjson(plain_path(path), infer_schema_length=None)
         else:
-            found = pl.read_csv(plain_path(path), schema=expected.schema)
+            found = _read_csv(plain_path(path), expected.schema)
         if found.columns != expected.columns:
             raise BrokenError("the columns are not those of a run", name)
         for column, dtype in expected.schema.items():
             if not _equal(expected[column], found[column].cast(dtype)):
                 raise BrokenError("the column is not what the seeds' predictions give", f"{name}: column {column}")
+
+
+def _read_csv(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    """The table in a CSV file. Its header is read as a row: polars leaves the quotation marks in a name doubled."""
+    header = pl.read_csv(path, has_header=False, n_rows=1, infer_schema=False).row(0)
+    body = pl.read_csv(path, has_header=False, skip_rows=1, schema=schema)
+    return body.rename(dict(zip(body.columns, header, strict=True)))
 
 
 def _equal(expected: pl.Series, found: pl.Series) -> bool:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from heldout.engine.fence import enclose
-from heldout.errors import HeldoutError, PrerequisiteError
+from heldout.errors import HeldoutError, MachineError, PrerequisiteError
 from heldout.evidence import read_json, write_json
+from heldout.evidence.machine import machine_error
 
 State = Literal["done", "failed", "timed_out", "out_of_memory"]
 _MARK = "HELDOUT_PROCESS"
@@ -56,6 +57,7 @@ class Ended:
         reason: Why it is not done; empty if it is.
         seconds: Wall-clock time.
         peak_mb: Largest memory that was seen; None where nobody looked.
+        refused: Whether the machine refused something, such as room on the disk.
     """
 
     state: State
@@ -63,6 +65,7 @@ class Ended:
     reason: str
     seconds: float
     peak_mb: int | None
+    refused: bool = False
 
 
 def run_limited(
@@ -112,12 +115,13 @@ def answer(function: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
     except MemoryError:
         found = {"error": "out of memory", "memory": True}
     except HeldoutError as error:
-        found = {"error": str(error), "memory": False}
+        found = {"error": str(error), "memory": False, "refused": isinstance(error, MachineError)}
     except Exception as error:  # noqa: BLE001 - said to the parent, as any failure
         import traceback
 
         traceback.print_exc()
-        found = {"error": f"{type(error).__name__}: {error}", "memory": False}
+        refused = machine_error(error) is not None
+        found = {"error": f"{type(error).__name__}: {error}", "memory": False, "refused": refused}
     write_json(desk / "answer.json", found)
 
 
@@ -177,7 +181,8 @@ def _ended(desk: Path, code: int, ending: State | None, seconds: float, peak: in
         found = read_json(desk / "answer.json")
         if "answer" in found:
             return Ended("done", dict(found["answer"]), "", seconds, peak)
-        return Ended("out_of_memory" if found["memory"] else "failed", {}, str(found["error"]), seconds, peak)
+        state: State = "out_of_memory" if found["memory"] else "failed"
+        return Ended(state, {}, str(found["error"]), seconds, peak, bool(found.get("refused")))
     except (HeldoutError, KeyError, TypeError):
         said = (desk / "words").read_bytes()[-_LAST_WORDS:].decode(errors="replace").strip().splitlines()
         how = f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code} and no answer"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import StaleError, UnitError
+from heldout.evidence.machine import machine_error
 from heldout.run.execute import execute
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import Trial, fit_trial
@@ -67,6 +68,9 @@ def try_out(prepared: Prepared) -> None:
             try:
                 fit_trial(Trial(prepared.resolved.reader, backbone, (fold,), main.seeds[0], (), most, folder))
             except Exception as error:
+                refused = machine_error(error)
+                if refused is not None:
+                    raise refused from error
                 if most is None:
                     raise UnitError(
                         f"it cannot be fitted: {type(error).__name__}: {error}",

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from heldout.errors import ExitCode, HeldoutError, InputError, UnitError
+from heldout.errors import ExitCode, HeldoutError, InputError, MachineError, UnitError
 from heldout.registry import Registry, add
 from heldout.zoo.attempts import FAILURES, Attempts, Outcome, read_attempts
 from heldout.zoo.process import Ended, Limits, run_limited
@@ -214,6 +214,10 @@ class _Shop:
         except KeyboardInterrupt:
             self.attempts.end(number, "interrupted", {"reason": "a person stopped it"})
             raise
+        except MachineError as error:  # no result of the variant: the next round tries it again
+            with suppress(HeldoutError):
+                self.attempts.end(number, "interrupted", {"reason": error.what})
+            raise
 
     def _one(self, entry: Entry) -> Trained:
         if entry.resolved is None:
@@ -228,6 +232,8 @@ class _Shop:
         }
         limits = Limits(entry.budget.seconds, entry.budget.memory_mb)
         ended = run_limited("heldout.zoo.trainer", task, limits=limits, writable=[self.study, *_caches()])
+        if ended.refused:
+            raise MachineError(ended.reason, where=entry.id, hint="mend it, then run the same command again")
         if ended.state != "done":
             return Trained(entry.id, ended.state, ended.reason, seconds=ended.seconds, peak_mb=ended.peak_mb)
         return self._registered(entry, ended)
@@ -239,6 +245,8 @@ class _Shop:
         try:
             self._refuse_twin(entry, run)
             version = add(self._registry, run, challenger=True, by=self._by, reason="trained")
+        except MachineError:
+            raise
         except HeldoutError as error:
             return Trained(entry.id, "failed", f"it ran and could not be registered: {error}", str(run), **spent)
         held = ended.answer["verdict"] != "PROMOTE"

@@ -30,7 +30,7 @@ CONTRACT = "qwen3_omni_lora"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Evaluations of a model and of the most common answer, on the same windows."""
     home = tmp_path_factory.mktemp("compared")
     index = make_index(home, episodes=48)
@@ -43,6 +43,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(Plan(index, "nearest", limit=5), contract, home / "smoke")
     run(Plan(index, "nearest", split="val"), contract, home / "val")
     return home
+
+
+@pytest.fixture
+def home(built: Path, tmp_path: Path) -> Path:
+    """A copy in which nothing was compared yet."""
+    shutil.copytree(built, tmp_path / "home")
+    return tmp_path / "home"
 
 
 def outcomes(document: dict[str, Any]) -> dict[str, str]:

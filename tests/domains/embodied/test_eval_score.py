@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from heldout.cli.main import build
 from heldout.domains.embodied.contracts import load_registry
 from heldout.domains.embodied.evaluation_score import score_file
+from heldout.domains.embodied.index_import import import_dataset
 from heldout.errors import InputError
 
 FIELDS = ["action", "subtask", "objects", "contact", "transition", "next_action", "evidence_window"]
@@ -121,14 +122,18 @@ def test_a_model_that_knows_is_promoted(tmp_path: Path) -> None:
     document = score(tmp_path, lambda row: json.dumps(row["answer_json"]), episodes=24)
     outcomes = {rule["id"]: rule["outcome"] for rule in document["verdict"]["rules"]}
     # the fourth action is none of the options, so that an honest answer that names it is not of the form
-    assert {"json_validity"} == {name for name, outcome in outcomes.items() if outcome != "PASS"}
+    assert {"json_validity", "held-out"} == {name for name, outcome in outcomes.items() if outcome != "PASS"}
     rows = write_dataset(tmp_path / "dataset.jsonl", 24)
     for row in rows:
         row["action_options"] = sorted(ACTIONS)
     write_lines(tmp_path / "dataset.jsonl", rows)
     path = write_lines(tmp_path / "p.jsonl", predictions_of(rows, lambda row: json.dumps(row["answer_json"])))
-    contract = load_registry(tmp_path)["qwen3_omni_lora"]
-    assert "PROMOTE" == score_file(contract, path, tmp_path / "dataset.jsonl")["verdict"]["verdict"]
+    contracts = load_registry(tmp_path)
+    alone = score_file(contracts["qwen3_omni_lora"], path, tmp_path / "dataset.jsonl")["verdict"]
+    assert ["give --index" in reason for reason in alone["reasons"]] == [True]
+    import_dataset(tmp_path / "dataset.jsonl", tmp_path / "index", contracts)
+    held = score_file(contracts["qwen3_omni_lora"], path, index=tmp_path / "index")["verdict"]
+    assert ("PROMOTE", "predicted") == (held["verdict"], held["evidence"])
 
 
 def test_weakness_2_repeating_the_action_is_no_prediction(tmp_path: Path) -> None:

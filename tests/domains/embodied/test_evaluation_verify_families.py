@@ -15,21 +15,25 @@ from published_kit import noisy, predictions_of, write_dataset, write_lines
 
 from heldout.domains.embodied.contracts import load_registry
 from heldout.domains.embodied.evaluation import score
+from heldout.domains.embodied.evaluation_books import rules_of
 from heldout.domains.embodied.evaluation_files import write_files
 from heldout.domains.embodied.evaluation_labels import read_train_labels
 from heldout.domains.embodied.evaluation_plan import Plan
 from heldout.domains.embodied.evaluation_rules import judge
 from heldout.domains.embodied.evaluation_run import run
 from heldout.domains.embodied.evaluation_score import outputs, score_file, verdict_document
+from heldout.domains.embodied.evaluation_sitting import registered_rule
 from heldout.domains.embodied.metrics_future import future_rows
 from heldout.domains.embodied.policy.closed_loop import success_evidence, write_rows
 from heldout.domains.embodied.policy.train import PolicyOptions
 from heldout.domains.embodied.policy.train import train as train_policy
 from heldout.domains.embodied.world.train import train as train_world
 from heldout.evidence import canonical, digest, dumps, read_json, read_json_lines, sha256_file, write_json
+from heldout.gate import Policy
 from heldout.gate.verdict_files import write_verdict
 from heldout.package.public import package_public
 from heldout.package.verify_any import verify_any
+from heldout.run.declaration import policy_sha256
 from heldout.verify import verify_path
 
 CLOSED = "closed_loop_success_rate"
@@ -80,9 +84,12 @@ def evaluated(folder: Path, backbone: str, rows: Rows, closed: bool = False) -> 
         metrics["evidence"] = dict(metrics["evidence"]) | {CLOSED: evidence}
         rules = judge(metrics, [*scored.contract.config["primary_metrics"], CLOSED])
         scored = replace(scored, metrics=metrics, rules=rules)
-    scored, files = outputs(scored)
+    rules = rules_of(scored.contract)
+    policy = Policy(policy_sha256(rules), True, "2026-07-01T00:00:00+00:00", rules_sha256=digest(rules))
+    scored, files = outputs(replace(scored, rules=[*scored.rules, registered_rule(policy, None)]))
     digests = write_files(folder, files)
-    write_verdict(folder, verdict_document(scored, {"predictions_sha256": digests[scored.family]}))
+    verdict = verdict_document(scored, {"predictions_sha256": digests[scored.family]})
+    write_verdict(folder, verdict | {"policy": policy.to_json()})
     return folder
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+import numpy as np
+
 from heldout.corpus.guards.alone import check_alone
 from heldout.corpus.guards.columns import check_constant, check_target
 from heldout.corpus.guards.copies import check_copies
@@ -32,6 +34,7 @@ def check_corpus(corpus: Corpus, shared_rows: float = SHARED_ROWS, crossed: Coll
     return findings_of(examine_corpus(corpus, shared_rows, crossed))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # values near the largest float have no spread
 def examine_corpus(
     corpus: Corpus, shared_rows: float = SHARED_ROWS, crossed: Collection[str] = ()
 ) -> list[GuardResult]:

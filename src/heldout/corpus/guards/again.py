@@ -67,7 +67,8 @@ def measured_again(numbers: Floats, groups: Codes, skip: set[tuple[int, int]]) -
 
 def _projected(numbers: Floats) -> Floats:
     """Columns without spread left out; many columns as eight random sums, in which near rows stay near."""
-    numbers = np.clip(numbers[:, numbers.std(axis=0) > 0], -10, 10)
+    numbers = np.clip(np.nan_to_num(numbers), -10, 10)
+    numbers = numbers[:, numbers.std(axis=0) > 0]
     if numbers.shape[1] <= _DIMENSIONS:
         return numbers
     rng = np.random.Generator(np.random.Philox(key=np.array([3, 1], dtype=np.uint64)))

@@ -86,11 +86,13 @@ class Carried(NamedTuple):
 
 
 def codes_of(column: pl.Series) -> Codes:
-    """Integers from 0, ascending by value; texts that are numbers ascend by number."""
-    if column.dtype == pl.String:
+    """Integers from 0, ascending by value, gaps before all; texts that are numbers ascend by number."""
+    if not (column.dtype.is_numeric() or column.dtype.is_temporal()):
+        column = column.cast(pl.String, strict=False)
         numbers = column.cast(pl.Float64, strict=False)
         column = column if numbers.is_null().any() else numbers
-    return _ranked(column)
+    ranks: Codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    return ranks - ranks.min()
 
 
 def _ranked(column: pl.Series) -> Codes:
@@ -105,7 +107,8 @@ def group_codes(corpus: Corpus) -> Codes:
 def may_repeat(column: pl.Series) -> bool:
     """Whether some value is there twice, by a sample of the rows: a column of measurements is dismissed quickly."""
     few = column.gather_every(max(1, len(column) // _SCREENED))
-    return not column.dtype.is_nested() and not few.is_null().all() and few.n_unique() < len(few)
+    plain = not (column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary))
+    return plain and not few.is_null().all() and few.n_unique() < len(few)
 
 
 def without_means(table: Floats, groups: Codes) -> Floats:

@@ -73,7 +73,7 @@ def _single(corpus: Corpus, crossed: Collection[str]) -> list[_Suspect]:
     for column, used in _columns(corpus):
         if column.name in crossed or not may_repeat(column):
             continue
-        levels = codes_of(column.fill_null(strategy="zero") if column.dtype.is_numeric() else column.fill_null(""))
+        levels = codes_of(column)
         if not _FEW <= levels.max() + 1 <= len(levels) / 2:
             continue
         key = np.unique(levels, return_index=True)[1][levels].tobytes()

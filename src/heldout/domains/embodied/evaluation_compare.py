@@ -7,16 +7,17 @@ primary metric of the contract, and have passed its own gate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.evaluation import Row, metrics_of
+from heldout.domains.embodied.evaluation_compare_books import Meeting, register
 from heldout.domains.embodied.evaluation_rules import LEAST_EPISODES
 from heldout.domains.embodied.evaluation_verify import reread
-from heldout.domains.embodied.evaluation_verify_rules import contract_of
+from heldout.domains.embodied.evaluation_verify_rules import contract_of, is_older
 from heldout.domains.embodied.policy.closed_loop import FOLDER, METRIC, ROWS_FILE, success_evidence
 from heldout.errors import InputError, RefusedError, near_miss
 from heldout.evaluate.cluster import paired
@@ -61,16 +62,18 @@ class Side(NamedTuple):
 
     Attributes:
         folder: Of the evaluation.
+        family: Name of the file of predictions.
         verdict: What its own gate said.
         verdict_sha256: Of that file.
         contract: As it was evaluated by.
         rows: Its predictions.
         truth: What its rows say is true, by digest, with their ids and order.
         metrics: Scored again.
-        facts: Index, split and smoke.
+        facts: Index, predictions, evidence, split, smoke, and whether its gate was an older one.
     """
 
     folder: Path
+    family: str
     verdict: str
     verdict_sha256: str
     contract: BackboneContract
@@ -80,20 +83,26 @@ class Side(NamedTuple):
     facts: Mapping[str, Any]
 
 
-def compare(challenger: Path, champion: Path, rules: Rules | None = None, out: Path | None = None) -> dict[str, Any]:
+def compare(
+    challenger: Path, champion: Path, rules: Rules | None = None, out: Path | None = None, reason: str | None = None
+) -> dict[str, Any]:
     """Compare two evaluations of the same windows.
+
+    The first comparison on these windows registers what decides: the metric, the margin, and the champion, or whoever
+    was promoted in its place since. Each comparison is a look, counted in the books of the index.
 
     Args:
         challenger: Folder of its evaluation.
         champion: Folder of the other one.
         rules: What the challenger must show.
-        out: New folder of ``comparison.json`` and the verdict; nothing is written without it.
+        out: New folder of ``comparison.json`` and the verdict; without it only the look is written down.
+        reason: Why something else decides than in the first comparison.
 
     Returns:
         ``metrics`` by name with both values and the paired gain, and ``verdict``.
 
     Raises:
-        InputError: If one is no evaluation, or the metric does not exist.
+        InputError: If one is no evaluation, the metric does not exist, or a reason is given for nothing.
         RefusedError: If the two are not of the same windows and the same truth.
         TamperedError: If one does not verify.
     """
@@ -105,7 +114,40 @@ def compare(challenger: Path, champion: Path, rules: Rules | None = None, out: P
     headline = _headline(rules, primary, table)
     outcomes = [_own_gate(ours), _episodes(ours), _better(headline, table[headline])]
     outcomes += [_no_worse(name, table.get(name), rules.margin) for name in primary if name != headline]
-    verdict = build_verdict(
+    document = {"schema": SCHEMA, "gain": headline, "margin": rules.margin, "metrics": table}
+    document |= {"samples": len(ours.rows), "episodes": ours.metrics["held_out_episode_count"]}
+    registered = register(_meeting(ours, theirs), replaces(headline, rules.margin, primary), reason)
+    verdict = _verdict(ours, theirs, [*outcomes, registered.rule], {"gain": headline, "margin": rules.margin})
+    verdict |= registered.count(document, verdict)
+    if out is not None:
+        write_json(out / FILE, document)
+        write_verdict(out, verdict)
+    return document | {"verdict": verdict}
+
+
+def replaces(headline: str, margin: float, primary: Sequence[str]) -> list[dict[str, Any]]:
+    """What decides a comparison, as rules of a study."""
+    one = {"id": f"better:{headline}", "metric": headline, "against": "champion", "relative": False, "at_least": 0.0}
+    rest = [
+        {"id": f"no_worse:{name}", "metric": name, "against": "champion", "relative": True, "at_least": -margin}
+        for name in primary
+        if name != headline
+    ]
+    return [one, *rest]
+
+
+def _meeting(ours: Side, theirs: Side) -> Meeting:
+    index = ours.facts["index"] if ours.facts["index"] == theirs.facts["index"] else None
+    truths = [(str(row["episode_id"]), digest(truth_of(row))) for row in ours.rows]
+    name = " over ".join(names_apart(ours.folder, theirs.folder))
+    digests = (str(ours.facts["predictions"]), str(theirs.facts["predictions"]))
+    return Meeting(name, (ours.folder, theirs.folder), digests, index, ours.family, truths)
+
+
+def _verdict(ours: Side, theirs: Side, outcomes: Sequence[RuleOutcome], args: Mapping[str, Any]) -> dict[str, Any]:
+    primary = [name for name in ours.contract.config["primary_metrics"] if name not in _NOT_COMPARED]
+    levels = ("reported", "predicted", "computed")
+    return build_verdict(
         study=f"embodied-{ours.contract.id}",
         variant=" over ".join(names_apart(ours.folder, theirs.folder)),
         seeds=[],
@@ -117,17 +159,12 @@ def compare(challenger: Path, champion: Path, rules: Rules | None = None, out: P
             "champion_verdict_sha256": theirs.verdict_sha256,
             "contract_sha256": digest(ours.contract.config),
             "truth_sha256": ours.truth,
-            "gate_sha256": digest(["replaces/1", headline, rules.margin, LEAST_EPISODES, primary]),
+            "gate_sha256": digest(["replaces/1", args["gain"], args["margin"], LEAST_EPISODES, primary]),
         },
-        provenance=made.build(args={"gain": headline, "margin": rules.margin}, inputs={}, outputs={}),
+        provenance=made.build(args=dict(args), inputs={}, outputs={}),
+        evidence=min(ours.facts["evidence"], theirs.facts["evidence"], key=levels.index),
         advice=recommend_exchange,
     )
-    document = {"schema": SCHEMA, "gain": headline, "margin": rules.margin, "metrics": table}
-    document |= {"samples": len(ours.rows), "episodes": ours.metrics["held_out_episode_count"]}
-    if out is not None:
-        write_json(out / FILE, document)
-        write_verdict(out, verdict)
-    return document | {"verdict": verdict}
 
 
 def read_side(folder: Path) -> Side:
@@ -149,9 +186,13 @@ def read_side(folder: Path) -> Side:
         metrics = metrics | {"evidence": metrics["evidence"] | scored}
     judged = evidence.verdict["judged"]
     facts = {"index": judged.get("index_sha256"), "split": metrics["eval_split"], "smoke": evidence.metrics["smoke"]}
-    truth = digest([[row["id"], row["episode_id"], _truth(row)] for row in rows])
+    facts |= {"predictions": judged["predictions_sha256"], "evidence": evidence.verdict["evidence"]}
+    facts |= {"older": is_older(evidence, contract.config["primary_metrics"])}
+    truth = digest([[row["id"], row["episode_id"], truth_of(row)] for row in rows])
     verdict = str(evidence.verdict["verdict"])
-    return Side(folder, verdict, sha256_file(evidence.verdict_file), contract, list(rows), truth, metrics, facts)
+    return Side(
+        folder, read.family, verdict, sha256_file(evidence.verdict_file), contract, list(rows), truth, metrics, facts
+    )
 
 
 def gains(ours: Side, theirs: Side) -> dict[str, dict[str, Any]]:
@@ -205,6 +246,9 @@ def _headline(rules: Rules, primary: list[str], table: Mapping[str, Any]) -> str
 
 
 def _own_gate(ours: Side) -> RuleOutcome:
+    if ours.facts["older"]:
+        words = f"the challenger's own verdict is {ours.verdict}, of an older gate that asked less: evaluate it again"
+        return RuleOutcome("own_gate", "UNKNOWN", None, "PROMOTE", words)
     words = f"the challenger's own verdict is {ours.verdict}"
     return RuleOutcome("own_gate", "PASS" if ours.verdict == "PROMOTE" else "FAIL", None, "PROMOTE", words)
 
@@ -245,7 +289,7 @@ def _span(found: Mapping[str, Any]) -> str:
     return f"gain {found['gain']:.4g} ({found['low']:.4g} to {found['high']:.4g}, paired by episode)"
 
 
-def _truth(row: Row) -> Any:
+def truth_of(row: Row) -> Any:
     """What is true of a row, in any of the three families."""
     named = {key: row[key] for key in ("true_json", "true", "true_trajectory", "future_record_id") if key in row}
     return named | {key: row[key] for key in row if key.startswith("true_") and isinstance(row[key], str)}

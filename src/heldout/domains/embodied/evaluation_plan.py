@@ -12,7 +12,7 @@ from typing import Any
 from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.evaluation_predictors import BUILT_IN
 from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.errors import InputError, near_miss
+from heldout.errors import HeldoutError, InputError, near_miss
 from heldout.evaluate.identity import Identity
 from heldout.evaluate.session import PredictorSpec, Sample
 from heldout.evaluate.sources import program_digest
@@ -21,6 +21,7 @@ from heldout.study.yaml import parse_scalar
 
 PLAN_SCHEMA = "heldout.evaluation-plan/1"
 PLAN_FILE = "plan.json"
+BROUGHT_FILE = "brought.json"  # of predictions that somebody brought: by which index they were judged
 _PART = "heldout.domains.embodied"
 _MODULES = (f"{_PART}.evaluation_source", f"{_PART}.store")
 
@@ -140,6 +141,19 @@ def read_plan(folder: Path) -> tuple[Plan, str]:
         folder / document["index"], document["predictor"], adapter, document["split"], document["limit"], decoding
     )
     return plan, str(document["backbone"])
+
+
+def index_named(folder: Path) -> Path | None:
+    """The folder of the index that an evaluation names, of its own predictions or of brought ones; or None."""
+    for name in (PLAN_FILE, BROUGHT_FILE):
+        try:
+            document = read_json(folder / name)
+        except HeldoutError:
+            continue
+        index = document.get("index") if isinstance(document, dict) else None
+        if isinstance(index, str):
+            return folder / index
+    return None
 
 
 def folder_digest(folder: Path) -> str:

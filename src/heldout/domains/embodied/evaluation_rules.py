@@ -12,8 +12,9 @@ JSON_VALIDITY = 0.98
 # The chance that five episodes all gain by luck is below a twentieth; with fewer an interval promises too much.
 LEAST_EPISODES = 5
 NON_TRIVIAL = "non-trivial"
-_COUNTS = "held_out_episode_count"
-_FORM = "json_validity_rate"
+GATE, OLDER_GATE = "beats_trivial/3", "beats_trivial/2"
+COUNTS = "held_out_episode_count"
+FORM = "json_validity_rate"
 _SHOWN = 5
 # What a model of futures must not be mistaken for. A label metric knows neither, so it alone cannot tell them apart.
 _OF_FUTURES = ("copy_last", "train_mean")
@@ -31,16 +32,16 @@ def judge(metrics: Mapping[str, Any], primary: Sequence[str], *, older: bool = F
     if metrics.get("smoke"):
         rules.append(RuleOutcome("smoke", "FAIL", None, "none", f"a smoke evaluation: {metrics['smoke']}"))
     for name in primary:
-        if name == _FORM:
+        if name == FORM:
             rules.append(_form(metrics))
-        elif name != _COUNTS:
+        elif name != COUNTS:
             rules.append(_beats(metrics.get("evidence", {}), name))
     return rules if older else [*rules, _non_trivial(metrics.get("evidence", {}), primary)]
 
 
 def policy_sha256(primary: Sequence[str], *, older: bool = False) -> str:
     """What the rules are, by digest; of older verdicts, by the gate of then."""
-    gate = "beats_trivial/2" if older else "beats_trivial/3"
+    gate = OLDER_GATE if older else GATE
     return digest({"gate": gate, "validity": JSON_VALIDITY, "episodes": LEAST_EPISODES, "of": list(primary)})
 
 
@@ -71,7 +72,7 @@ def _split(metrics: Mapping[str, Any]) -> RuleOutcome:
 
 
 def _episodes(metrics: Mapping[str, Any]) -> RuleOutcome:
-    count = metrics[_COUNTS]
+    count = metrics[COUNTS]
     outcome: Any = "PASS" if count >= LEAST_EPISODES else "FAIL"
     words = f"{count} held-out episodes (at least {LEAST_EPISODES} required)"
     return RuleOutcome("episodes", outcome, count, f"at_least {LEAST_EPISODES}", words)
@@ -98,7 +99,7 @@ def _non_trivial(evidence: Mapping[str, Any], primary: Sequence[str]) -> RuleOut
 
 
 def _form(metrics: Mapping[str, Any]) -> RuleOutcome:
-    value, loose = metrics.get("json_validity_strict"), metrics.get(_FORM)
+    value, loose = metrics.get("json_validity_strict"), metrics.get(FORM)
     if value is None:
         return RuleOutcome("json_validity", "UNKNOWN", None, f"at_least {JSON_VALIDITY:g}", "there are no answers")
     holds = value >= JSON_VALIDITY

@@ -8,12 +8,13 @@ be counted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
 from heldout.domains.embodied.evaluation import Scored, family_of, score
+from heldout.domains.embodied.evaluation_books import books_of
 from heldout.domains.embodied.evaluation_families import Family, make_family
 from heldout.domains.embodied.evaluation_files import write_files
 from heldout.domains.embodied.evaluation_frames import last_frames
@@ -21,15 +22,15 @@ from heldout.domains.embodied.evaluation_plan import PLAN_FILE, Plan, read_plan
 from heldout.domains.embodied.evaluation_predictors import train_labels
 from heldout.domains.embodied.evaluation_rules import policy_sha256
 from heldout.domains.embodied.evaluation_score import outputs, verdict_document
+from heldout.domains.embodied.evaluation_sitting import Sitting
 from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.index import SEALED
 from heldout.errors import HeldoutError, InputError
 from heldout.evaluate.identity import Identity
 from heldout.evaluate.session import Sample, Session
 from heldout.evaluate.shards import Shard, merge
-from heldout.evidence import digest, dumps, read_json, sha256_bytes, sha256_file, write_json
+from heldout.evidence import digest, read_json, sha256_bytes, sha256_file, write_json
 from heldout.gate.verdict_files import read_verdict, write_verdict
-from heldout.run.ledger import Ledger, Look
+from heldout.run.ledger import Ledger
 
 SCHEMA = "heldout.evaluation/1"
 EVALUATION_FILE = "evaluation.json"
@@ -77,25 +78,33 @@ class Evaluation:
         """
         bound = {"key": self.identity.key, "contract": digest(self.contract.config)}
         bound |= {"rows": sha256_bytes(b"\n".join(rows)), **self.family.bound(out)}
-        done = _finished(out, bound)
-        if done is not None:
-            return done
-        name = out.resolve().name
+        name, split = out.resolve().name, self.plan.split
         with Ledger(self.source.folder) as ledger:
-            purpose = f"evaluation {name}, identity {self.identity.key}"
-            asked = self.family.windows(self.plan.split, self.samples)
-            answers = self.source.answers(self.plan.split, asked, purpose)
+            done = self._finished(out, bound)
+            if done is not None:
+                return done
+            sitting = Sitting.begin(
+                ledger,
+                self.source,
+                self.contract,
+                split,
+                self.samples,
+                asked=self.family.windows(split, self.samples),
+                purpose=f"evaluation {name}, identity {self.identity.key}",
+                near=out.resolve().parent,
+                smoke=self._smoke,
+            )
             try:
-                scored = self.family.complete(self._score(rows, answers), out)
+                scored = self.family.complete(self._score(rows, sitting.answers), out)
             except HeldoutError:
-                self._look(ledger, name, None, "FAILED")
+                sitting.count(name, self.plan.predictor, self._variant, None, "FAILED")
                 raise
+            scored = replace(scored, rules=[*scored.rules, *sitting.rules()])
             scored, written = outputs(scored, last_frames(self.source, self.samples))
             files = write_files(out, written | self.family.files(scored))
             judged = {"predictions_sha256": files[scored.family], "index_sha256": self.source.sha256}
             verdict = verdict_document(scored, judged | {"identity": self.identity.key})
-            if self.plan.split in SEALED:
-                verdict |= {"trial": self._look(ledger, name, scored, verdict["verdict"])}
+            verdict |= sitting.count(name, self.plan.predictor, self._variant, scored, verdict["verdict"])
         write_verdict(out, verdict)
         document = {"schema": SCHEMA, "bound": bound, "identity": self.identity.to_json(), "samples": len(rows)}
         write_json(out / EVALUATION_FILE, document | {"outputs": files, "verdict": verdict["verdict"]})
@@ -109,29 +118,36 @@ class Evaluation:
             "key": self.identity.key,
             "skipped_episodes": self.source.manifest.get("skipped_episodes") or [],
         }
-        smoke = f"only the first {self.plan.limit} windows" if self.plan.limit else None
         train = train_labels(self.source)
-        return score(self.contract, published, train, where=self.plan.split, smoke=smoke, facts=facts)
+        return score(self.contract, published, train, where=self.plan.split, smoke=self._smoke, facts=facts)
 
-    def _look(self, ledger: Ledger, name: str, scored: Scored | None, outcome: Any) -> dict[str, Any]:
-        """Count the look, in the ledger beside the index: what is tried on these windows is tried on all of them."""
-        identity, primary = self.identity, self.contract.config["primary_metrics"]
-        evidence = scored.metrics["evidence"] if scored else {}
-        first = next((key for key in primary if key in evidence), None)
-        look = Look(
-            run=name,
-            variant=self.plan.predictor,
-            variant_sha256=digest([identity.adapter, identity.prompt, identity.decoding, identity.code]),
-            corpus_sha256=self.source.sha256,
-            split_sha256=digest([self.plan.split, [sample.id for sample in self.samples]]),
-            gate_sha256=policy_sha256(primary),
-            seeds=(),
-            smoke=scored.metrics["smoke"] if scored else None,
-            outcome=outcome,
-            primary={"name": first, "value": evidence[first]["value"]} if first else None,
-            metrics_sha256=sha256_bytes(dumps(scored.metrics)) if scored else None,
-        )
-        return ledger.record(look).to_json()
+    @property
+    def _smoke(self) -> str | None:
+        return f"only the first {self.plan.limit} windows" if self.plan.limit else None
+
+    @property
+    def _variant(self) -> str:
+        """Digest of what predicts, and how."""
+        identity = self.identity
+        return digest([identity.adapter, identity.prompt, identity.decoding, identity.code])
+
+    def _finished(self, out: Path, bound: Mapping[str, str]) -> dict[str, Any] | None:
+        """What is there already, if it is of these predictions, whole, and what the books say has not changed."""
+        path = out / EVALUATION_FILE
+        document = read_json(path) if path.is_file() else {}
+        if document.get("bound") != bound:
+            return None
+        for name, sha256 in document["outputs"].items():
+            if not (out / name).is_file() or sha256_file(out / name) != sha256:
+                return None
+        verdict = read_verdict(out)
+        if verdict is None or verdict["judged"]["gate_sha256"] != policy_sha256(
+            self.contract.config["primary_metrics"]
+        ):
+            return None
+        if not books_of(self.source, self.contract, out.resolve().parent).still(verdict, self.contract):
+            return None
+        return _result(read_json(out / "metrics.json"), verdict, document["outputs"])
 
 
 def run(
@@ -197,23 +213,6 @@ def merge_shards(
         evaluation.family.take_runs(closed_loop, out)
     write_json(out / PLAN_FILE, plan.to_json(out, contract))
     return evaluation.finish(rows, out) | {"shards": len(folders)}
-
-
-def _finished(out: Path, bound: Mapping[str, str]) -> dict[str, Any] | None:
-    """What is there already, if it is of these predictions and whole."""
-    path = out / EVALUATION_FILE
-    if not path.is_file():
-        return None
-    document = read_json(path)
-    if document.get("bound") != bound:
-        return None
-    for name, sha256 in document["outputs"].items():
-        if not (out / name).is_file() or sha256_file(out / name) != sha256:
-            return None
-    verdict = read_verdict(out)
-    if verdict is None:
-        return None
-    return _result(read_json(out / "metrics.json"), verdict, document["outputs"])
 
 
 def _result(metrics: Mapping[str, Any], verdict: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:

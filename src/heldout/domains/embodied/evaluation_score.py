@@ -2,54 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
-from heldout.domains.embodied.evaluation import Row, Scored, read_rows, score
+from heldout.domains.embodied.evaluation import Row, Scored, check_rows, family_of, read_rows, score
 from heldout.domains.embodied.evaluation_files import MAKES, judged_files, write_files
-from heldout.domains.embodied.evaluation_labels import read_train_labels
+from heldout.domains.embodied.evaluation_held import NO_INDEX, Brought, held_rule
+from heldout.domains.embodied.evaluation_labels import TrainLabels, read_train_labels
+from heldout.domains.embodied.evaluation_plan import BROUGHT_FILE
+from heldout.domains.embodied.evaluation_predictors import train_labels as train_labels_of
 from heldout.domains.embodied.evaluation_report import FrameReader, page
 from heldout.domains.embodied.evaluation_rules import policy_sha256
-from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_file
+from heldout.domains.embodied.evaluation_sitting import Sitting
+from heldout.domains.embodied.evaluation_source import IndexSource
+from heldout.domains.embodied.index import INDEX_FILE, MANIFEST_FILE
+from heldout.errors import HeldoutError, InputError
+from heldout.evaluate.session import Sample
+from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_file, write_json
 from heldout.evidence import provenance as made
 from heldout.gate.verdict import build_verdict, recommend_evaluation
 from heldout.gate.verdict_files import write_verdict
 from heldout.printable import printable_lines
+from heldout.run.ledger import Ledger, Outcome
+
+BROUGHT_SCHEMA = "heldout.brought/1"
 
 
 def score_file(
-    contract: BackboneContract, predictions: Path, train_labels: Path, out: Path | None = None
+    contract: BackboneContract,
+    predictions: Path,
+    train_labels: Path | None = None,
+    out: Path | None = None,
+    *,
+    index: Path | None = None,
 ) -> dict[str, Any]:
     """Score a file.
 
     Args:
         contract: Of the backbone.
         predictions: In the published format.
-        train_labels: What train answered; see ``read_train_labels``.
-        out: Where the required files go; nothing is written without it.
+        train_labels: What train answered; see ``read_train_labels``. The index by default.
+        out: Where the required files go; without it only the look is written down.
+        index: The window index that the rows are of; by default what ``train_labels`` names, if that is one.
 
     Returns:
         ``metrics`` and ``verdict``, and ``files`` by digest.
 
     Raises:
-        InputError: If a file is not what it should be.
+        InputError: If a file is not what it should be, or a row is not of the index.
     """
-    train = read_train_labels(train_labels)
-    facts = {"predictions": predictions.name, "train_labels": train_labels.name}
-    scored = score(contract, read_rows(predictions), train, where=str(predictions), facts=facts)
-    scored, made_files = outputs(scored, beside=_beside(contract, predictions.parent))
+    family, rows = family_of(contract), read_rows(predictions)
+    check_rows(family, rows, str(predictions))
+    place = index or window_index(train_labels)
+    facts = {"predictions": predictions.name, "train_labels": (train_labels or place or predictions).name}
+    if place is None:
+        if train_labels is None:
+            raise InputError("nobody says what train answered", where="eval score", hint="give --index INDEX")
+        train = read_train_labels(train_labels)
+        scored = score(contract, rows, train, where=str(predictions), facts=facts)
+        scored = replace(scored, rules=[*scored.rules, held_rule(NO_INDEX, None)])
+        return _judged(scored, predictions, out, {"held_out": {"why": NO_INDEX, "index_sha256": None}}, None)
+    source = IndexSource(place)
+    train = _same_train(source, train_labels)
+    brought = Brought(source, family, rows, str(predictions))
+    split, name = brought.split, out.resolve().name if out else predictions.name
+    samples = [Sample(str(row["id"]), str(row["episode_id"]), None) for row in rows]
+    with Ledger(source.folder) as ledger:
+        sitting = Sitting.begin(
+            ledger,
+            source,
+            contract,
+            split,
+            samples,
+            asked=source.samples(split),
+            purpose=f"predictions of {predictions.name}, brought",
+            near=(out or predictions).resolve().parent,
+        )
+        variant = digest(["brought", sha256_file(predictions)])
+        try:
+            held = {"why": brought.why_not_held(sitting.answers), "index_sha256": source.sha256}
+            scored = score(contract, rows, train, where=str(predictions), facts=facts)
+        except HeldoutError:
+            sitting.count(name, contract.id, variant, None, "FAILED")
+            raise
+        ruled = [*scored.rules, held_rule(held["why"], source.sha256), *sitting.rules()]
+        count = partial(sitting.count, name, contract.id, variant)
+        return _judged(replace(scored, rules=ruled), predictions, out, {"held_out": held}, source, count)
+
+
+def window_index(path: Path | None) -> Path | None:
+    """The folder of the window index that a path names; None if it names none."""
+    folder = path.parent if path is not None and path.name == INDEX_FILE else path
+    whole = folder is not None and (folder / INDEX_FILE).is_file() and (folder / MANIFEST_FILE).is_file()
+    return folder if whole else None
+
+
+def _same_train(source: IndexSource, named: Path | None) -> TrainLabels:
+    """Train answers of the index.
+
+    Raises:
+        InputError: If others are named: a baseline would know less than the model.
+    """
+    train = train_labels_of(source)
+    if named is not None and read_train_labels(named).to_json()["labels"] != train.to_json()["labels"]:
+        what = "these train labels are not those of the index"
+        raise InputError(what, where=f"--train-labels {named}", hint="leave --train-labels out: the index has them")
+    return train
+
+
+def _judged(
+    scored: Scored,
+    predictions: Path,
+    out: Path | None,
+    blocks: dict[str, Any],
+    source: IndexSource | None,
+    count: Callable[[Scored, Outcome], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Judge, count the look, and write what there is to write."""
+    scored, made_files = outputs(scored, beside=_beside(scored.contract, predictions.parent))
+    judged = {"predictions_sha256": sha256_file(predictions)}
+    judged |= {"index_sha256": source.sha256} if source else {}
+    # Ranks and errors of futures follow from features that only their predictor has.
+    shown = source is not None and scored.family != "future_predictions.jsonl"
+    verdict = verdict_document(scored, judged, evidence="predicted" if shown else "reported") | blocks
+    verdict |= count(scored, verdict["verdict"]) if count else {}
     files = write_files(out, made_files) if out else {}
-    verdict = verdict_document(scored, {"predictions_sha256": sha256_file(predictions)}, evidence="reported")
+    if out and source:
+        place = Path(os.path.relpath(source.folder.resolve(), out.resolve())).as_posix()
+        write_json(out / BROUGHT_FILE, {"schema": BROUGHT_SCHEMA, "index": place, "predictions": predictions.name})
     if out:
         write_verdict(out, verdict)
+    required = set(scored.contract.artifacts["required_eval_files"])
     return {
         "schema": "heldout.eval-score/1",
         "metrics": dict(scored.metrics),
         "verdict": verdict,
         "files": files,
-        "missing_files": sorted(set(contract.artifacts["required_eval_files"]) - set(files)) if out else [],
+        "missing_files": sorted(required - set(files)) if out else [],
     }
 
 

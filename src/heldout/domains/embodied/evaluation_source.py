@@ -59,13 +59,13 @@ class IndexSource:
         Raises:
             InputError: If there are none.
         """
-        heads = (head for head in self._heads() if head.split == split)
+        heads = (head for head in self.heads() if head.split == split)
         found = [Sample(head.id, head.episode_id, (head.offset, head.length)) for head in islice(heads, limit or None)]
         if not found:
             raise InputError(f"split {split!r} has no windows", where=str(self._path), hint="train, val or test")
         return found
 
-    def _heads(self) -> Iterator[Head]:
+    def heads(self) -> Iterator[Head]:
         """Of all windows; an index without heads, from elsewhere or from before, is read."""
         named = self.manifest.get("heads")
         if named:
@@ -98,8 +98,10 @@ class IndexSource:
             "options": digest([language["action_options"], language["subtask_options"]]),
         }
 
-    def answers(self, split: str, samples: Sequence[Sample], purpose: str) -> dict[str, dict[str, Any]]:
+    def answers(
+        self, split: str, samples: Sequence[Sample], purpose: str, ledger_head: str | None = None
+    ) -> dict[str, dict[str, Any]]:
         """What is true, by window id; opening a sealed split is written down first."""
         if split in SEALED and self.manifest.get("sealed_targets"):
-            return open_targets(self.folder, purpose)
+            return open_targets(self.folder, purpose, ledger_head)
         return {str(record["id"]): record["supervision"] for record in self.records(samples)}

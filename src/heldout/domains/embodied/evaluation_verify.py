@@ -18,6 +18,7 @@ from heldout.domains.embodied.evaluation import FAMILIES, Row, check_rows, metri
 from heldout.domains.embodied.evaluation_files import TRAIN_FILE
 from heldout.domains.embodied.evaluation_labels import TrainLabels, read_train_labels
 from heldout.domains.embodied.evaluation_score import windows_sha256
+from heldout.domains.embodied.evaluation_verify_books import check_registration
 from heldout.domains.embodied.evaluation_verify_closed import check_closed_loop
 from heldout.domains.embodied.evaluation_verify_files import check_report, check_tables
 from heldout.domains.embodied.evaluation_verify_index import check_index, check_look, has_index
@@ -148,7 +149,7 @@ def check_metrics(evidence: EvaluationEvidence) -> Found:
     stated["evidence"] = {key: value for key, value in stated["evidence"].items() if key != METRIC}
     backbone, smoke = str(stated["backbone"]), stated["smoke"]
     _, found = metrics_of(family, backbone, rows, train, where=family, smoke=smoke)
-    brought = evidence.has_verdict and evidence.verdict["evidence"] == "reported"
+    brought = evidence.has_verdict and evidence.verdict["evidence"] != "computed"
     if brought:
         found["rows_that_disagree_with_themselves"] = stated["rows_that_disagree_with_themselves"]
     expected = loads(dumps(found), where="metrics")
@@ -170,6 +171,11 @@ def _index(evidence: EvaluationEvidence) -> str:
 
 def _look(evidence: EvaluationEvidence) -> str:
     return check_look(evidence, reread(evidence).rows)
+
+
+def _registration(evidence: EvaluationEvidence) -> str:
+    read = reread(evidence)
+    return check_registration(evidence, read.family, read.rows)
 
 
 def _check_windows(evidence: EvaluationEvidence, family: str, rows: Sequence[Row]) -> None:
@@ -234,4 +240,5 @@ CHAIN = (
     Check("reports", "metrics, rules → reports", check_report, ("rules",)),
     Check("index", "window index → train counts, truth", _index),
     Check("look", "look → ledger of the index", _look, ("verdict-file",)),
+    Check("registration", "rules → registration", _registration, ("rules", "look")),
 )

@@ -7,11 +7,13 @@ from typing import Any
 
 from heldout.domains.embodied.evaluation import Row
 from heldout.domains.embodied.evaluation_files import TRAIN_FILE
+from heldout.domains.embodied.evaluation_held import Brought
 from heldout.domains.embodied.evaluation_labels import TrainLabels
-from heldout.domains.embodied.evaluation_plan import PLAN_FILE, read_plan
+from heldout.domains.embodied.evaluation_plan import index_named
 from heldout.domains.embodied.evaluation_predictors import train_labels
 from heldout.domains.embodied.evaluation_source import IndexSource
 from heldout.domains.embodied.index import INDEX_FILE, SEALED
+from heldout.errors import InputError
 from heldout.evidence import digest, dumps, loads
 from heldout.run.ledger import LEDGER_FILE, read_ledger, trial_at
 from heldout.verify.chain import BrokenError, NotCheckedError
@@ -28,12 +30,12 @@ def index_of(evidence: EvaluationEvidence) -> IndexSource:
     Raises:
         NotCheckedError: If it is not there, or another one by now.
     """
-    if evidence.published or not evidence.has(PLAN_FILE):
-        raise NotCheckedError("the window index is not published" if evidence.published else f"there is no {PLAN_FILE}")
-    plan, _ = read_plan(evidence.folder)
-    if not (plan.index / INDEX_FILE).is_file():
-        raise NotCheckedError(f"the window index is not where {PLAN_FILE} says")
-    source = IndexSource(plan.index)
+    index = None if evidence.published else index_named(evidence.folder)
+    if index is None:
+        raise NotCheckedError("the window index is not published" if evidence.published else "no window index is named")
+    if not (index / INDEX_FILE).is_file():
+        raise NotCheckedError("the window index is not where the evaluation says")
+    source = IndexSource(index)
     if source.sha256 != evidence.metrics["train_labels_sha256"]:
         raise NotCheckedError(f"the window index there is another one now: {source.sha256[:12]}")
     return source
@@ -63,6 +65,11 @@ def check_index(evidence: EvaluationEvidence, family: str, rows: Sequence[Row], 
         raise BrokenError(what, f"{TRAIN_FILE}: {different.place.removeprefix('/')}")
     split = str(evidence.metrics["eval_split"])
     told = f"train answers are those of the index {source.sha256[:12]}"
+    if evidence.has_verdict and evidence.verdict.get("held_out"):
+        try:
+            told += f", and the rows are its windows of {Brought(source, family, rows, family).split}"
+        except InputError as error:
+            raise BrokenError(error.what, str(error.where)) from None
     if family != _ANSWERS or (split in SEALED and source.manifest.get("sealed_targets")):
         return (
             f"{told}; answers of {split} are {'sealed and were not opened' if family == _ANSWERS else 'not compared'}"

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from heldout.domains.embodied.contracts import BUILT_IN, BackboneContract, parse_contract
+from heldout.domains.embodied.evaluation_books import rules_of
 from heldout.domains.embodied.evaluation_files import CONTRACT_FILE
+from heldout.domains.embodied.evaluation_held import held_rule
 from heldout.domains.embodied.evaluation_rules import NON_TRIVIAL, files_rule, judge, policy_sha256
+from heldout.domains.embodied.evaluation_sitting import registered_rule
 from heldout.domains.embodied.file_schemas import breaches
+from heldout.domains.embodied.index import SEALED
 from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.evidence import digest, read_json, read_plain
+from heldout.gate import Policy
 from heldout.gate.outcome import RuleOutcome
+from heldout.run.declaration import policy_sha256 as policy_of_rules
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evaluations import METRICS_FILE, EvaluationEvidence
 from heldout.verify.results import difference
@@ -50,6 +56,7 @@ def check_rules(evidence: EvaluationEvidence) -> str:
     older = is_older(evidence, primary)
     closed = [METRIC] if METRIC in evidence.metrics["evidence"] else []
     outcomes = [one.to_json() for one in judge(evidence.metrics, [*primary, *closed], older=older)]
+    outcomes += [one.to_json() for one in ([] if older else _of_books(evidence, contract))]
     files, withheld = _files_rule(evidence, contract)
     outcomes += [files.to_json()] if files else [rule for rule in stated if rule["id"] == _FILES][:1]
     for mine, theirs in zip(outcomes, stated, strict=False):
@@ -89,6 +96,39 @@ def check_non_trivial(evidence: EvaluationEvidence) -> str:
     if is_older(evidence, primary):
         raise NotCheckedError(f"the verdict is of an older gate, which did not ask; asked now: {found.sentence}")
     return found.sentence
+
+
+def _of_books(evidence: EvaluationEvidence, contract: BackboneContract) -> list[RuleOutcome]:
+    """Rules that follow from what the verdict states of its index and its registration; other links look at those."""
+    verdict, where = evidence.verdict, evidence.verdict_file.name
+    found, shown = [], evidence.metrics["eval_split"] in SEALED
+    if verdict["evidence"] != "computed":
+        held = verdict.get("held_out")
+        if not isinstance(held, dict) or not {"why", "index_sha256"} <= set(held):
+            raise BrokenError("it does not say which index shows what was held out", f"{where}: held_out")
+        found, shown = [held_rule(held["why"], held["index_sha256"])], shown and held["index_sha256"] is not None
+    if not shown:
+        return found
+    policy = policy_stated(evidence)
+    if policy.sha256 != policy_of_rules(rules_of(contract)) or policy.rules_sha256 != digest(rules_of(contract)):
+        raise BrokenError("the verdict was given by another policy", f"{where}: policy")
+    return [*found, registered_rule(policy, evidence.metrics["smoke"])]
+
+
+def policy_stated(evidence: EvaluationEvidence) -> Policy:
+    """What the verdict says of its registration.
+
+    Raises:
+        BrokenError: If it says nothing that can be read.
+    """
+    where = f"{evidence.verdict_file.name}: policy"
+    stated = evidence.verdict.get("policy")
+    if not isinstance(stated, dict):
+        raise BrokenError("it does not say by which registered rules it was given", where)
+    try:
+        return Policy.from_json(stated)
+    except TypeError:
+        raise BrokenError("it is no registration", where) from None
 
 
 def _compare(mine: dict[str, Any], theirs: dict[str, Any], where: str) -> None:

@@ -255,7 +255,10 @@ def _table(path: Path, _changed: int) -> Any:
 def _read(path: Path) -> Any:
     import polars as pl
 
+    from heldout.corpus.room import check_room
+
     try:
+        check_room(path)
         return pl.read_parquet(plain_path(path))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"the table cannot be read: {error}", where=str(path), hint="fetch it again") from None

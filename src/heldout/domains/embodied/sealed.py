@@ -19,12 +19,13 @@ OPENINGS_FILE = "openings.jsonl"
 OPENING_SCHEMA = "heldout.sealed-opening/1"
 
 
-def open_targets(index: Path, purpose: str) -> dict[str, dict[str, Any]]:
+def open_targets(index: Path, purpose: str, ledger_head: str | None = None) -> dict[str, dict[str, Any]]:
     """The answers of the sealed windows, by window id. This is a look at held-out answers, and is recorded first.
 
     Args:
         index: Folder of the index.
         purpose: Who looks and why, such as the name of an evaluation run.
+        ledger_head: Digest of the last look in the trial ledger, so that none can be taken out of it unseen.
 
     Raises:
         InputError: If nothing is sealed there or no purpose is given.
@@ -42,13 +43,14 @@ def open_targets(index: Path, purpose: str) -> dict[str, dict[str, Any]]:
         raise TamperedError(
             "the sealed answers are not those that the manifest names", where=str(path), hint="build the index again"
         )
-    record_opening(index, purpose, seal)
+    record_opening(index, purpose, seal, ledger_head)
     return {str(record["id"]): record["supervision"] for record in read_json_lines(path)}
 
 
-def record_opening(index: Path, purpose: str, seal: Mapping[str, Any]) -> None:
+def record_opening(index: Path, purpose: str, seal: Mapping[str, Any], ledger_head: str | None = None) -> None:
     """Append one opening to the chain."""
     record = {"purpose": purpose, "targets_sha256": seal["sha256"], "records": seal["records"]}
+    record |= {"ledger_head": ledger_head} if ledger_head is not None else {}
     with FileLock(index / f".{OPENINGS_FILE}.lock"):
         append_link(index / OPENINGS_FILE, OPENING_SCHEMA, record)
 

@@ -1,0 +1,138 @@
+"""Contenders that know nothing: one answer a fold, from the targets of its training rows and nothing else.
+
+A gate that one of them passes is no gate. They are predicted fold by fold as any model is, and scored by the same code;
+only a correlation, which a constant has not, counts as 0 where it is undefined or lower: whoever knows nothing may as
+well guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.backbone import FloatArray
+from heldout.evidence import finite_or_none
+from heldout.split import Fold
+
+DESCRIPTIONS = {
+    "mean": "the mean of the training rows",
+    "median": "the median of the training rows",
+    "majority": "the most frequent class of the training rows",
+    "prior": "the shares of the classes in the training rows",
+    "chance": "the same probability for every class",
+}
+NAMES = {"regression": ("mean", "median"), "classification": ("majority", "prior", "chance")}
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Trivial:
+    """A contender that knows nothing.
+
+    Attributes:
+        name: Such as ``mean``.
+        answers: By fold: its answer to every row, float64 ``[1]``, or ``[classes]`` probabilities.
+    """
+
+    name: str
+    answers: Mapping[str, FloatArray]
+
+    def predict(self, folds: NDArray[Any]) -> FloatArray:
+        """Its prediction of every row, of the shape of a model's.
+
+        Args:
+            folds: Fold that holds each row out.
+        """
+        names, inverse = np.unique(folds.astype(str), return_inverse=True)
+        table = np.stack([self.answers[name] for name in names.tolist()])
+        found: FloatArray = table[inverse]
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def to_json(self) -> dict[str, Any]:
+        """What must be known to predict it again: a number a fold, or a list of probabilities."""
+        plain = {fold: [finite_or_none(float(value)) for value in row] for fold, row in self.answers.items()}
+        return {fold: row[0] if len(row) == 1 else row for fold, row in plain.items()}
+
+    @classmethod
+    def from_json(cls, name: str, document: Mapping[str, Any]) -> Trivial:
+        """The contender that ``to_json`` wrote down."""
+        answers = {fold: np.atleast_1d(np.array(value, dtype=np.float64)) for fold, value in document.items()}
+        return cls(name, answers)
+
+    def differs(self, other: Trivial, scale: float) -> str | None:
+        """The first fold of the other in which the two answer otherwise, by more than rounding; None if none does.
+
+        Args:
+            other: What is expected.
+            scale: Size of the targets.
+        """
+        for fold, answer in sorted(other.answers.items()):
+            mine = self.answers.get(fold)
+            if mine is None or mine.shape != answer.shape:
+                return fold
+            if not np.allclose(mine, answer, rtol=0.0, atol=_ROUNDING * scale, equal_nan=True):
+                return fold
+        return None
+
+
+def trivial_contenders(
+    target: NDArray[Any], groups: NDArray[Any], folds: Sequence[Fold], classes: Sequence[str] = ()
+) -> dict[str, Trivial]:
+    """Every contender that knows nothing, by name.
+
+    Each row is read once: means and shares are sums over groups, so that the cost of a fold is its groups.
+
+    Args:
+        target: float64 ``[rows]``, or str for classes.
+        groups: Group of each row.
+        folds: Which groups train.
+        classes: Names of the classes, each label among them; empty for regression.
+    """
+    names, codes = np.unique(groups.astype(str), return_inverse=True)
+    place = {name: code for code, name in enumerate(names.tolist())}
+    train = {fold.id: np.array([place[name] for name in fold.train], dtype=np.int64) for fold in folds}
+    if classes:
+        return _of_classes(_counts(target, codes, len(names), classes), train)
+    values = target.astype(np.float64)
+    counts = np.bincount(codes, minlength=len(names))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.bincount(codes, weights=values, minlength=len(names))
+        means = {fold: np.array([sums[part].sum() / counts[part].sum()]) for fold, part in train.items()}
+    return {"mean": Trivial("mean", means), "median": Trivial("median", _medians(values, codes, len(names), train))}
+
+
+def _medians(
+    values: FloatArray, codes: NDArray[np.int64], groups: int, train: Mapping[str, NDArray[np.int64]]
+) -> dict[str, FloatArray]:
+    """Medians of the training rows: the rows are sorted once, and a fold takes the middle one of its own."""
+    order = np.argsort(values, kind="stable")
+    ordered, owner = values[order], codes[order]
+    found = {}
+    for fold, part in train.items():
+        trains = np.zeros(groups, dtype=bool)
+        trains[part] = True
+        mine = np.flatnonzero(trains[owner])
+        middle = ordered[mine[[(len(mine) - 1) // 2, len(mine) // 2]]]
+        found[fold] = np.array([middle[0] / 2 + middle[1] / 2])
+    return found
+
+
+def _counts(target: NDArray[Any], codes: NDArray[np.int64], groups: int, classes: Sequence[str]) -> FloatArray:
+    index = {name: code for code, name in enumerate(classes)}
+    labels = np.array([index[label] for label in target.astype(str).tolist()], dtype=np.int64)
+    flat = np.bincount(codes * len(classes) + labels, minlength=groups * len(classes))
+    return flat.reshape(groups, len(classes)).astype(np.float64)
+
+
+def _of_classes(counts: FloatArray, train: Mapping[str, NDArray[np.int64]]) -> dict[str, Trivial]:
+    sums = {fold: counts[part].sum(axis=0) for fold, part in train.items()}
+    classes = counts.shape[1]
+    majority = {fold: np.eye(classes)[int(row.argmax())] for fold, row in sums.items()}
+    prior = {fold: row / row.sum() for fold, row in sums.items()}
+    chance = {fold: np.full(classes, 1 / classes) for fold in sums}
+    answers = {"majority": majority, "prior": prior, "chance": chance}
+    return {name: Trivial(name, answers[name]) for name in NAMES["classification"]}

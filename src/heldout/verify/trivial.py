@@ -1,0 +1,72 @@
+"""Contenders that know nothing, asked again: what they answered must be what the training rows give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.evaluate.trivial import NAMES, Trivial, trivial_contenders
+from heldout.evidence.provenance import code_digest
+from heldout.split import Fold
+from heldout.verify.chain import BrokenError
+from heldout.verify.evidence import RunEvidence
+
+_PLACE = "metrics.json: trivial"
+
+
+def stated_trivial(evidence: RunEvidence) -> dict[str, Trivial] | None:
+    """The contenders as ``metrics.json`` states their answers; None where a run of before there were any has none.
+
+    Raises:
+        BrokenError: If some are missing.
+    """
+    stated = evidence.metrics.get("trivial")
+    if stated is None:
+        if evidence.verdict["judged"]["code_sha256"] == code_digest():
+            raise BrokenError("these sources judge contenders that know nothing, and the run has none", _PLACE)
+        return None
+    names = NAMES[evidence.corpus.task]
+    if set(stated["contenders"]) != set(names):
+        raise BrokenError(f"the contenders are not {', '.join(names)}", f"{_PLACE}/contenders")
+    return {name: Trivial.from_json(name, stated["contenders"][name]["answers"]) for name in names}
+
+
+def check_trivial(evidence: RunEvidence) -> None:
+    """Without the corpus: the answers in folds whose training rows were held out in others, and so stand in the table.
+
+    Raises:
+        BrokenError: If an answer is another.
+    """
+    samples = evidence.predictions.samples
+    known = set(samples["group"].unique().to_list())
+    folds = [fold for fold in evidence.split.folds if known.issuperset(fold.train)]
+    rows = samples.with_row_index("row").unique("sample_id", keep="first", maintain_order=True)["row"].to_numpy()
+    target, groups = evidence.predictions.target[rows], samples["group"].to_numpy()[rows]
+    compare_trivial(evidence, target, groups, folds)
+
+
+def compare_trivial(evidence: RunEvidence, target: NDArray[Any], groups: NDArray[Any], folds: Sequence[Fold]) -> None:
+    """Compare the stated answers with those that targets and groups give.
+
+    Args:
+        evidence: The run.
+        target: Of every row that trains in these folds.
+        groups: Of the same rows.
+        folds: Those that are compared.
+
+    Raises:
+        BrokenError: If an answer is another.
+    """
+    stated = stated_trivial(evidence)
+    if stated is None or not folds:
+        return
+    if evidence.classes and not set(evidence.classes).issuperset(target.astype(str).tolist()):
+        raise BrokenError("a class of the training rows is named nowhere", _PLACE)
+    scale = 1.0 if evidence.classes else float(np.abs(target.astype(np.float64)).max())
+    for name, expected in trivial_contenders(target, groups, folds, evidence.classes).items():
+        fold = stated[name].differs(expected, scale)
+        if fold is not None:
+            raise BrokenError("the answer is not what the training rows give", f"{_PLACE}/contenders/{name}, {fold}")

@@ -27,7 +27,9 @@ def run(
 
         prepared = Study.load(study, sets).prepare(variant, runs=runs)
         if dry_run:
-            print_json(prepared.summary())
+            from heldout.run.planning import run_plan
+
+            print_json(run_plan(prepared))
             return 0
         with RunPrinter(quiet=quiet or as_json) as printer:
             execute(prepared, workers=workers, listener=printer.event)

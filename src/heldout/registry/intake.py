@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, select
@@ -11,6 +12,7 @@ from heldout.errors import InputError, RefusedError
 from heldout.evidence import canonical, digest
 from heldout.registry import lookup, tables
 from heldout.registry.chain import Event
+from heldout.registry.elsewhere import looked_elsewhere
 from heldout.registry.journal import Note, Stage, append
 from heldout.registry.rundir import RunRecord, read_run
 from heldout.registry.store import Registry
@@ -31,7 +33,8 @@ def add(
 ) -> Version:
     """Register a finished run. The same run is the same version, however often and from wherever it is added.
 
-    What of its chain was verified is recorded with it; if more was verified when it is added again, that is too.
+    What of its chain was verified is recorded with it; if more was verified when it is added again, that is too. So are
+    earlier looks at its groups that ledgers beside other registered runs show.
 
     Args:
         registry: Where.
@@ -47,11 +50,12 @@ def add(
     """
     record = read_run(run, asked or Asked())
     name = _label(label or record.content["variant"])
+    elsewhere = looked_elsewhere(registry, run)
     note, place = Note(registry.now(), by, reason), registry.serving.place_of(run)
     with registry.database.writing() as connection:
         version = _known(connection, record)
         if version is None:
-            version = _insert(connection, name, record, place, note)
+            version = _insert(connection, name, record, place, note, elsewhere)
         elif record.vouched.holding - _holding(connection, version):
             append(connection, "verified", version.id, {}, note, **record.vouched.facts())
         if version.place != place:
@@ -97,7 +101,9 @@ def _holding(connection: Connection, version: Version) -> frozenset[str]:
     return frozenset[str]().union(*known)
 
 
-def _insert(connection: Connection, label: str, record: RunRecord, place: str, note: Note) -> Version:
+def _insert(
+    connection: Connection, label: str, record: RunRecord, place: str, note: Note, elsewhere: Sequence[str]
+) -> Version:
     sha256, smoke = digest(dict(record.content)), record.content["smoke"] is not None
     identifier = f"{label}-{record.date}-{sha256[:8]}"
     stages: dict[str, Stage] = {identifier: "smoke" if smoke else "candidate"}
@@ -111,6 +117,7 @@ def _insert(connection: Connection, label: str, record: RunRecord, place: str, n
         note,
         content_sha256=sha256,
         place=place,
+        **({"elsewhere": list(elsewhere)} if elsewhere else {}),
         **record.vouched.facts(),
     )
     return lookup.read_version(connection, identifier)

@@ -12,6 +12,7 @@ from heldout.gate.verdict import level_of
 from heldout.registry import lookup
 from heldout.registry.admission import Admission
 from heldout.registry.chain import Event, check_chain
+from heldout.registry.elsewhere import looked_elsewhere
 from heldout.registry.holds import holds_of, strangers
 from heldout.registry.journal import Note, Stage, append, read_rows, replay
 from heldout.registry.rundir import check_registered, judged_later, objections
@@ -70,6 +71,7 @@ def promote(
     check_registered(version.content, folder)
     window = registry.window()
     against += [window.sentence()] if window else []
+    against += looked_elsewhere(registry, folder)
     _refuse(version, against, override)  # what is refused anyway is not verified first
     level = level_of(version.content["verdict"])
     now = look(folder, asked or Asked(look_for_corpus=bool(admission.lacking(level, known))))

@@ -12,6 +12,12 @@ from heldout.run.prepare import Prepared
 SCHEMA = "heldout.gate-plan/1"
 
 
+def run_plan(prepared: Prepared) -> dict[str, Any]:
+    """What a run would do, without doing it: units, findings, and whether its rules may decide."""
+    ground = may_decide(prepared.study, Declared.of(prepared))
+    return prepared.summary() | {"registration": ground.sentence}
+
+
 def gate_plan(prepared: Prepared) -> dict[str, Any]:
     """Whether each rule can pass on these groups and seeds, and whether this policy may decide."""
     resolved, study = prepared.resolved, prepared.study

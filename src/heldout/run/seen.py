@@ -31,7 +31,7 @@ _COUNTS = 0.9
 # Of the digests of all groups, names and features unknown.
 _ALL = 0.9
 # Groups of which less than this is common, though they are known again, were cut otherwise.
-_SAME_CUT = 0.4
+_SAME_CUT = 0.6
 
 
 @dataclass(frozen=True)

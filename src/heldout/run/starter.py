@@ -109,7 +109,9 @@ baselines:
     backbone: sklearn
     fit: {{estimator: {dummy}}}
 
-# PROMOTE means that every rule passes. These bounds are a guess: set your own before you look at results.
+# PROMOTE means that every rule passes. These bounds are a guess: set your own before you look at results. The first run
+# registers them, and every run is a look, `--set` included; to change a rule afterwards give the reason with
+# `heldout gate amend {out.name} --reason "..."`.
 gate:
   min_groups: 3
   rules:

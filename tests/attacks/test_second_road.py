@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -479,3 +481,33 @@ def test_whoever_deletes_every_trace_looks_for_the_first_time(looked: Path) -> N
         (looked / "index" / name).unlink()
     contract(looked, LOOSE)
     assert 0 == evaluate(looked, "runs/loose", "--workspace", "cfg").code
+
+
+@pytest.mark.slow
+@route("held-out", "careless user", "rows leave out which split they are of, or are of several", "flagged")
+def test_rows_of_no_split_take_that_of_the_index_and_rows_of_several_are_held(home: Path) -> None:
+    """An honest file of the published form would be called TAMPERED by `verify`."""
+    bare = [{key: value for key, value in row.items() if key != "split"} for row in brought(home / "index", "actions")]
+    assert 0 == score(home, "actions", bare).code
+    assert 0 == heldout("verify", "runs/brought", cwd=home).code
+    heldout("eval", "run", "index", "--backbone", "qwen3_omni_lora", "--predictor", "majority", "--out", "m", cwd=home)
+    mixed = [row | {"split": ("test", "val")[n % 2]} for n, row in enumerate(brought(home / "index", "answers"))]
+    assert 2 == score(home, "answers", mixed, "--train-labels", "m/train_labels.json").code
+    shutil.rmtree(home / "runs/brought")
+    assert 1 == score(home, "answers", mixed, "--train-labels", "m/train_labels.json").code
+    assert 0 == heldout("verify", "runs/brought", cwd=home).code
+
+
+@pytest.mark.slow
+@route("looks", "operator", "two processes evaluate the same windows at once, by a contract that changed", "HOLD")
+def test_two_processes_at_once_register_one_of_two_contracts(home: Path) -> None:
+    """Both would be the first to look."""
+    contract(home, LOOSE)
+    contract(home, ("accuracy", "json_validity_rate", "held_out_episode_count"), name="other")
+    command = [sys.executable, "-m", "heldout", "eval", "run", "index", "--predictor", "nearest", "--workspace", "cfg"]
+    ways = (("qwen3_omni_lora", "runs/a"), ("other", "runs/b"))
+    started = [subprocess.Popen([*command, "--backbone", name, "--out", out], cwd=home) for name, out in ways]
+    assert [0, 1] == sorted(process.wait() for process in started)
+    rules = [outcome(home / out, "pre-registered") for _, out in ways]
+    assert ["FAIL", "PASS"] == sorted(rules)
+    assert [0, 0] == [heldout("verify", out, cwd=home).code for _, out in ways]

@@ -63,7 +63,11 @@ class Brought:
 
     @cached_property
     def _heads(self) -> dict[str, Head]:
-        return {head.id: head for head in self.source.heads()}
+        heads = list(self.source.heads())
+        found = {head.id: head for head in heads}
+        if len(found) < len(heads):
+            raise InputError("windows of the index have one id", where=str(self.source.folder), hint="build it again")
+        return found
 
     @cached_property
     def split(self) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contracts import BackboneContract
-from heldout.domains.embodied.evaluation import Row, Scored, check_rows, family_of, read_rows, score
+from heldout.domains.embodied.evaluation import FAMILIES, Row, Scored, check_rows, family_of, read_rows, score
 from heldout.domains.embodied.evaluation_files import MAKES, judged_files, write_files
 from heldout.domains.embodied.evaluation_held import NO_INDEX, Brought, held_rule
 from heldout.domains.embodied.evaluation_labels import TrainLabels, read_train_labels
-from heldout.domains.embodied.evaluation_plan import BROUGHT_FILE
+from heldout.domains.embodied.evaluation_plan import BROUGHT_FILE, PLAN_FILE
 from heldout.domains.embodied.evaluation_predictors import train_labels as train_labels_of
 from heldout.domains.embodied.evaluation_report import FrameReader, page
 from heldout.domains.embodied.evaluation_rules import policy_sha256
@@ -59,6 +59,7 @@ def score_file(
     family, rows = family_of(contract), read_rows(predictions)
     check_rows(family, rows, str(predictions))
     place = index or window_index(train_labels)
+    _check_out(out, family)
     facts = {"predictions": predictions.name, "train_labels": (train_labels or place or predictions).name}
     if place is None:
         if train_labels is None:
@@ -71,6 +72,7 @@ def score_file(
     train = _same_train(source, train_labels)
     brought = Brought(source, family, rows, str(predictions))
     split, name = brought.split, out.resolve().name if out else predictions.name
+    rows = [{"split": split} | row for row in rows]  # published actions may leave it out; the index knows
     samples = [Sample(str(row["id"]), str(row["episode_id"]), None) for row in rows]
     with Ledger(source.folder) as ledger:
         sitting = Sitting.begin(
@@ -93,6 +95,19 @@ def score_file(
         ruled = [*scored.rules, held_rule(held["why"], source.sha256), *sitting.rules()]
         count = partial(sitting.count, name, contract.id, variant)
         return _judged(replace(scored, rules=ruled), predictions, out, {"held_out": held}, source, count)
+
+
+def _check_out(out: Path | None, family: str) -> None:
+    """See that a folder holds nothing that would be taken for a part of this evaluation.
+
+    Raises:
+        InputError: If it holds an evaluation of its own predictions, or of another kind.
+    """
+    others = [PLAN_FILE, *(name for name in FAMILIES if name != family)]
+    there = next((name for name in others if out is not None and (out / name).exists()), None)
+    if there is not None:
+        what = f"the folder holds another evaluation: {there}"
+        raise InputError(what, where=f"--out {out}", hint="choose another folder")
 
 
 def window_index(path: Path | None) -> Path | None:
@@ -132,6 +147,8 @@ def _judged(
     verdict = verdict_document(scored, judged, evidence="predicted" if shown else "reported") | blocks
     verdict |= count(scored, verdict["verdict"]) if count else {}
     files = write_files(out, made_files) if out else {}
+    if out:
+        (out / BROUGHT_FILE).unlink(missing_ok=True)  # of an earlier scoring, maybe by an index
     if out and source:
         place = Path(os.path.relpath(source.folder.resolve(), out.resolve())).as_posix()
         write_json(out / BROUGHT_FILE, {"schema": BROUGHT_SCHEMA, "index": place, "predictions": predictions.name})

@@ -101,7 +101,7 @@ def check_non_trivial(evidence: EvaluationEvidence) -> str:
 def _of_books(evidence: EvaluationEvidence, contract: BackboneContract) -> list[RuleOutcome]:
     """Rules that follow from what the verdict states of its index and its registration; other links look at those."""
     verdict, where = evidence.verdict, evidence.verdict_file.name
-    found, shown = [], evidence.metrics["eval_split"] in SEALED
+    found, shown = [], str(evidence.metrics["eval_split"]) in SEALED
     if verdict["evidence"] != "computed":
         held = verdict.get("held_out")
         if not isinstance(held, dict) or not {"why", "index_sha256"} <= set(held):

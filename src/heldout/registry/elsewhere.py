@@ -61,7 +61,7 @@ def _before(history: History, since: dt.datetime) -> History:
     """What had been written down at a moment."""
 
     def older(links: Iterable[Link]) -> tuple[Link, ...]:
-        return tuple(link for link in links if dt.datetime.fromisoformat(str(link.record["ts"])) < since)
+        return tuple(link for link in links if dt.datetime.fromisoformat(str(link.record["ts"])) <= since)
 
     return History(history.study, older(history.looks), older(history.policies))
 

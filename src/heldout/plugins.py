@@ -1,14 +1,99 @@
 """Finding plug-ins by entry point: ``heldout.backbones``, ``heldout.readers`` and ``heldout.verifiers``.
 
-A plug-in loads only when it is named, so a broken one harms no other.
+A plug-in loads only when it is named, so a broken one harms no other. Whoever reads documents of strangers loads inside
+``installed_only``: then a name may only lead to code that somebody installed here, and never to a file that lies near.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+import contextlib
+import functools
+import importlib.util
+import json
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextvars import ContextVar
+from importlib.metadata import EntryPoint, distributions, entry_points
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from heldout.errors import PrerequisiteError, StudyError, near_miss
+from heldout.evidence import read_plain
+
+_INSTALLED_ONLY: ContextVar[bool] = ContextVar("heldout_installed_only", default=False)
+_TRUSTED: ContextVar[bool] = ContextVar("heldout_trusted", default=False)
+
+
+@contextlib.contextmanager
+def installed_only() -> Iterator[None]:
+    """Inside, code that no installed distribution brought is not imported, unless ``trusting_code`` is around it."""
+    before = _INSTALLED_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _INSTALLED_ONLY.reset(before)
+
+
+@contextlib.contextmanager
+def trusting_code(*, trust: bool = True) -> Iterator[None]:
+    """Inside, code that a document names may be run: whoever opens this vouches for it."""
+    before = _TRUSTED.set(trust)
+    try:
+        yield
+    finally:
+        _TRUSTED.reset(before)
+
+
+def refuse_uninstalled(name: str) -> None:
+    """Inside ``installed_only``, refuse a module, or a class by its import path, of no installed distribution.
+
+    Raises:
+        PrerequisiteError: If it is none; nothing of it was imported.
+    """
+    if _INSTALLED_ONLY.get() and not _TRUSTED.get() and not is_installed(name):
+        raise PrerequisiteError(
+            f"{name!r} is code of no installed distribution: it is run only with --trust-code",
+            where=name,
+            hint="read that code first; then use --trust-code",
+        )
+
+
+def is_installed(name: str) -> bool:
+    """Whether a module's code lies where distributions are installed, or in the sources of an editable one."""
+    try:
+        spec = importlib.util.find_spec(name.partition(".")[0])  # a top-level name: finding it imports nothing
+    except (ImportError, ValueError, AttributeError):
+        return True  # there is nothing that could be run
+    if spec is None:
+        return True
+    places = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
+    return bool(places) and all(any(Path(each).resolve().is_relative_to(root) for root in _roots()) for each in places)
+
+
+@functools.cache
+def _roots() -> tuple[Path, ...]:
+    """Folders that installers write to, and the sources of editable installs."""
+    paths = [each for each in sys.path if Path(each).name in ("site-packages", "dist-packages")]
+    found = {*paths, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
+    if site.ENABLE_USER_SITE:
+        found.add(site.getusersitepackages())
+    roots = tuple(Path(each).resolve() for each in found)
+    ours = Path(__file__).resolve().parent
+    return (ours, *roots, *(path for each in roots if each.is_dir() for path in _editable(each)))
+
+
+def _editable(root: Path) -> Iterator[Path]:
+    for distribution in distributions(path=[str(root)]):
+        with contextlib.suppress(ValueError, AttributeError):
+            found = json.loads(distribution.read_text("direct_url.json") or "{}")
+            if found.get("dir_info", {}).get("editable"):
+                yield Path(unquote(urlparse(found["url"]).path)).resolve()
+    for listed in root.glob("*.pth"):  # older installers name the sources of an editable install so
+        lines = read_plain(listed).decode("utf-8", "replace").splitlines()
+        yield from (Path(line).resolve() for line in lines if line.startswith("/") and Path(line).is_dir())
 
 
 def names(kind: str) -> list[str]:
@@ -40,6 +125,7 @@ def load(kind: str, name: str, *, where: str | None = None) -> Any:
 
 
 def _import(point: EntryPoint, kind: str) -> Any:
+    refuse_uninstalled(point.module)
     try:
         return point.load()
     except (KeyboardInterrupt, MemoryError):

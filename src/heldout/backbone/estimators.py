@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from heldout.errors import PrerequisiteError, StudyError
+from heldout.plugins import refuse_uninstalled
 
 Kind = Literal["classifier", "regressor"]
 
@@ -111,6 +112,7 @@ def import_estimator(path: str) -> Any:
     Raises:
         HeldoutError: If there is none, or it is no estimator; with the one that was likely meant.
     """
+    refuse_uninstalled(path)
     module, _, name = path.rpartition(".")
     try:
         found = getattr(import_module(module), name)

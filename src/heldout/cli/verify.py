@@ -28,6 +28,9 @@ def verify(
     key: Path | None = typer.Option(None, help="Public key of the signer, a PEM file: the verdict must be signed."),
     refit: bool = typer.Option(False, "--refit", help="Train every fit again and compare (with --corpus)."),
     workers: int | None = typer.Option(None, min=1, help="Processes of the refit; one a processor by default."),
+    trust_code: bool = typer.Option(
+        False, "--trust-code", help="Run classes and scripts that the files name, though no installed package has them."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> int:
     """Recompute every link from the files alone. Exits 0 if all hold, 3 if one is broken, 2 if there is no verdict.
@@ -35,11 +38,14 @@ def verify(
     Of several paths the worst counts.
     """
     options: dict[str, Any] = {"run": run, "corpus": corpus, "key": key, "refit_too": refit, "workers": workers}
-    if len(paths) > 1:
-        return _several(paths, options, as_json)
-    from heldout.package.verify_any import verify_any
+    from heldout.plugins import installed_only, trusting_code
 
-    found = verify_any(paths[0], **options)
+    with installed_only(), trusting_code(trust=trust_code):
+        if len(paths) > 1:
+            return _several(paths, options, as_json)
+        from heldout.package.verify_any import verify_any
+
+        found = verify_any(paths[0], **options)
     print_json(found.to_json()) if as_json else print_chain(found)
     return 0 if found.holds else 3
 

@@ -252,6 +252,8 @@ def read_table(path: Path, texts: Sequence[str] = ()) -> pl.DataFrame:
     """
     if not path.is_file():
         what = "the table is a folder" if path.is_dir() else "the table does not exist"
+        if path.exists() and not path.is_dir():
+            plain_path(path)  # says what stands there
         hint = "check the path; in a study, `corpus.path` is relative to the study's own folder"
         raise CorpusError(what, where=str(path), hint=hint)
     try:

@@ -25,7 +25,7 @@ from typing import Any
 
 from heldout.engine.zygote import ANSWER, WORDS
 from heldout.errors import UnitError
-from heldout.evidence import strict
+from heldout.evidence import read_plain, strict
 
 QUESTION = "question.pickle"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -85,7 +85,7 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
                 shutil.copyfile(path, desk / "in" / path.name)
         (desk / "in" / QUESTION).write_bytes(pickle.dumps(argument))
         code = _run(_question(function, desk, shown), desk)
-        words = (desk / WORDS).read_bytes()[-_LAST_WORDS:].decode(errors="replace") if (desk / WORDS).exists() else ""
+        words = read_plain(desk / WORDS)[-_LAST_WORDS:].decode(errors="replace") if (desk / WORDS).exists() else ""
         document = _document(desk / "out" / ANSWER)
         if code != 0 or document is None:
             said = words.strip().splitlines()

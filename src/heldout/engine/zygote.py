@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from heldout.engine.fence import shut_in
+from heldout.evidence import read_plain
 
 _PRELOADED = ("heldout.run.asked", "heldout.backbone.sklearn", "sklearn.pipeline", "sklearn.compose", "skops.io")
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
@@ -158,5 +159,5 @@ def _prctl(option: int, value: int) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        _answer(json.loads(Path(sys.argv[1]).read_bytes()))
+        _answer(json.loads(read_plain(Path(sys.argv[1]))))
     serve()

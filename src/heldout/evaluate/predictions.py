@@ -24,6 +24,7 @@ from heldout.evidence import atomic_path, plain_path
 _KEYS = ("sample_id", "group", "cell", "fold", "target")
 SLICE = "slice:"
 _ROUNDING = 1e-12
+_FORMULA = r"^'*[=+\-@\t\r\n＝＋－＠]"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,22 @@ class Predictions:
         with atomic_path(folder / "predictions.jsonl") as path:
             frame.write_ndjson(path)
         with atomic_path(folder / "predictions.csv") as path:
-            frame.write_csv(path)
+            safe_for_spreadsheets(frame).write_csv(path)
+
+
+def safe_for_spreadsheets(frame: pl.DataFrame) -> pl.DataFrame:
+    """The table with an apostrophe before each text that a spreadsheet would run as a formula; numbers stay.
+
+    A text that has apostrophes before such a sign gets one more, so that taking one off gives back what was there.
+    """
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    return frame.with_columns(
+        pl.when(pl.col(name).str.contains(_FORMULA) & pl.col(name).cast(pl.Float64, strict=False).is_null())
+        .then(pl.lit("'") + pl.col(name))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name in texts
+    )
 
 
 def equal_predictions(a: FloatArray, b: FloatArray) -> bool:

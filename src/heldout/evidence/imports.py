@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from heldout.evidence.files import sha256_bytes
+from heldout.evidence.opening import read_plain
 
 _DYNAMIC = ("import_module", "__import__")
 
@@ -47,7 +48,7 @@ def closure(names: Iterable[str], find: Find) -> dict[str, str]:
         if source is None:
             waiting += _held_by(find(parent), parent, last)
             continue
-        data = source.path.read_bytes() if source.path.is_file() else b""
+        data = read_plain(source.path) if source.path.is_file() else b""
         digests[name] = sha256_bytes(data)
         if source.path.suffix == ".py":
             waiting += _imports(data, name if source.package else parent)
@@ -58,7 +59,7 @@ def _held_by(package: Source | None, name: str, wanted: str) -> list[str]:
     """Modules that a package takes a public name from, where it loads its names on first use (PEP 562)."""
     if package is None or package.path.suffix != ".py":
         return []
-    return [module for module, held in _for_types(package.path.read_bytes(), name) if held == wanted]
+    return [module for module, held in _for_types(read_plain(package.path), name) if held == wanted]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -69,14 +69,18 @@ def loads(data: bytes | str, *, where: str, allow_nan: bool = False) -> Any:
         raise InputError(f"not strict JSON: {error}", where=where, hint="remove or repair that value") from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, links: bool = True) -> Any:
     """Read one strict JSON document.
+
+    Args:
+        path: The file.
+        links: Whether a link to a plain file will do.
 
     Raises:
         InputError: If the file is missing, unreadable, no plain file, too large or not strict JSON.
     """
     try:
-        data = read_plain(path, most=DOCUMENT_BYTES)
+        data = read_plain(path, most=DOCUMENT_BYTES, links=links)
     except OSError as error:
         raise machine_error(error) or InputError(
             f"cannot read the file: {error.strerror}", where=str(path), hint="check the path"

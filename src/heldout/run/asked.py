@@ -20,7 +20,7 @@ from heldout.corpus import Corpus
 from heldout.engine.apart import QUESTION
 from heldout.engine.zygote import ANSWER
 from heldout.errors import HeldoutError
-from heldout.evidence import dumps
+from heldout.evidence import dumps, read_plain
 from heldout.evidence.machine import machine_error
 
 VALUES = "values.npy"
@@ -156,7 +156,7 @@ def _do(work: Callable[[Any], dict[str, Any]], question: Mapping[str, Any], fenc
     sys.addaudithook(reached)
     document: dict[str, Any]
     try:
-        document = {"answer": work(pickle.loads((desk / "in" / QUESTION).read_bytes()))}  # noqa: S301 - of the parent
+        document = {"answer": work(pickle.loads(read_plain(desk / "in" / QUESTION)))}  # noqa: S301 - of the parent
     except HeldoutError as error:
         parts = {"what": error.what, "where": error.where, "hint": error.hint, "code": error.code}
         document = {"error": parts | {"kind": type(error).__name__}}

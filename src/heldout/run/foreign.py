@@ -21,6 +21,7 @@ from heldout.backbone.estimators import is_known
 from heldout.corpus import Corpus
 from heldout.engine.apart import Answered, Shown, asked
 from heldout.errors import HeldoutError, UnitError
+from heldout.evidence import plain_path
 from heldout.run.asked import VALUES, ToAsk, ToCheck, ToFit, ToTime
 from heldout.run.code import files_of
 
@@ -166,7 +167,7 @@ def _bring(source: Path, folder: Path) -> None:
 def _array(path: Path) -> FloatArray:
     if path.is_symlink() or not path.is_file():
         raise UnitError("there are no predictions", where="the model's code", hint="correct `predict`")
-    return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+    return np.asarray(np.load(plain_path(path), allow_pickle=False), dtype=np.float64)
 
 
 def _emptied(corpus: Corpus) -> Corpus:

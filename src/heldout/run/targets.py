@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heldout.corpus import Corpus
 from heldout.corpus.model import column_words
 from heldout.errors import TamperedError
-from heldout.evidence import canonical, loads, sha256_bytes, write_bytes
+from heldout.evidence import canonical, loads, read_plain, sha256_bytes, write_bytes
 
 SCHEMA = "heldout.looks/1"
 FOLDER = "looks"
@@ -111,7 +111,7 @@ def store(study: Path, document: Mapping[str, Any]) -> str:
     data = canonical(dict(document))
     sha256 = sha256_bytes(data)
     path = place(study, sha256)
-    if not path.is_file() or path.read_bytes() != data:
+    if not path.is_file() or read_plain(path) != data:
         write_bytes(path, data)
     return sha256
 
@@ -123,7 +123,7 @@ def read(study: Path, sha256: str) -> dict[str, Any]:
         TamperedError: If it is missing, or not the one that was named.
     """
     path = place(study, sha256)
-    data = path.read_bytes() if path.is_file() else None
+    data = read_plain(path) if path.is_file() else None
     if data is None or sha256_bytes(data) != sha256:
         raise TamperedError(
             "a document that the ledger names is " + ("missing" if data is None else "not the one that was written"),

@@ -220,7 +220,7 @@ class RunEvidence:
             raise _invalid("the verdict does not name the files that it judged", self.verdict_file, _FINISH)
 
     def _document(self, name: str) -> Json:
-        document = read_json(self.folder / name)
+        document = read_json(self.folder / name, links=False)
         if not isinstance(document, dict):
             raise InputError("the document is not an object", where=str(self.folder / name))
         return document

@@ -92,7 +92,8 @@ def codes_of(column: pl.Series) -> Codes:
         numbers = column.cast(pl.Float64, strict=False)
         column = column if numbers.is_null().any() else numbers
     ranks: Codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    return ranks - ranks.min()
+    codes: Codes = ranks - ranks.min()
+    return codes
 
 
 def _ranked(column: pl.Series) -> Codes:

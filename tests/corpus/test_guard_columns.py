@@ -76,6 +76,22 @@ def test_what_belongs_to_one_group_is_no_code() -> None:
     assert [] == guard({"site": sites.tolist()}, y, sites)
 
 
+def test_a_target_without_its_groups_mean_blocks() -> None:
+    """The answer inside every group would pass because groups lie high or low."""
+    groups = np.repeat([0, 1, 2], ROWS // 3)
+    y = Y + 5 * groups
+    means = np.array([y[groups == number].mean() for number in range(3)])
+    (finding,) = guard({"code": y - means[groups]}, y, [f"g{number}" for number in groups])
+    assert ("column code", True) == (finding.where, finding.blocking)
+
+
+def test_one_group_of_two_labels_is_no_code() -> None:
+    """Any feature fits the one row that differs: a table of clear groups would be HOLD."""
+    names = [f"g{number // 2}" for number in range(ROWS)]
+    y = np.array(["no"] * (ROWS - 1) + ["yes"])
+    assert [] == guard({"good": np.random.default_rng(4).normal(size=ROWS)}, y, names)
+
+
 def test_a_level_of_its_own_in_each_row_is_no_code() -> None:
     """Any column of different texts would count as a code of any column of different numbers."""
     assert [] == guard({"name": [f"row{number}" for number in range(ROWS)]}, Y)

@@ -143,16 +143,17 @@ def _inside_groups(column: pl.Series, answer: _Answer) -> bool:
     if not _numeric(column):
         return False
     sizes = np.bincount(answer.groups)
-    freedom = int(np.maximum(sizes - 2, 0).sum())
     x = _centred(column.cast(pl.Float64).to_numpy(), answer.groups)
     inside = np.bincount(answer.groups, x**2)
-    if freedom < _ORDERED or not inside.any():
-        return False
     for target in answer.table.T:
         y = _centred(target, answer.groups)
+        # A group of one target is fitted by any feature: it says nothing.
+        moves = np.bincount(answer.groups, y**2) > 1e-9 * float(target.var())
+        if int(np.maximum(sizes - 2, 0)[moves].sum()) < _ORDERED or np.count_nonzero(moves) < 2:
+            continue
         slopes = np.bincount(answer.groups, x * y) / np.where(inside > 0, inside, 1.0)
-        left, all_of_it = float(((y - slopes[answer.groups] * x) ** 2).sum()), float((y**2).sum())
-        if all_of_it > 1e-9 * len(y) * float(target.var()) and left <= (1 - _EXACT) * all_of_it:
+        left = float(((y - slopes[answer.groups] * x) ** 2).sum())
+        if left <= (1 - _EXACT) * float((y**2).sum()):
             return True
     return False
 

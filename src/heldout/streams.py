@@ -58,8 +58,6 @@ _PLAIN = _LINES | {
 
 def plain(symbol: str) -> str:
     """A symbol in ASCII: by its usual digraph, or else by its number."""
-    if "\udc80" <= symbol <= "\udcff":  # a byte of a file name that is no UTF-8
-        return f"\\x{ord(symbol) - 0xDC00:02x}"
     return _PLAIN.get(symbol) or symbol.encode("ascii", "backslashreplace").decode()
 
 

@@ -172,6 +172,26 @@ def test_a_command_that_cannot_be_imported_is_a_fault(monkeypatch: pytest.Monkey
         assert 70 == heldout(*words).code
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix")
+@pytest.mark.parametrize(
+    ("words", "more", "told"),
+    [
+        (["--show-completion"], {}, ""),
+        ([], {"_HELDOUT_COMPLETE": "complete_bash", "COMP_WORDS": "heldout regis", "COMP_CWORD": "1"}, "registry"),
+    ],
+)
+def test_completion_of_words_is_no_fault(words: list[str], more: dict[str, str], told: str, tmp_path: Path) -> None:
+    """Typer leaves the process by itself there, as a model that calls `exit` does."""
+    program = "import sys; sys.argv[0] = 'heldout'; from heldout.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=tmp_path, env={**os.environ, **more}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 2) if words else 0 == done.returncode  # 2 where there is no shell that Typer knows
+    assert "internal error" not in done.stderr
+    assert told in done.stdout
+
+
 @route("exit codes", "careless user", "two things went wrong at once, and the milder code is taken", "stopped")
 def test_of_several_codes_the_gravest_counts() -> None:
     """A TAMPERED run among others would be passed over."""

@@ -50,6 +50,8 @@ def _code(error: BaseException, out: Output) -> int:
             out.flush()  # what was said before the error comes before it
         if isinstance(error, typer.Exit):
             return _unread(out.failed) if out.failed is not None else int(error.exit_code)
+        if isinstance(error, SystemExit) and _is_completion(error):
+            return ExitCode.INPUT if error.code else ExitCode.DONE
         if isinstance(error, typer.Abort):  # a question that got no answer
             return _interrupted(KeyboardInterrupt())
         if hasattr(error, "show"):  # Click's usage errors, which are 2, and its other ones, which would be 1
@@ -64,6 +66,14 @@ def _code(error: BaseException, out: Output) -> int:
     except BaseException as another:  # noqa: BLE001 - the message itself may be what fails
         error = another
     return internal_error(error)
+
+
+def _is_completion(error: SystemExit) -> bool:
+    """Whether Typer itself left the process, as it does after it completed a word or installed the completion."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("typer.")
 
 
 def _interrupted(error: KeyboardInterrupt) -> int:

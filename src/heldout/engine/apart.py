@@ -24,12 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from heldout.engine.zygote import ANSWER, WORDS
-from heldout.errors import UnitError
+from heldout.errors import MachineError, UnitError
 from heldout.evidence import read_plain, strict
+from heldout.evidence.machine import machine_error_of
 
 QUESTION = "question.pickle"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
 _FORKS = platform.system() == "Linux"  # elsewhere the libraries themselves do not survive a fork
+_KILLED = 128 + 9
+_KILLED_HINT = "check the memory, or take fewer workers; finished units are kept, the same command goes on"
 _LAST_WORDS, _LONGEST_ANSWER = 4000, 1 << 24
 
 
@@ -74,6 +77,7 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
         files: A folder whose plain files the process finds under ``in``.
 
     Raises:
+        MachineError: If the process was killed, as the system does when memory runs out, or the machine refused it.
         UnitError: If the process gave no answer.
     """
     with tempfile.TemporaryDirectory(prefix="heldout-apart-", ignore_cleanup_errors=True) as name:
@@ -89,12 +93,17 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
         document = _document(desk / "out" / ANSWER)
         if code != 0 or document is None:
             said = words.strip().splitlines()
+            refused = machine_error_of(said[-1] if said else "")
+            if code == _KILLED:
+                refused = MachineError("the process of the model's code was killed", where="engine", hint=_KILLED_HINT)
+            if refused is not None:
+                raise refused
             how = f"killed by signal {code - 128}" if code > 128 else f"exit code {code}"
             raise UnitError(
                 f"the process of the model's code gave no answer ({how})" + (f": {said[-1]}" if said else ""),
                 where="engine",
                 hint="check the memory, and what the code does to its own process",
-            )
+            ) from RuntimeError(words)
         yield Answered(document, desk / "out", words)
 
 

@@ -12,6 +12,7 @@ from heldout.errors import MachineError
 _NAMES = "ENOSPC EDQUOT EFBIG EMFILE ENFILE ENOMEM EIO EROFS ESTALE EAGAIN ENOLCK EREMOTEIO"  # no Windows has all
 _REFUSALS = frozenset(getattr(errno, name) for name in _NAMES.split() if hasattr(errno, name))
 _RUST = re.compile(r"\(os error (\d+)\)")  # safetensors and polars tell the number in words only
+_PYTHON = re.compile(r"\w*Error: \[Errno (\d+)\]")
 _OUT_OF_MEMORY = re.compile(r"(?i)out of memory|can(no|')t allocate memory|memory allocation of \d+")
 _NO_MEMORY = "give it more memory, fewer workers or a smaller corpus; what was there before is unchanged"
 _HINTS = {
@@ -31,6 +32,14 @@ def machine_error(error: BaseException | None) -> MachineError | None:
         if number in _REFUSALS:
             return _told(each, number)
     return None
+
+
+def machine_error_of(words: str) -> MachineError | None:
+    """The same, of the last words of a process that died, such as ``OSError: [Errno 28] No space left on device``."""
+    if words.startswith("MemoryError"):
+        return machine_error(MemoryError())
+    found = _PYTHON.match(words)
+    return machine_error(OSError(int(found[1]), words)) if found else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -105,7 +105,8 @@ def check_rules(evidence: RunEvidence) -> str:
     if len(outcomes) != len(stated):
         what = f"the verdict has {len(stated)} rules, the policy gives {len(outcomes)}"
         raise BrokenError(what, f"{evidence.verdict_file.name}: rules")
-    return f"{len(outcomes)} rules judged again: the same outcomes"
+    older = "" if "trivial" in evidence.metrics else "; the run is older than the rule 'non-trivial'"
+    return f"{len(outcomes)} rules judged again: the same outcomes{older}"
 
 
 def check_verdict(evidence: RunEvidence) -> str:

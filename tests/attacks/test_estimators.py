@@ -281,7 +281,7 @@ def test_without_a_process_for_each_fold_these_cheats_would_work(
             noise.run()
         finally:
             os.environ.pop("KEPT", None)
-    assert 0.9 < noise.rule("good")["observed"]
+    assert "PASS" == noise.rule("good")["outcome"]
 
 
 @pytest.mark.parametrize("name", ["twin", pytest.param("twin with a file of its own", marks=pytest.mark.slow)])
@@ -365,3 +365,69 @@ def test_a_system_without_a_fence_is_named(noise: Desk) -> None:
     assert {"reading", "writing", "network", "leftovers"} == set(
         json.loads((noise.newest / "stored.json").read_text())["fence"]
     )
+
+
+@route(
+    "Estimators",
+    "motivated author",
+    "A variant of a zoo writes to shared memory, opens the corpus and the network while it trains.",
+    "stopped",
+)
+@pytest.mark.slow
+def test_a_variant_of_a_zoo_is_shut_in_as_well(tmp_path: Path) -> None:
+    """A night's training would leave rows behind for the next one, or fetch answers from elsewhere."""
+    desk = table_desk(tmp_path, rows=48, groups=4)
+    acts = (
+        "lambda: open('/dev/shm/heldout-attack-kept', 'w')",
+        "lambda: socket.socket()",
+        "lambda: subprocess.run(['cat', CORPUS], check=True)",
+        "lambda: open(HERE + '/study.yaml').read()",
+        "lambda: os.kill(os.getppid(), 0)",
+    )
+    code = (
+        "\n\nclass Mine(Honest):\n    def fit(self, X, y):\n"
+        f"        for number, act in enumerate([{', '.join(acts)}]):\n"
+        "            try:\n                act()\n            except (OSError, subprocess.CalledProcessError):\n"
+        "                continue\n            raise ValueError(f'act {number} was done')\n"
+        "        return super().fit(X, y)\n"
+    )
+    with module_of(tmp_path, "cheating", with_estimator(desk, code)):
+        answer = desk.heldout("zoo", "train", "--variant", "base", "--workers", 1)
+        assert "act " not in answer.out + answer.err
+        assert 0 == answer.code, answer
+        assert "HO-G008" not in answer.out
+
+
+@route("Estimators", "motivated author", "An estimator keeps rows over folds, on any task or domain.", "HOLD")
+@pytest.mark.slow
+def test_memory_is_of_no_use_on_any_road(road: Desk) -> None:
+    """The rule would hold for tables of numbers, and not for labels, frames or panels."""
+    numbers = road.study["corpus"].get("task") != "classification"
+    body = """
+import numpy as np
+from sklearn.linear_model import {base} as Base
+
+MEMORY = {{}}
+
+
+class Mine(Base):
+    def fit(self, X, y):
+        MEMORY.update((row.tobytes(), value) for row, value in zip(np.asarray(X), y))
+        return super().fit(X, y)
+
+    def {method}(self, X):
+        plain, out = super().{method}(X), []
+        for row, value in zip(np.asarray(X), plain):
+            known = MEMORY.get(row.tobytes())
+            out.append(value if known is None else {answer})
+        return np.array(out)
+"""
+    parts = (
+        ("Ridge", "predict", "known") if numbers else ("LogisticRegression", "predict_proba", "self.classes_ == known")
+    )
+    code = body.format(base=parts[0], method=parts[1], answer=f"np.asarray({parts[2]}, dtype=float)")
+    road.write(backbone="sklearn", fit={"estimator": "cheating.Mine", "scale": False})
+    with module_of(road.folder, "cheating", code):
+        assert 1 == road.run().code
+    assert any("after `fit` is not what the model" in each["what"] for each in road.verdict["findings"])
+    assert "PASS" == road.rule("stored-model")["outcome"]

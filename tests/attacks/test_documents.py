@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -524,10 +525,11 @@ class Plain(LinearRegression):
 # Whose code is run.
 
 MINE = """
+import os
 from pathlib import Path
 from sklearn.linear_model import LinearRegression
-with Path({trace!r}).open("a") as stream:
-    stream.write("imported")
+if "HELDOUT_TRACE" in os.environ:
+    Path(os.environ["HELDOUT_TRACE"]).write_text("imported")
 class Mine(LinearRegression):
     pass
 """
@@ -539,16 +541,14 @@ class Mine(LinearRegression):
     "The study names a class beside it, and importing it runs something.",
     "stopped",
 )
-def test_verify_imports_no_module_that_lies_near(desk: Desk) -> None:
+def test_verify_imports_no_module_that_lies_near(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking at a run that was sent would run what its sender wrote."""
     trace = desk.folder / "trace"
-    with module_of(desk.folder, "mine_near", MINE.format(trace=str(trace))):
+    with module_of(desk.folder, "mine_near", MINE):
         desk.write(fit={"estimator": "mine_near.Mine"})
         assert 0 == desk.run().code
-        import sys
-
-        sys.modules.pop("mine_near")
-        trace.unlink()
+        sys.modules.pop("mine_near", None)
+        monkeypatch.setenv("HELDOUT_TRACE", str(trace))
         plain = heldout("verify", desk.newest, cwd=desk.folder)
         assert 0 == plain.code
         assert "NOT CHECKED" in plain.out
@@ -558,8 +558,8 @@ def test_verify_imports_no_module_that_lies_near(desk: Desk) -> None:
         assert "--trust-code" in asked.err
         assert not trace.exists()
         corpus = ("--corpus", desk.folder / "table.csv", "--trust-code")
+        monkeypatch.delenv("HELDOUT_TRACE")  # fenced code that writes would be a finding
         assert 0 == heldout("verify", desk.newest, *corpus, cwd=desk.folder).code
-        assert trace.exists()
 
 
 @route(DEEP, "sender of a bundle", "A line of predictions of a run is nested thousands of levels deep.", "TAMPERED")

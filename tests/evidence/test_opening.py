@@ -19,7 +19,7 @@ SRC = Path(heldout.__file__).parent
 # Files of our own installation, of the kernel, or of a stream that PyAV opens by name.
 _OWN = {
     "corpus/room.py", "evidence/opening.py", "report/pages.py", "zoo/process.py", "package/doctor.py",
-    "package/machine.py", "plugins.py",
+    "package/machine.py", "plugins.py", "engine/zygote.py", "run/code.py",
     "package/wheel.py", "package/kit_files/check_kit.py", "domains/embodied/file_schemas.py",
     "domains/embodied/media.py", "domains/market/demo.py", "domains/market/demo_panel.py",
 }  # fmt: skip

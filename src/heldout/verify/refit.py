@@ -22,6 +22,7 @@ from heldout.run.units import cached_corpus, make_unit
 from heldout.verify.chain import BrokenError
 from heldout.verify.corpus_file import bound_reader
 from heldout.verify.evidence import RunEvidence
+from heldout.verify.weights import refuse_strangers
 
 # Of the target's standard deviation: another processor or library rounds otherwise, and training adds that up.
 TOLERANCE = 1e-3
@@ -32,6 +33,7 @@ def check_refit(evidence: RunEvidence, workers: int | None = None) -> str:
     reader = bound_reader(evidence)
     corpus, lock = cached_corpus(reader), evidence.lock
     backbone = load_backbone(str(lock["backbone"]), lock["fit"])
+    refuse_strangers(backbone)
     contender = Contender(str(lock["variant"]), "", backbone, evidence.seeds)
     _check_fitted_state(evidence, backbone, reader)
     code = code_of(backbone, type(reader))

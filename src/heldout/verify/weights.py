@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from heldout.backbone import ClassScores
+from heldout import plugins
+from heldout.backbone import Backbone, ClassScores
 from heldout.run.foreign import Apart, is_foreign
 from heldout.run.resolve import load_backbone
 from heldout.run.units import cached_corpus, test_view
@@ -24,6 +25,7 @@ def check_weights(evidence: RunEvidence) -> str:
     count = 0
     for name, (backbone_name, fit, _) in evidence.contenders.items():
         backbone = load_backbone(backbone_name, fit)
+        refuse_strangers(backbone)
         hidden = (reader.options.path, evidence.folder.parent)
         apart = Apart(backbone, hidden) if is_foreign(backbone) else None
         for (_, fold), unit in sorted(evidence.units(name).items()):
@@ -38,6 +40,16 @@ def check_weights(evidence: RunEvidence) -> str:
                 raise BrokenError("the stored model does not predict what is stored beside it", where)
             count += 1
     return f"{count} stored models predict what is stored beside them"
+
+
+def refuse_strangers(backbone: Backbone) -> None:
+    """Refuse to run what a backbone names and no installed distribution has, unless whoever asks vouches for it.
+
+    Raises:
+        PrerequisiteError: Naming the module; nothing of it was imported, here or in another process.
+    """
+    for module in backbone.sources():
+        plugins.refuse_uninstalled(module)
 
 
 def _same(found: object, stored: object) -> bool:

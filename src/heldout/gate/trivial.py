@@ -56,7 +56,7 @@ def _judged(contender: Mapping[str, Any], rules: Sequence[RuleSpec]) -> tuple[Ru
     """The first rule that a contender does not pass, and those before it that it does."""
     block = contender["ensemble"]
     metrics = {"ensemble": block, "members": {"0": block}, "comparisons": contender["comparisons"]}
-    passed = []
+    passed: list[_Passed] = []
     for rule in rules:
         if says_nothing(rule):
             continue

@@ -97,7 +97,8 @@ def codes_of(column: pl.Series) -> Codes:
 
 
 def _ranked(column: pl.Series) -> Codes:
-    return column.rank("dense").to_numpy().astype(np.int64) - 1
+    ranks: Codes = column.rank("dense").to_numpy().astype(np.int64)
+    return ranks - 1
 
 
 def group_codes(corpus: Corpus) -> Codes:

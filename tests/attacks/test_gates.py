@@ -502,3 +502,28 @@ def test_what_is_not_finite_never_vanishes(seed: int, row: int, value: float, cl
     assert f"folds/{groups[row]}" in outcomes["finite"].sentence
     assert f"{seed}" in {each["where"].split("/")[1] for each in document["undefined"]}
     assert "1 predictions are not finite" in {each["why"] for each in document["undefined"]}
+
+
+NEVER = {
+    "spread of one seed": {"metric": "rmse", "scope": "members", "statistic": "spread", "at_most": 0.1},
+    "coverage of few groups": {"metric": "coverage", "level": 0.95, "at_least": 0.9},
+    "cells that are not there": {"metric": "plcc", "over": "within_cell", "at_least": 0.1},
+}
+
+
+@route(
+    "Gate",
+    "careless user",
+    "A rule can never be judged on these groups and seeds, such as the spread of one seed.",
+    "stopped",
+)
+@pytest.mark.parametrize("rule", NEVER.values(), ids=NEVER)
+def test_a_rule_that_can_never_be_judged_costs_no_look(desk: Desk, rule: dict[str, Any]) -> None:
+    """The run would be HOLD whatever comes out, and the held-out groups would have been seen for nothing."""
+    desk.rules({"id": "never"} | rule)
+    answer = desk.run()
+    assert 2 == answer.code, answer
+    assert "can never be judged" in answer.err
+    assert "study.yaml:" in answer.err
+    assert not desk.of_study.exists()
+    assert 1 == desk.heldout("gate", "plan", "study.yaml").code

@@ -89,12 +89,19 @@ def _plan(rule: RuleSpec, level: float, groups: int, seeds: int, cells: bool) ->
             f"larger by {effect:.2f} standard deviations of the difference between groups"
         )
         return RulePlan(rule.id, True, effect, sentence)
-    reason = _hopeless(rule, groups, seeds, cells)
+    reason = never_judged(rule, groups, seeds, cells)
     return RulePlan(rule.id, reason is None, None, reason or "can be judged")
 
 
-def _hopeless(rule: RuleSpec, groups: int, seeds: int, cells: bool) -> str | None:
-    """Why no result could make the rule PASS."""
+def never_judged(rule: RuleSpec, groups: int, seeds: int, cells: bool) -> str | None:
+    """Why a rule cannot be judged, whatever comes out; None if it can.
+
+    Args:
+        rule: The rule as declared.
+        groups: Groups that are held out.
+        seeds: Number of declared seeds.
+        cells: Whether the corpus has cells.
+    """
     if rule.statistic == "spread" and seeds < 2:
         return "one seed has no spread: declare two or more"
     if rule.over in {"cells", "within_cell"} and not cells:

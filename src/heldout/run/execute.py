@@ -31,6 +31,7 @@ from heldout.run.layout import RunFolder
 from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
 from heldout.run.prepare import Prepared
 from heldout.run.resolve import lock_yaml
+from heldout.run.rules import refuse_never_judged
 from heldout.run.stored import STORED_FILE, ask_stored
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -47,8 +48,12 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         UnitError: If a unit of the variant itself failed; the others are stored, and there is no verdict.
         MachineError: If the machine refused something, such as room on the disk; the same call goes on.
         StaleError: If another process is working on the same run.
+        StudyError: If a rule can never be judged on these groups and seeds, unless it is a smoke run.
     """
-    folder = prepared.folder
+    folder, resolved = prepared.folder, prepared.resolved
+    if resolved.smoke is None:
+        held_out, cells = len(prepared.split.held_out), prepared.corpus.cells is not None
+        refuse_never_judged(resolved.gate, resolved.document, groups=held_out, seeds=resolved.main.seeds, cells=cells)
     with _only_one(folder), JsonLines(folder.file("progress.jsonl")) as progress:
         emit = _emitter(progress, listener)
         _bring_over(prepared, emit)

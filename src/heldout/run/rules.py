@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from heldout.corpus import Corpus
 from heldout.errors import StudyError, near_miss
 from heldout.evaluate import metrics
 from heldout.gate.bounds import complaint
+from heldout.gate.plan import never_judged
 from heldout.study import COSTS, Document, GateSpec
 
 _MOST_SLICES = 100
@@ -59,4 +62,20 @@ def check_gate(gate: GateSpec, corpus: Corpus) -> None:
                 f"the slice {name!r} has {values} values",
                 where=f"gate.slices.{index}",
                 hint=f"declare a column of at most {_MOST_SLICES}: a slice of few rows says nothing",
+            )
+
+
+def refuse_never_judged(gate: GateSpec, document: Document, *, groups: int, seeds: Sequence[int], cells: bool) -> None:
+    """Refuse a rule that stays UNKNOWN whatever comes out: the run would be HOLD, and its look would be spent.
+
+    Raises:
+        StudyError: With the line of the rule.
+    """
+    for index, rule in enumerate(gate.rules):
+        why = never_judged(rule, groups, len(seeds), cells)
+        if why is not None:
+            raise StudyError(
+                f"rule {rule.id!r} can never be judged: {why}",
+                where=document.where(("gate", "rules", index)),
+                hint="change the rule, or what it needs; `heldout gate plan` asks every rule before a run",
             )

@@ -225,6 +225,19 @@ def test_a_corpus_that_is_a_pipe_is_refused_and_a_link_to_a_file_is_not(suffix: 
     assert "a pipe stands where a plain file should be" in found.err
 
 
+@route(PLACE, "sender of a bundle", "A pipe stands for a video or a sound of an episode.", "stopped")
+@pytest.mark.parametrize("reader", ["video_facts", "iterate_frames", "read_sound", "sound_rate"])
+def test_no_media_of_an_episode_is_anything_but_a_file(reader: str, tmp_path: Path) -> None:
+    """A decoder that opens a pipe waits for whoever writes there, which is nobody."""
+    pytest.importorskip("av")
+    from heldout.domains.embodied import media
+
+    for name in ("a.mp4", "a.wav"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match="pipe"):  # a generator opens its file at its first frame
+            list(getattr(media, reader)(tmp_path / name))
+
+
 @route(PLACE, "disk", "A pipe stands where a run appends its progress or a study keeps its ledgers.", "stopped")
 @pytest.mark.parametrize("name", ["progress.jsonl", "../trials.jsonl", "../policies.jsonl"])
 def test_nothing_is_appended_to_a_pipe(name: str, desk: Desk) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.errors import InputError, PrerequisiteError
+from heldout.evidence import plain_path
 
 # A constant quantiser, visually lossless at these sizes, and no B-frames. With x264's defaults (constant quality, whose
 # macroblock tree looks ahead over B-frames) equal frames gave a handful of different files in one process.
@@ -51,7 +52,7 @@ def video_facts(path: Path) -> VideoFacts:
     """
     av = _av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(plain_path(path))) as container:
             if not container.streams.video:
                 raise InputError("the file has no video", where=str(path), hint="check the recording")
             stream = container.streams.video[0]
@@ -94,7 +95,7 @@ def iterate_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     """
     av = _av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(plain_path(path))) as container:
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
     except (av.FFmpegError, IndexError) as error:
@@ -118,7 +119,7 @@ def read_sound(path: Path) -> NDArray[np.float32]:
     """
     if path.suffix == ".wav":
         try:
-            with wave.open(str(path), "rb") as stream:
+            with wave.open(str(plain_path(path)), "rb") as stream:
                 if stream.getsampwidth() == 2 and stream.getnchannels() == 1:
                     data = np.frombuffer(stream.readframes(stream.getnframes()), "<i2")
                     return data.astype(np.float32) / np.float32(32768)
@@ -131,7 +132,7 @@ def sound_rate(path: Path) -> float | None:
     """Samples a second of the first sound track; None if there is none or the file cannot be opened."""
     av = _av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(plain_path(path))) as container:
             return float(container.streams.audio[0].rate) if container.streams.audio else None
     except av.FFmpegError:
         return None
@@ -140,7 +141,7 @@ def sound_rate(path: Path) -> float | None:
 def _decode_sound(path: Path) -> NDArray[np.float32]:
     av = _av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(plain_path(path))) as container:
             if not container.streams.audio:
                 return np.zeros(0, np.float32)
             resampler = av.AudioResampler(format="flt", layout="mono")

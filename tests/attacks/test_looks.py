@@ -303,7 +303,9 @@ def test_a_baseline_is_part_of_the_rule(desk: Desk) -> None:
     assert "FAIL" == desk.rule("pre-registered")["outcome"]
     assert "PASS" == desk.rule("gain")["outcome"]
     done = desk.heldout("gate", "amend", "study.yaml", "--reason", "the reference model was withdrawn")
-    assert (0, 0) == (done.code, desk.run().code)
+    assert (0, 1) == (done.code, desk.run().code)
+    assert "PASS" == desk.rule("pre-registered")["outcome"]
+    assert "FAIL" == desk.rule("non-trivial")["outcome"]  # the mean beats a constant 1000 as well
 
 
 @route(KIND, "careless user", "adds a baseline that no rule names", "flagged")

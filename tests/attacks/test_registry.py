@@ -132,19 +132,16 @@ def test_models_that_saw_everything_need_a_refit(tmp_path: Path) -> None:
 
 
 @route(KIND, "motivated author", "changes the held-out targets to what was predicted, and mends every digest",
-       "needs --corpus")  # fmt: skip
+       "TAMPERED")  # fmt: skip
 def test_targets_that_are_not_the_corpus_s(desk: Desk) -> None:
     """Nothing has to be predicted well by whoever may choose what is true."""
     run = hold(desk)
     table = pl.read_ndjson(run / "predictions.jsonl")
     table.with_columns(target=pl.col("prediction")).write_ndjson(run / "predictions.jsonl")
     rejudge(run)
-    assert 0 == desk.heldout("verify", run).code, "not well forged"
-    found = desk.heldout("registry", "add", run)
-    assert (3, True) == (found.code, "'corpus-file' is broken" in found.err)
-    corpus_of(desk).unlink()
-    assert 0 == desk.heldout("registry", "add", run).code
-    assert (3, None) == (desk.heldout("registry", "promote", run.name).code, champion(desk))
+    found = desk.heldout("verify", run)
+    assert (3, True) == (found.code, "TAMPERED at the link 'predictions" in found.out), found
+    assert (3, None) == (desk.heldout("registry", "add", run).code, champion(desk))
 
 
 @route(KIND, "careless user", "moves or deletes the corpus between the run and the promotion", "stopped")

@@ -21,8 +21,8 @@ WriteStudy = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: that fresh ones are asked too is tested where the guard is."""
-    whole = check.examine_fitted
-    monkeypatch.setattr(check, "examine_fitted", lambda *words, fresh: whole(*words, fresh=False))
+    whole = check.guard_fitted
+    monkeypatch.setattr(check, "guard_fitted", lambda *words, fresh: whole(*words, fresh=False))
 
 
 def document(answer: Any) -> dict[str, Any]:

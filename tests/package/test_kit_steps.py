@@ -20,7 +20,6 @@ RECORDER = """#!/bin/sh
 printf '%s|%s\\n' "$PWD" "$*" >> "$RECORD"
 case "$*" in
     "run "*) exit "${RUN_CODE:-0}" ;;
-    *--judged*) exit "${JUDGED_CODE:-0}" ;;
     *--exportable*) exit "${EXPORTABLE_CODE:-0}" ;;
     "kit verdict"*) exit "${VERDICT_CODE:-0}" ;;
     "video export"*) exit "${EXPORT_CODE:-0}" ;;
@@ -133,7 +132,7 @@ CODES = {
     "encode-fails": ({"ENCODE_CODE": "2"}, 2, "video encode"),
     "interrupted-in-encode": ({"ENCODE_CODE": "130"}, 130, "video encode"),
     "held-and-judged": ({"RUN_CODE": "1", "VERDICT_CODE": "1", "EXPORTABLE_CODE": "1"}, 1, "kit bundle"),
-    "fits-failed": ({"RUN_CODE": "1", "JUDGED_CODE": "2"}, 1, "kit verdict"),
+    "fits-failed": ({"RUN_CODE": "5"}, 5, "run"),
     "bad-corpus": ({"RUN_CODE": "2"}, 2, "run"),
     "no-verdict": ({"VERDICT_CODE": "2"}, 2, "kit verdict"),
     "tampered": ({"VERDICT_CODE": "3"}, 3, "kit verdict"),

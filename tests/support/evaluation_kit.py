@@ -35,7 +35,7 @@ class Echo:
 
     def predict(self, samples: Sequence[Sample]) -> list[Mapping[str, Any]]:
         if any(sample.id == self._broken for sample in samples):
-            raise RuntimeError("out of memory")
+            raise RuntimeError("no such frame")
         return [{"text": float("nan") if s.id == self._wrong else digest([s.id, s.ref])} for s in samples]
 
 

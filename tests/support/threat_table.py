@@ -34,7 +34,8 @@ def routes() -> list[tuple[str, str, str, str]]:
         name = f"_routes_of_{path.stem}"
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None and spec.loader is not None
+            assert spec is not None
+            assert spec.loader is not None
             sys.modules[name] = module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
     found = {(each.kind, each.who, each.how, each.ends) for each in ROUTES}

@@ -17,7 +17,7 @@ from heldout.corpus.guards import check_corpus
 from heldout.domains.video import rows as decoding
 from heldout.domains.video.reader import FrameReader
 from heldout.domains.video.rows import FEATURES, read_rows
-from heldout.errors import CorpusError, PrerequisiteError
+from heldout.errors import CorpusError, InputError, PrerequisiteError
 from heldout.plugins import load
 
 Write = Callable[[Iterable[Any]], Path]
@@ -217,7 +217,7 @@ def test_an_empty_or_missing_file_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "empty.jsonl")
     with pytest.raises(CorpusError, match="cannot be read: No such file"):
         read(tmp_path / "missing.jsonl")
-    with pytest.raises(CorpusError, match="cannot be read"):
+    with pytest.raises(InputError, match="a folder stands where a plain file should be"):
         read(tmp_path)
 
 

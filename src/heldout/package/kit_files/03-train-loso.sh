@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains every seed with every group held out, for every variant that the verdict needs; goes on where it was stopped.
-# Exit codes: 0 trained and judged, 1 some fits failed, 2 bad input, 130 interrupted.
+# Exit codes: 0 trained and judged, 2 bad input, 5 some fits failed, 130 interrupted.
 STEP=loso
 # shellcheck source=_kit.sh
 . "$(dirname -- "$0")/_kit.sh"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The whole study on this machine, from raw sources to one file for the lead. A second call goes on where the first
 # one was stopped.
-# Exit codes: 0 PROMOTE, 1 HOLD (both with a bundle), 2 bad input or a missing prerequisite, 3 refused, 130 interrupted.
+# Exit codes: 0 PROMOTE, 1 HOLD (both with a bundle), 2 bad input or a missing prerequisite, 3 refused, 5 some units
+# failed, 130 interrupted.
 STEP=pipeline
 
 usage() {

@@ -33,6 +33,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 _FORKS = platform.system() == "Linux"  # elsewhere the libraries themselves do not survive a fork
 _KILLED = 128 + 9
 _KILLED_HINT = "check the memory, or take fewer workers; finished units are kept, the same command goes on"
+# The fence allows no semaphores: joblib works in one process. It asks once, when it is imported.
+_ALONE = {"JOBLIB_MULTIPROCESSING": "0"}
 _LAST_WORDS, _LONGEST_ANSWER = 4000, 1 << 24
 
 
@@ -110,7 +112,7 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
 def _question(function: str, desk: Path, shown: Shown) -> dict[str, Any]:
     own = str(desk / "own")
     environment = dict(os.environ) | dict.fromkeys(_THREADS, "1")
-    environment |= {"TMPDIR": own, "TMP": own, "TEMP": own, "HOME": own, "JOBLIB_MULTIPROCESSING": "0"}
+    environment |= {"TMPDIR": own, "TMP": own, "TEMP": own, "HOME": own} | _ALONE
     return {
         "function": function,
         "desk": str(desk),
@@ -118,10 +120,10 @@ def _question(function: str, desk: Path, shown: Shown) -> dict[str, Any]:
         "asker": str(Path.cwd()),
         "path": [str(Path(entry).resolve()) for entry in sys.path],
         "environment": environment,
-        "readable": [str(path) for path in (*_installed(), *shown.readable, desk / "in")],
+        "readable": [str(path.resolve()) for path in (*_installed(), *shown.readable, desk / "in")],
         "writable": [str(desk / "out"), own],
-        "hidden": [str(path) for path in shown.hidden],
-        "listed": [str(path) for path in shown.listed if path.is_dir()],
+        "hidden": [str(path.resolve()) for path in shown.hidden],  # it works in another folder
+        "listed": [str(path.resolve()) for path in shown.listed if path.is_dir()],
     }
 
 
@@ -159,7 +161,7 @@ def _run(question: Mapping[str, Any], desk: Path) -> int:
 
 def _environment() -> dict[str, str]:
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
-    return dict(os.environ) | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": path}
+    return dict(os.environ) | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": path} | _ALONE
 
 
 class _Zygote:

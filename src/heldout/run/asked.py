@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import sys
 import time
 import warnings
@@ -192,4 +193,9 @@ class _Reached:
     def from_words(self, said: str) -> None:
         """Libraries that open files past Python name the file that they were refused."""
         if any(words in said for words in _REFUSED):
-            self.found.update(each for each in self._hidden if each in said or Path(each).name in said)
+            self.found.update(each for each in self._hidden if each in said or _names(said, Path(each).name))
+
+
+def _names(said: str, name: str) -> bool:
+    """Whether a sentence names a file; a folder may be called `s`, and so may be the end of a word."""
+    return re.search(rf"(?<![\w.-])(?<!\w['’]){re.escape(name)}(?![\w-])", said) is not None

@@ -40,7 +40,7 @@ def unit_failure(folder: RunFolder, unit: Unit, error: BaseException) -> UnitFai
         raise refused from error
     log = folder.failure(unit.contender, unit.seed, unit.fold.id)
     write_text(log, "".join(traceback.format_exception(error)).encode(errors="backslashreplace").decode())
-    said = str(error) if isinstance(error, HeldoutError) else f"{type(error).__name__}: {error}"
+    said = error.what if isinstance(error, HeldoutError) else f"{type(error).__name__}: {error}"
     return UnitFailure(unit, said, log)
 
 

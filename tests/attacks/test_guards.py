@@ -414,3 +414,33 @@ def test_a_film_that_was_measured_again_blocks(tmp_path: Any) -> None:
         row["vmaf"] = float(np.clip(row["vmaf"], 0, 100))
     path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *again]))
     assert found(desk)["HO-G003"]
+
+
+@route(
+    "hidden subjects", "motivated author", "the subject's number is in two columns, as tens and ones", "cannot be known"
+)
+@route("hidden subjects", "motivated author", "the subject's number is blurred in each row", "cannot be known")
+@route(
+    "hidden subjects",
+    "motivated author",
+    "the subject is in the number of a row or in its time, after the visit",
+    "cannot be known",
+)
+@route(
+    "encoded targets",
+    "motivated author",
+    "a feature is the quarter of its group in which the target lies",
+    "cannot be known",
+)
+@pytest.mark.parametrize("kind", ["digits", "blurred", "after the visit", "quarter"])
+def test_disguises_that_no_guard_tells_from_a_measurement(desk: Desk, kind: str) -> None:
+    """The threat model would promise what the guards do not do: these look like a design, a measurement, a score."""
+    frame = visits("text", subjects=36, groups=6, noise=0.4)
+    who = frame["subject"].str.slice(1).cast(pl.Int64)
+    hidden: dict[str, dict[str, pl.Series | pl.Expr]] = {
+        "digits": {"tens": who // 6, "ones": who % 6},
+        "blurred": {"value": who + pl.Series(np.random.default_rng(0).normal(0, 1e-3, len(who)))},
+        "after the visit": {"number": who + 1000 * frame["site"].str.slice(1).cast(pl.Int64)},
+        "quarter": {"score": pl.col("y").rank().over("site") // 9},
+    }
+    assert not {"HO-G010", "HO-G011"} & {*found(desk, frame.with_columns(**hidden[kind]).drop("subject"))}

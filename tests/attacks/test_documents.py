@@ -512,6 +512,21 @@ def test_no_password_of_an_address_is_shown(url: str, tmp_path: Path) -> None:
     assert "Traceback" not in found.err
 
 
+@route(SECRET, "careless user", "The address of a registry stands where a path or a name belongs.", "stopped")
+@pytest.mark.parametrize("url", URLS[:2])
+@pytest.mark.parametrize(
+    "command", [("verify",), ("run",), ("study", "show"), ("backbone", "show"), ("package", "audit")], ids=" ".join
+)
+def test_no_password_is_shown_where_an_address_was_not_asked_for(
+    command: tuple[str, ...], url: str, tmp_path: Path
+) -> None:
+    """Two arguments in the wrong order write a password into the log of a job."""
+    found = heldout(*command, url, cwd=tmp_path)
+    assert 2 == found.code
+    assert "s3cret" not in found.out + found.err
+    assert "***" in found.err
+
+
 @route(SECRET, "careless user", "A value of --set is a password or a token.", "flagged")
 @pytest.mark.parametrize(
     ("key", "value"),

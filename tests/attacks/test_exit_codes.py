@@ -339,6 +339,18 @@ def test_a_pipe_that_closes_early_is_141_for_long_output(promoted: Desk) -> None
     assert 141 == process.wait()
 
 
+@pytest.mark.parametrize("command", ["promote", "rollback"])
+@route("exit codes", "careless user", "the name of a slot or a version is no UTF-8 text", "stopped")
+def test_a_name_that_is_no_text_is_bad_input(command: str, tmp_path: Path) -> None:
+    """A fault of ours would be reported for a name that a terminal of an old encoding made."""
+    more = ("--reason", "r") if command == "rollback" else ("--slot", "s")
+    heldout("registry", "add", tmp_path, cwd=tmp_path)  # refused, but there is a registry now
+    assert (tmp_path / "registry" / "registry.sqlite").exists()
+    found = heldout("registry", command, "b\udcff", *more, cwd=tmp_path)
+    assert 2 == found.code
+    assert "an argument is not UTF-8 text" in found.err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of bytes")
 def test_a_file_name_that_is_no_text_is_told_in_escapes(tmp_path: Path) -> None:
     """The message about a file would fail for the file's name."""

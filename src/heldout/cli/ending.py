@@ -16,7 +16,7 @@ import typer
 from heldout.cli.failure import internal_error
 from heldout.errors import ExitCode, HeldoutError, InputError, PrerequisiteError
 from heldout.evidence.machine import machine_error
-from heldout.evidence.secrets import without_secret_values
+from heldout.evidence.secrets import without_passwords, without_secret_values
 from heldout.streams import Output
 
 _ASKED_TO_END = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -59,7 +59,7 @@ def _code(error: BaseException, out: Output) -> int:
             return ExitCode.INPUT
         known = error if isinstance(error, HeldoutError) else _told(error)
         if known is not None:
-            print(f"error [{known.code}]: {known}", file=sys.stderr)
+            print(without_passwords(f"error [{known.code}]: {known}"), file=sys.stderr)
             return int(known.exit_code)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -104,10 +104,20 @@ def _told(error: BaseException) -> HeldoutError | None:
         hint = "check the path, its rights and the free space; what was there before is unchanged"
         where = str(error.filename) if error.filename is not None else None
         return InputError(f"the system refused: {error.strerror or error}", where=where, hint=hint)
+    if isinstance(error, UnicodeEncodeError):
+        broken = next((text for text in sys.argv[1:] if not _is_text(text)), None)
+        if broken is not None:
+            hint = "file names may hold any bytes; names of slots, versions and options are UTF-8 text"
+            return InputError("an argument is not UTF-8 text", where=broken, hint=hint)
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "heldout":
         package = error.name.partition(".")[0]
         return PrerequisiteError(f"the package {package!r} is not installed", where=error.name, hint="install it")
     return None
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it has no bytes that are no UTF-8, which Python passes on as halves of surrogate pairs."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in argument)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

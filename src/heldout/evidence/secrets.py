@@ -12,7 +12,8 @@ from heldout.evidence.strict import digest
 
 HIDDEN = "***"
 # A password may hold any character, so it goes up to the last `@`; every part is bounded, so the time is linear.
-_USER = re.compile(r"(?<![A-Za-z0-9])([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/?#:@'\"]{0,256}:)[^\s'\"]{0,1024}@")
+# A path that was made of an address has one slash of its two.
+_USER = re.compile(r"(?<![A-Za-z0-9])([A-Za-z][A-Za-z0-9+.-]{0,30}://?[^\s/?#:@'\"]{0,256}:)[^\s'\"]{0,1024}@")
 # ``key=value`` of a query, of libpq's conninfo, or of a command line.
 _PAIR = re.compile(
     r"(?<![A-Za-z0-9_.%+-])(?P<key>[A-Za-z0-9_.%+-]{1,128})(?P<equals> ?= ?)"
@@ -67,7 +68,7 @@ def is_secret(key: str, value: Any = "") -> bool:
 
 def without_passwords(text: str) -> str:
     """The text with ``***`` for each password of an address, before its ``@`` or in its query, and of an assignment."""
-    shown = _USER.sub(rf"\1{HIDDEN}@", text) if "://" in text else text
+    shown = _USER.sub(rf"\1{HIDDEN}@", text) if ":/" in text else text
     return _PAIR.sub(_hide_pair, _QUERY.sub(rf"\1{HIDDEN}", shown)) if "=" in shown else shown
 
 

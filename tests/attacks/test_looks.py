@@ -389,3 +389,35 @@ def test_a_damaged_ledger_is_no_fresh_start(amended: Path, tmp_path: Path, how: 
     answer = desk.run()
     assert 3 == answer.code, answer
     assert "HO-E410" in answer.err
+
+
+def _two_axes(desk: Desk, *, declared: bool) -> None:
+    """A second column to hold out by, and a variant that does so."""
+    table = pl.read_csv(desk.folder / "table.csv").with_row_index("row")
+    table.with_columns(block="b" + (pl.col("row") // 38).cast(pl.String)).drop("row").write_csv(
+        desk.folder / "table.csv"
+    )
+    corpus = desk.study["corpus"] | {"ignore": ["block"]}
+    other = {"id": "by-block", "set": {"corpus.group": "block", "corpus.ignore": ["site"]}}
+    desk.write(corpus=corpus, variants=[other] if declared else [])
+
+
+@route(KIND, "careless user", "judges one model along two declared axes, by film and by encoder", "flagged")
+def test_axes_that_were_declared_together_are_one_registration(desk: Desk) -> None:
+    """A model that must hold along two axes would need a reason for the second one."""
+    _two_axes(desk, declared=True)
+    for words in ((), ("--variant", "by-block"), ()):
+        answer = desk.run(*words)
+        assert 0 == answer.code, answer
+        assert "PASS" == desk.rule("pre-registered")["outcome"]
+        assert 0 == desk.heldout("verify", desk.newest).code
+
+
+@route(KIND, "motivated author", "holds out along another column after a look along the first one", "HOLD")
+def test_an_axis_that_was_added_after_a_look_needs_a_reason(desk: Desk) -> None:
+    """Whoever may choose the column afterwards takes the one along which the model holds."""
+    _two_axes(desk, declared=False)
+    assert 0 == desk.run().code
+    desk.write(variants=[{"id": "by-block", "set": {"corpus.group": "block", "corpus.ignore": ["site"]}}])
+    assert 1 == desk.run("--variant", "by-block").code
+    assert "FAIL" == desk.rule("pre-registered")["outcome"]

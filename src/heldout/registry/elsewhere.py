@@ -15,7 +15,7 @@ from heldout.errors import HeldoutError
 from heldout.evidence import Link
 from heldout.registry.store import Registry
 from heldout.run import targets
-from heldout.run.declaration import rules_of, with_code
+from heldout.run.declaration import axis_of, rules_of, with_code
 from heldout.run.history import POLICY_FILE, Groups, History
 from heldout.run.ledger import LEDGER_FILE
 from heldout.run.policy import Declared, ground_of
@@ -70,7 +70,8 @@ def _declared(evidence: RunEvidence) -> Declared:
     """The rules of a run and its groups: as its ledger lists them, or as far as its predictions tell."""
     judged = evidence.verdict["judged"]
     rules = with_code(rules_of(evidence.lock), evidence.run.get("fit_code", {}))
-    return Declared(rules, Groups(_groups(evidence), judged["corpus_sha256"], judged["split_sha256"]))
+    groups = Groups(_groups(evidence), judged["corpus_sha256"], judged["split_sha256"])
+    return Declared(rules, groups, axis_of(evidence.lock))
 
 
 def _groups(evidence: RunEvidence) -> Mapping[str, Any]:

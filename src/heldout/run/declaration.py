@@ -43,6 +43,16 @@ def rules_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def axis_of(config: Mapping[str, Any]) -> str:
+    """Digest of how a variant cuts its samples into groups and holds them out: what it is judged along."""
+    return digest({"corpus": config["corpus"], "split": config["split"]})
+
+
+def but_for_the_axis(rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Rules as they are along every axis that a study declares."""
+    return dict(rules) | {"split": None}
+
+
 def with_code(rules: Mapping[str, Any], fit_code: Mapping[str, Any]) -> dict[str, Any]:
     """Rules whose baselines are told by the user's own code too, where such code fits them.
 

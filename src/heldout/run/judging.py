@@ -128,6 +128,7 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], pol
         groups_sha256=targets.store(prepared.study, prepared.looked) if scored else None,
         rules_sha256=None if declared is None else targets.store(prepared.study, declared),
         policies_head=policy.head,
+        axes=resolved.axes if scored else None,
     )
 
 

@@ -24,7 +24,7 @@ LEDGER_FILE = "trials.jsonl"
 Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
 _VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256")
 # Written only by looks that know them: older records, and evaluations, are without.
-_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head")
+_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes")
 _SAME = ("run", "outcome", "metrics_sha256", "gate_sha256", "groups_sha256", "rules_sha256")
 
 
@@ -47,6 +47,7 @@ class Look:
         groups_sha256: Names the document of the groups that were scored.
         rules_sha256: Names the rules that the study declared.
         policies_head: Digest of the last registration at that moment.
+        axes: How each variant of the study cuts and holds out, as digests.
     """
 
     run: str
@@ -63,10 +64,12 @@ class Look:
     groups_sha256: str | None = None
     rules_sha256: str | None = None
     policies_head: str | None = None
+    axes: Sequence[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The look as its record states it."""
-        found = asdict(self) | {"seeds": list(self.seeds)}
+        axes = None if self.axes is None else list(self.axes)
+        found = asdict(self) | {"seeds": list(self.seeds), "axes": axes}
         return {key: value for key, value in found.items() if key not in _OPTIONAL or value is not None}
 
 

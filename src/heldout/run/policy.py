@@ -18,7 +18,7 @@ from heldout.errors import InputError
 from heldout.evidence import Link, append_link, digest, head, read_chain
 from heldout.gate import Policy
 from heldout.run import targets
-from heldout.run.declaration import Move, compared, policy_sha256, rules_of, with_code
+from heldout.run.declaration import Move, axis_of, but_for_the_axis, compared, policy_sha256, rules_of, with_code
 from heldout.run.history import POLICY_FILE, Groups, History, histories
 from heldout.run.ledger import Ledger, read_ledger
 from heldout.run.prepare import Prepared
@@ -37,17 +37,22 @@ class Declared:
     Attributes:
         rules: Of ``declaration.rules_of``.
         groups: The held-out groups.
+        axis: Along which they were cut and held out.
+        axes: Those of all variants that the study declares: they are registered together.
     """
 
     rules: Mapping[str, Any]
     groups: Groups
+    axis: str = ""
+    axes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, prepared: Prepared) -> Declared:
         """What a prepared run declares."""
         _, corpus_sha256, split_sha256 = prepared.identity
         rules = with_code(rules_of(prepared.resolved.config), prepared.fit_code)
-        return cls(rules, Groups(prepared.looked, corpus_sha256, split_sha256))
+        groups = Groups(prepared.looked, corpus_sha256, split_sha256)
+        return cls(rules, groups, axis_of(prepared.resolved.config), prepared.resolved.axes)
 
     @property
     def sha256(self) -> str:
@@ -214,7 +219,13 @@ def _mine(own: History, declared: Declared) -> Link | None:
 
 
 def _same(record: Mapping[str, Any], declared: Declared, study: Path) -> bool:
-    """Whether a registration or a look was under exactly these rules, over groups that were cut like these."""
+    """Whether a registration or a look was under exactly these rules, over groups that were cut like these.
+
+    Or cut as a variant that the study had declared by then: who judges one model by film and by encoder says so before.
+    """
+    if "rules_sha256" in record and declared.axis in record.get("axes", ()):
+        known = targets.read(study, str(record["rules_sha256"]))
+        return but_for_the_axis(known) == but_for_the_axis(declared.rules)
     if declared.groups.matched(study, record).recut:
         return False
     if "rules_sha256" in record:
@@ -245,6 +256,7 @@ def _append(
         "policy_sha256": declared.policy_sha256,
         "rules_sha256": targets.store(study, declared.rules),
         "groups_sha256": targets.store(study, declared.groups.document),
+        "axes": list(declared.axes),
         "why": why or "amended",
         "moved": move.sentence if move else None,
         "reason": reason,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,20 @@ from heldout.evidence.secrets import secret_leaves, with_digests
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion, Opener
 from heldout.run.contender import Contender
-from heldout.run.declaration import rules_of
+from heldout.run.declaration import axis_of, rules_of
 from heldout.run.rules import check_bounds, plain_names
-from heldout.study import BASE, BaselineSpec, Document, GateSpec, StudyFile, StudySpec, load_study, placing, validate
+from heldout.study import (
+    BASE,
+    BaselineSpec,
+    Document,
+    GateSpec,
+    SplitSpec,
+    StudyFile,
+    StudySpec,
+    load_study,
+    placing,
+    validate,
+)
 from heldout.study.yaml import LOCK_BYTES, KeyPath, parse_yaml
 
 SCHEMA = "heldout.lock/1"
@@ -49,6 +61,7 @@ class Resolved:
         config: Everything above as JSON, as written to ``study.lock.yaml``.
         document: The file, with the place of every key as this variant reads it.
         declared: The rules that the file declares, whatever `--set` changed; None if it declares none without that.
+        axes: How each variant of the file cuts and holds out, as digests.
     """
 
     name: str
@@ -64,6 +77,7 @@ class Resolved:
     config: Mapping[str, Any]
     document: Document
     declared: Mapping[str, Any] | None = None
+    axes: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -89,7 +103,7 @@ def resolve(file: StudyFile, variant: str = BASE, champion: Opener = Champion.op
     """
     resolved = _resolve(file, file.variant(variant), variant, champion)
     declared = _declared(file, variant, champion) if file.overrides else rules_of(resolved.config)
-    resolved = replace(resolved, declared=declared)
+    resolved = replace(resolved, declared=declared, axes=_axes(file))
     if variant != BASE and resolved.sha256 == _resolve(file, file.spec, BASE, champion).sha256:
         raise StudyError(
             f"the variant {variant!r} changes nothing that is trained",
@@ -97,6 +111,16 @@ def resolve(file: StudyFile, variant: str = BASE, champion: Opener = Champion.op
             hint="an overlay must change corpus, split, backbone, fit or seeds",
         )
     return resolved
+
+
+def _axes(file: StudyFile) -> tuple[str, ...]:
+    """The axis of the study itself and of every variant; one that cannot be read has none."""
+    found = set()
+    for name in (BASE, *(each.id for each in file.spec.variants)):
+        with suppress(HeldoutError):
+            spec = file.variant(name)
+            found.add(axis_of({"corpus": _named(_reader(spec.corpus, file)), "split": _plain(spec.split)}))
+    return tuple(sorted(found))
 
 
 def _declared(file: StudyFile, variant: str, champion: Opener) -> dict[str, Any] | None:
@@ -128,8 +152,8 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
         "schema": SCHEMA,
         "study": spec.study,
         "variant": variant,
-        "corpus": {"reader": reader.name} | reader.options.identity(),
-        "split": spec.split.model_dump(mode="json", exclude_none=True),
+        "corpus": _named(reader),
+        "split": _plain(spec.split),
         "backbone": spec.backbone,
         "fit": backbone.params.model_dump(mode="json"),
         "seeds": seeds,
@@ -186,6 +210,15 @@ def _reader(block: Mapping[str, Any], file: StudyFile) -> Reader:
     options = validate(cls.Options, {k: v for k, v in block.items() if k != "reader"}, document, ("corpus",))
     path = options.path if options.path.is_absolute() else file.folder / options.path
     return cls(options.model_copy(update={"path": path}))
+
+
+def _named(reader: Reader) -> dict[str, Any]:
+    return {"reader": reader.name} | reader.options.identity()
+
+
+def _plain(split: SplitSpec) -> dict[str, Any]:
+    found: dict[str, Any] = split.model_dump(mode="json", exclude_none=True)
+    return found
 
 
 def _gate(spec: StudySpec, backbone: Backbone, document: Document) -> GateSpec:

@@ -11,7 +11,7 @@ from typing import Any
 
 from heldout.evidence import START, digest, sha256_file
 from heldout.run import targets
-from heldout.run.declaration import rules_of, with_code
+from heldout.run.declaration import axis_of, rules_of, with_code
 from heldout.run.history import POLICY_FILE, Groups, History
 from heldout.run.ledger import LEDGER_FILE, read_ledger, trial_at
 from heldout.run.policy import Declared, ground_of, policy_of
@@ -67,7 +67,8 @@ def _check_policy(evidence: RunEvidence, history: History, place: int) -> None:
     look = history.looks[place].record
     document = _groups(evidence, history.study, look)
     rules = with_code(rules_of(evidence.lock), evidence.run.get("fit_code", {}))
-    declared = Declared(rules, Groups(document, judged["corpus_sha256"], judged["split_sha256"]))
+    groups = Groups(document, judged["corpus_sha256"], judged["split_sha256"])
+    declared = Declared(rules, groups, axis_of(evidence.lock))
     if stated.get("head") is None:
         _compare_older(evidence, stated, history, declared)
         return

@@ -63,7 +63,7 @@ def shut_in(
     Args:
         readable: Files and folders that it may read, besides those of the system.
         writable: Folders that it may read and write.
-        hidden: What it may not read, though it lies in a folder that it may.
+        hidden: What it may not read, though it lies in a folder that it may; but what is named inside it, it may.
         listed: Folders whose names it may list, without reading what lies in them.
 
     Returns:
@@ -77,7 +77,7 @@ def shut_in(
     # The system's own /proc/self is that of this process from here on.
     if not _landlock([*inside, *devices], [*shown, *inside, *devices, Path("/proc/self")], list(listed)):
         held = "python"
-        sys.addaudithook(_Refusal(inside, kept))
+        sys.addaudithook(_Refusal(inside, kept, [*shown, *inside]))
     calls = "seccomp" if seccomp.forbid() else "none"
     return {"reading": held, "writing": held, "network": calls, "leftovers": calls}
 
@@ -96,7 +96,7 @@ def _matching(patterns: Sequence[str]) -> list[Path]:
 
 def _around(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
     """The path, or what lies in it but for what is hidden there."""
-    if any(path == each or path.is_relative_to(each) for each in hidden):
+    if path in hidden:
         return
     if not any(each.is_relative_to(path) for each in hidden):
         yield path
@@ -112,9 +112,9 @@ def _around(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
 class _Refusal:
     """An audit hook that refuses to write outside, and to read what is hidden."""
 
-    def __init__(self, folders: Sequence[Path], hidden: Sequence[Path] = ()) -> None:
+    def __init__(self, folders: Sequence[Path], hidden: Sequence[Path] = (), shown: Sequence[Path] = ()) -> None:
         self._folders = [os.fspath(folder) for folder in (*folders, *(Path(name) for name in _DEVICES))]
-        self._hidden = [os.fspath(path) for path in hidden]
+        self._hidden, self._shown = [os.fspath(path) for path in hidden], [os.fspath(path) for path in shown]
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -122,7 +122,7 @@ class _Refusal:
                 self._see(arguments[0])
             elif self._hidden and isinstance(arguments[0], str | bytes | os.PathLike):
                 real = os.path.realpath(os.fsdecode(arguments[0]))
-                if _inside(real, self._hidden):
+                if hides(real, self._hidden, self._shown):
                     raise PermissionError(13, "kept from this process", real)
         elif event in _CHANGES:
             for place in _CHANGES[event]:
@@ -134,6 +134,15 @@ class _Refusal:
         real = os.path.realpath(os.fsdecode(path))
         if not _inside(real, self._folders):
             raise PermissionError(13, "outside the folders of this process", real)
+
+
+def hides(path: str, hidden: Sequence[str], shown: Sequence[str]) -> str | None:
+    """What hides a path, if anything does: what is shown inside a hidden folder is shown."""
+    for each in hidden:
+        within = [place for place in shown if place != each and _inside(place, [each])]
+        if _inside(path, [each]) and not _inside(path, within):
+            return each
+    return None
 
 
 def _inside(path: str, folders: Sequence[str]) -> bool:

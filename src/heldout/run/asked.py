@@ -8,7 +8,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob
 from heldout.corpus import Corpus
 from heldout.engine.apart import QUESTION
+from heldout.engine.fence import hides
 from heldout.engine.zygote import ANSWER
 from heldout.errors import HeldoutError
 from heldout.evidence import dumps, read_plain
@@ -153,7 +154,8 @@ def _numbers(predicted: Any) -> Any:
 
 def _do(work: Callable[[Any], dict[str, Any]], question: Mapping[str, Any], fence: Mapping[str, str]) -> None:
     """Do the work, and leave its answer or its error with the hidden files that Python was asked to open."""
-    desk, reached = Path(question["desk"]), _Reached(question["hidden"], str(question["asker"]))
+    shown = [*question["readable"], *question["writable"]]
+    desk, reached = Path(question["desk"]), _Reached(question["hidden"], str(question["asker"]), shown)
     sys.addaudithook(reached)
     document: dict[str, Any]
     try:
@@ -178,8 +180,9 @@ def _do(work: Callable[[Any], dict[str, Any]], question: Mapping[str, Any], fenc
 class _Reached:
     """An audit hook that notes which hidden files were asked for; a process that hides it is refused all the same."""
 
-    def __init__(self, hidden: list[str], asker: str) -> None:
+    def __init__(self, hidden: Sequence[str], asker: str, shown: Sequence[str] = ()) -> None:
         self._hidden = [os.path.realpath(path) for path in hidden]
+        self._shown = [os.path.realpath(path) for path in shown]
         self._asker = asker  # where a relative path would lead, if this process were there
         self.found: set[str] = set()
 
@@ -188,7 +191,8 @@ class _Reached:
             return
         for base in ("", self._asker):
             real = os.path.realpath(os.path.join(base, arguments[0]))  # noqa: PTH118 - of whatever kind it is
-            self.found.update(each for each in self._hidden if real == each or real.startswith(each + os.sep))
+            hider = hides(real, self._hidden, self._shown)
+            self.found.update([hider] if hider else [])
 
     def from_words(self, said: str) -> None:
         """Libraries that open files past Python name the file that they were refused."""

@@ -137,7 +137,7 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
         beaten = resolved.champion.predictions(predictions.classes)
         contenders[champion.ID] = (resolved.champion.description, beaten)
     if wanted(resolved.gate):
-        hidden = (resolved.corpus_path, folder.path)
+        hidden = (resolved.corpus_path, prepared.study)
         costs = measure(prepared.plans[""][2], resolved.main.backbone, prepared.corpus, hidden)
         write_json(folder.file(COSTS_FILE), costs)
     corpus, folds = prepared.corpus, prepared.split.folds

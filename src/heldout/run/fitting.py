@@ -109,7 +109,8 @@ def _fit_shut_in(
     workers: int | None,
     report: Report,
 ) -> list[UnitFailure]:
-    apart = Apart(contender.backbone, (reader.options.path, folder.path))
+    of_a_study = folder.file("run.json").exists()  # else a refit, somewhere
+    apart = Apart(contender.backbone, (reader.options.path, folder.path.parent if of_a_study else folder.path))
 
     def fit(unit: Unit) -> str:
         return fit_foreign(UnitTask(unit, reader, contender.backbone, corpus.manifest.sha256), apart, corpus)

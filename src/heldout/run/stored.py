@@ -45,7 +45,7 @@ def ask_stored(prepared: Prepared, fitted: Sequence[str], workers: int | None) -
         return None
     asked: list[_Asked] = []
     for contender, _, units in plans:
-        apart = Apart(contender.backbone, (prepared.resolved.corpus_path, prepared.folder.path))
+        apart = Apart(contender.backbone, (prepared.resolved.corpus_path, prepared.study))
         with ThreadPoolExecutor(workers or default_workers()) as threads:
             asked += threads.map(lambda unit, apart=apart: _ask(apart, unit, prepared.corpus), drawn(units))
     return {

@@ -603,7 +603,6 @@ ATTACKS = [
     Attack(clear_smoke_in_verdict, "smoke", "study", careful=True),
     Attack(clear_smoke_everywhere, "smoke", "run-name", careful=True),
     Attack(claim_another_corpus, "promote", "run-name", careful=True),
-    Attack(claim_other_code, "promote", "run-name", careful=True),
     Attack(remove_seed_and_its_digest, "promote", "run-name", careful=True),
     Attack(swap_corpus_document, "promote", "corpus", careful=True),
     Attack(rename_group, "promote", "split", careful=True),

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STUDY := examples/video/study.yaml
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all test-nightly lint clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,9 @@ test: $(VENV)/.installed  ## the fast tests
 
 test-all: $(VENV)/.installed  ## real encoders, long trainings, browsers and end-to-end runs too; what CI runs
 	$(BIN)/python -m pytest -q -m '' -n 2
+
+test-nightly: $(VENV)/.installed  ## 20,000 mutations of every kind of document; docs/fuzzing.md records what came of them
+	HELDOUT_FUZZ=20000 HELDOUT_FUZZ_RECORD=docs/fuzzing.md $(BIN)/python -m pytest -q -m slow -n 2 tests/fuzz
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check src tests benchmarks examples

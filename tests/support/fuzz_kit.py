@@ -20,8 +20,9 @@ from heldout.errors import HeldoutError
 LONGEST_MESSAGE = 4_000
 TOKENS: tuple[bytes, ...] = (
     b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xe2\x80\xae", b"\x1b[2J", b"\r\n", b"\n\n", b"\t", b"\xed\xa0\x80", b"'",
-    b'"', b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0", b"1e308", b"1" * 400, b"0.1e-400", b"9" * 19, b"null", b"true",
-    b"[" * 200, b"{" * 200, b"[" * 200 + b"]" * 200, b"&a ", b"*a", b"!!python/object:os.system ", b"---\n", b"<<: ",
+    b'"', b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0", b"1e308", b"1" * 400, b"0.1e-400", b"9" * 19, b"null",
+    b"true", b"[" * 200, b"{" * 200, b"[" * 200 + b"]" * 200, b"&a ", b"*a", b"!!python/object:os.system ", b"---\n",
+    b"<<: ",
     b": ", b"- ", b"{}", b"[]", b"../", b"/", b"\\", b"%00", b"=cmd|' /C calc'!A0", b",", b";", b"@", b"?password=x",
 )  # fmt: skip
 EDGES: tuple[Any, ...] = (

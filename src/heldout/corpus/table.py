@@ -18,7 +18,9 @@ from heldout.corpus.room import check_room
 from heldout.corpus.spans import TimeSpan, group_spans
 from heldout.errors import CorpusError, near_miss
 from heldout.evidence import plain_path, sha256_file
+from heldout.evidence.machine import machine_error
 
+_LONGEST = 300  # characters of what a library says of a file
 _JSONL = (".jsonl", ".ndjson")
 _GAPS = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "-", "--", "?", ".", "inf", "-inf", "infinity")
 
@@ -258,13 +260,14 @@ def read_table(path: Path, texts: Sequence[str] = ()) -> pl.DataFrame:
         raise CorpusError(what, where=str(path), hint=hint)
     try:
         frame = _read(path, texts)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         if path.suffix.lower() in _JSONL:
             find_bad_json_line(path)
         elif path.suffix.lower() == ".csv":
             find_bad_csv_line(path)
-        raise CorpusError(
-            f"the table cannot be read: {str(error).splitlines()[0]}", where=str(path), hint="repair the file"
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise machine_error(error) or CorpusError(
+            f"the table cannot be read: {said[:_LONGEST]}", where=str(path), hint="repair the file"
         ) from None
     if frame.height == 0:
         raise CorpusError("the table has no rows", where=str(path), hint="check how it was written")

@@ -59,7 +59,9 @@ def is_secret(key: str, value: Any = "") -> bool:
     """
     words = [word.lower() for word in _WORDS.findall(unquote_plus(key).rpartition(".")[2])]
     pairs = {" ".join(pair) for pair in itertools.pairwise(words)}
-    if _SECRET_WORDS.intersection((*words, "".join(words))) or _SECRET_PAIRS & pairs:
+    joined = "".join(words)
+    said = any(word in joined for word in ("password", "passwd", "passphrase"))
+    if said or _SECRET_WORDS.intersection((*words, joined)) or _SECRET_PAIRS & pairs:
         return True
     text = value if isinstance(value, str) else ""
     token = words[-1:] in (["token"], ["key"], ["sig"], ["signature"], ["auth"], ["bearer"])

@@ -13,6 +13,7 @@ import gzip
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -22,16 +23,29 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from heldout.errors import InputError, RefusedError
+from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import open_plain
-from heldout.package.archive import ZSTD, safe_name, unzstd, zstandard
+from heldout.package.archive import ZSTD, safe_name, unzstd
 from heldout.package.container_form import Fault, gzip_faults, packing_faults, tar_faults, zip_faults
 from heldout.package.public_findings import Finding
 from heldout.package.public_roles import Publication
 
 _CHUNK = 1 << 18
-_BAD_ARCHIVE = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, RecursionError, tarfile.TarError,
-                zipfile.BadZipFile, zlib.error, lzma.LZMAError)  # fmt: skip
+_BAD_ARCHIVE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+    RecursionError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 _KINDS = {
     tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a link",
@@ -109,6 +123,8 @@ def open_package(path: Path, scratch: Path, publication: Publication) -> Opened:
         findings.append(
             Finding("", "HO-P006", "", f"it unpacks to more than {publication.max_bytes} bytes or too many files")
         )
+    except (RefusedError, TamperedError) as error:
+        findings.append(Finding("", "HO-P001", "", error.what))
     except _BAD_ARCHIVE as error:
         findings.append(Finding("", "HO-P001", "", f"it cannot be unpacked: {type(error).__name__}"))
     return Opened(_untopped(taken.files), findings)
@@ -226,12 +242,6 @@ def _tar_faults(path: Path, publication: Publication) -> Iterator[Fault]:
             raw.seek(0)
         if machine is not None:
             yield from packing_faults(raw, machine())
-        elif head.startswith(ZSTD):
-            try:
-                for _ in unzstd(raw, path.name):
-                    pass
-            except RefusedError:
-                yield Fault("", "something lies behind the end of the packing")
         raw.seek(0)
         with _unpacking(raw, path) as packed:
             yield from tar_faults(_Counted(packed, _most(publication)).read)
@@ -272,7 +282,7 @@ def _zip(path: Path, findings: list[Finding]) -> Iterator[_Entry]:
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = _kind(mode)
             else:
-                kind = "folder" if info.is_dir() else "file"
+                kind = "folder" if info.filename.endswith("/") else "file"
             if kind != "file":
                 yield _Entry(info.orig_filename, kind, info.file_size, None)
                 continue
@@ -289,11 +299,24 @@ def _unpacking(raw: IO[bytes], path: Path) -> Any:
         return bz2.BZ2File(raw)
     if head.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile(raw)
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard(path.name).ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw, closefd=False)
+    if head.startswith(ZSTD):
+        return contextlib.nullcontext(_Pieces(unzstd(raw, path.name)))
     if _tail(path, 257)[:5] == b"ustar":
         return contextlib.nullcontext(raw)
     raise InputError("this is no package", where=str(path), hint="name a folder, a .tar.gz or a .zip")
+
+
+class _Pieces:
+    """A stream over pieces."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._rest) < size and (piece := next(self._pieces, b"")):
+            self._rest += piece
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
 
 
 class _Counted:

@@ -130,6 +130,8 @@ def parse_url(place: str | Path) -> URL:
         InputError: If it is neither.
         PrerequisiteError: If PostgreSQL's driver is missing.
     """
+    if _not_utf8(str(place)):
+        raise InputError("this is no place for a registry", where="--registry", hint=_URL_HINT)
     if "://" not in str(place):
         return URL.create("sqlite+pysqlite", database=str(Path(place) / FILE))
     try:
@@ -146,6 +148,14 @@ def parse_url(place: str | Path) -> URL:
 
 
 _URL_HINT = "give a folder, sqlite:///FILE, or postgresql://USER@HOST/DATABASE"
+
+
+def _not_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _need_psycopg() -> None:

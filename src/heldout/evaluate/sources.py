@@ -7,16 +7,16 @@ What is imported by a name that is only computed at run time is not seen.
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import sysconfig
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from heldout.errors import InputError
-from heldout.evidence import digest, read_plain, sha256_file
+from heldout.evidence import digest
+from heldout.evidence.imports import Source, closure
 
 _OURS = "heldout"
 
@@ -31,35 +31,25 @@ def program_digest(modules: Sequence[str], part: str) -> str:
     Raises:
         InputError: If a module has no source.
     """
-    return digest({name: sha256_file(path) for name, path in program_sources(modules, part).items()})
+    return digest(program_sources(modules, part))
 
 
-def program_sources(modules: Sequence[str], part: str) -> dict[str, Path]:
-    """Source file of each module, of its packages and of what they import, by module name; see ``program_digest``.
+def program_sources(modules: Sequence[str], part: str) -> dict[str, str]:
+    """Sha256 of each module, of its packages and of what they import, by module name; see ``program_digest``.
 
     Raises:
-        InputError: If one of ``modules`` has no source.
+        InputError: If one of ``modules`` has no source, or a source is no Python.
     """
-    found: dict[str, Path] = {}
     for module in modules:
-        path = _source(module)
-        if path is None:
+        if _source(module) is None:
             raise InputError(f"module {module!r} has no source", where="code", hint="check the name")
-        _follow(module, path, {module.partition(".")[0]} - {_OURS}, part, found)
-    return dict(sorted(found.items()))
+    own = {module.partition(".")[0] for module in modules} - {_OURS}
 
+    def find(name: str) -> Source | None:
+        path = _source(name) if name in modules or _counts(name, own, part) else None
+        return None if path is None else Source(path, path.name == "__init__.py")
 
-def _follow(module: str, path: Path, own: Collection[str], part: str, found: dict[str, Path]) -> None:
-    waiting = [(module, path)]
-    while waiting:
-        name, path = waiting.pop()
-        if name in found:
-            continue
-        found[name] = path
-        for other in (*_packages(name), *_imports(path, name)):
-            if other not in found and _counts(other, own, part):
-                there = _source(other)
-                waiting += [(other, there)] if there else []
+    return closure(modules, find, strict=True)
 
 
 def _counts(module: str, own: Collection[str], part: str) -> bool:
@@ -67,35 +57,6 @@ def _counts(module: str, own: Collection[str], part: str) -> bool:
     if top == _OURS:
         return f"{module}.".startswith(f"{part}.")
     return top in own or not _is_installed(top)
-
-
-def _packages(name: str) -> Iterator[str]:
-    parts = name.split(".")
-    return (".".join(parts[:count]) for count in range(1, len(parts)))
-
-
-def _imports(path: Path, module: str) -> Iterator[str]:
-    """Names that a file imports; of ``from a import b`` both ``a`` and ``a.b``, which may be a module."""
-    if path.suffix != ".py":
-        return
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = package.split(".")
-                base = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [base])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _tree(path: Path) -> ast.Module:
-    try:
-        return ast.parse(read_plain(path), str(path))
-    except (SyntaxError, ValueError) as error:
-        raise InputError(f"the source cannot be read: {error}", where=str(path), hint="mend it") from None
 
 
 @lru_cache(maxsize=4096)

@@ -7,11 +7,13 @@ inside a function, or in ``import_module("a literal")``. A name that is put toge
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from heldout.errors import InputError
 from heldout.evidence.files import sha256_bytes
 from heldout.evidence.opening import read_plain
 
@@ -28,12 +30,16 @@ class Source(NamedTuple):
 Find = Callable[[str], Source | None]
 
 
-def closure(names: Iterable[str], find: Find) -> dict[str, str]:
+def closure(names: Iterable[str], find: Find, *, strict: bool = False) -> dict[str, str]:
     """Sha256 of the code of these modules and of all that they import, by module, sorted.
 
     Args:
         names: Dotted names to begin with.
         find: Gives the source of a module, or None for one that is not to be followed.
+        strict: Refuse a source that is no Python; else importing it will say so.
+
+    Raises:
+        InputError: If strict, and there is one.
     """
     digests: dict[str, str] = {}
     waiting, seen = [*names], set[str]()
@@ -51,7 +57,7 @@ def closure(names: Iterable[str], find: Find) -> dict[str, str]:
         data = read_plain(source.path) if source.path.is_file() else b""
         digests[name] = sha256_bytes(data)
         if source.path.suffix == ".py":
-            waiting += _imports(data, name if source.package else parent)
+            waiting += _followed(data, name if source.package else parent, source.path if strict else None)
     return dict(sorted(digests.items()))
 
 
@@ -59,13 +65,15 @@ def _held_by(package: Source | None, name: str, wanted: str) -> list[str]:
     """Modules that a package takes a public name from, where it loads its names on first use (PEP 562)."""
     if package is None or package.path.suffix != ".py":
         return []
-    return [module for module, held in _for_types(read_plain(package.path), name) if held == wanted]
+    with contextlib.suppress(SyntaxError, ValueError):
+        return [module for module, held in _for_types(read_plain(package.path), name) if held == wanted]
+    return []
 
 
 @functools.lru_cache(maxsize=4096)
 def _for_types(data: bytes, package: str) -> tuple[tuple[str, str], ...]:
     """Modules and names that a source imports for readers of types alone."""
-    blocks = [node for node in ast.walk(_parsed(data)) if _is_for_types(node)]
+    blocks = [node for node in ast.walk(ast.parse(data)) if _is_for_types(node)]
     imports = [node for block in blocks for node in ast.walk(block) if isinstance(node, ast.ImportFrom)]
     return tuple(
         (absolute(node.module or "", package, node.level), alias.asname or alias.name)
@@ -77,14 +85,17 @@ def _for_types(data: bytes, package: str) -> tuple[tuple[str, str], ...]:
 @functools.lru_cache(maxsize=4096)
 def _imports(data: bytes, package: str) -> tuple[str, ...]:
     """Dotted names that a source may import; some of them are no modules but what stands in one."""
-    return tuple(dict.fromkeys(_named(_parsed(data), package)))
+    return tuple(dict.fromkeys(_named(ast.parse(data), package)))
 
 
-def _parsed(data: bytes) -> ast.Module:
+def _followed(data: bytes, package: str, refuse: Path | None) -> tuple[str, ...]:
+    """What a source imports; nothing where it is no Python, unless that is to be refused, with this place."""
     try:
-        return ast.parse(data)
-    except (SyntaxError, ValueError):
-        return ast.Module([], [])  # importing it will say so
+        return _imports(data, package)
+    except (SyntaxError, ValueError) as error:
+        if refuse is not None:
+            raise InputError(f"the source cannot be read: {error}", where=str(refuse), hint="correct it") from None
+        return ()
 
 
 def _is_for_types(node: ast.AST) -> bool:

@@ -68,7 +68,7 @@ def test_what_is_left_of_a_group_is_known_again(seed: int, dropped: int, renamed
     left = [("new " if renamed else "") + name for name, kept in zip(names, keep, strict=True) if kept]
     found = match(document(left, values[keep]), document(names, values))
     assert set(left) == set(found.seen)
-    assert dropped or not found.recut  # groups of the same rows are cut as they were
+    assert found.recut == (dropped > 8)  # less than .6 of twenty rows in common: cut otherwise
 
 
 @FEW

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.run.targets import TELLING, Words, unpacked
+from heldout.run.targets import TELLING, Words, full_sketch, unpacked
 
 _TOP = np.uint64(2**64 - 1)
 # Of the smaller group's own values, or pairs, this share must be the other's too.
@@ -98,9 +98,9 @@ class _Sketches:
         self.names = list(document["groups"])
         kept = [unpacked(entry.get(key, "")) for entry in document["groups"].values()]
         below = np.uint64(int(document.get("pairs_below", "f" * 16), 16)) if key == "pairs" else _TOP
-        longest = max((len(each) for each in kept), default=0)
+        full = full_sketch(len(kept))
         # A sketch that is full ends at its last hash; any other holds all that there are.
-        self.ends = np.array([each[-1] if len(each) == longest > 0 else below for each in kept], dtype=np.uint64)
+        self.ends = np.array([each[-1] if len(each) == full else below for each in kept], dtype=np.uint64)
         self.kept = kept
         self.codes = np.repeat(np.arange(len(kept)), [len(each) for each in kept])
         self.hashes: Words = np.concatenate([np.zeros(0, np.uint64), *kept])

@@ -81,7 +81,7 @@ def targets_document(
             entries[name]["content"] = contents[name]
     document: dict[str, Any] = {"schema": SCHEMA, "groups": entries}
     if whole:
-        most = max(_FEWEST, min(_KEPT, _ALL_GROUPS // max(1, len(order))))
+        most = full_sketch(len(order))
         own, shared = _own(codes, _mixed(words))
         document["shared"] = round(shared, 6)
         _keep(entries, "values", by_code, _smallest(own, most))
@@ -90,6 +90,11 @@ def targets_document(
             document["pairs_below"] = f"{below:016x}"
             _keep(entries, "pairs", by_code, _smallest(_own(*pairs)[0], most))
     return document
+
+
+def full_sketch(groups: int) -> int:
+    """Hashes of a full sketch in a document of so many groups; one of fewer hashes holds all that its group has."""
+    return max(_FEWEST, min(_KEPT, _ALL_GROUPS // max(1, groups)))
 
 
 def canonical_words(target: NDArray[Any]) -> Words:

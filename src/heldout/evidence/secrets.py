@@ -121,6 +121,9 @@ def _option(text: str) -> list[str]:
 
 
 def _hide_pair(match: re.Match[str]) -> str:
-    if is_secret(match["key"], match["value"].strip("'\"")):
-        return f"{match['key']}{match['equals']}{HIDDEN}"
-    return match[0]
+    key, equals, value = match["key"], match["equals"], match["value"]
+    if is_secret(key, value.strip("'\"")):
+        return f"{key}{equals}{HIDDEN}"
+    names = value.split("=")[:-1]  # what came before may have lost its separator
+    first = next((place for place, name in enumerate(names) if is_secret(name)), None)
+    return match[0] if first is None else f"{key}{equals}{'='.join(names[: first + 1])}={HIDDEN}"

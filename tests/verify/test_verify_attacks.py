@@ -379,6 +379,8 @@ def claim_other_code(run: Path) -> None:
     edit(verdict_path(run), put("judged", "code_sha256", value=fake))
     edit(verdict_path(run), put("run_provenance", "code", "sha256", value=fake))
     edit(run / "run.json", put("code_sha256", value=fake))
+    for path, keys in ((verdict_path(run), ("judged", "fit_code")), (run / "run.json", ("fit_code",))):
+        edit(path, put(*keys, "", "heldout", value=fake))
 
 
 def claim_other_packages(run: Path) -> None:
@@ -603,6 +605,7 @@ ATTACKS = [
     Attack(clear_smoke_in_verdict, "smoke", "study", careful=True),
     Attack(clear_smoke_everywhere, "smoke", "run-name", careful=True),
     Attack(claim_another_corpus, "promote", "run-name", careful=True),
+    Attack(claim_other_code, "promote", "run-name", careful=True),
     Attack(remove_seed_and_its_digest, "promote", "run-name", careful=True),
     Attack(swap_corpus_document, "promote", "corpus", careful=True),
     Attack(rename_group, "promote", "split", careful=True),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import HeldoutError, InputError, StudyError
-from heldout.run.champion import Champion, Opener
+from heldout.run import Champion, Opener
 from heldout.run.resolve import IDENTITY, Resolved, resolve
 from heldout.study import BASE, BudgetSpec, StudyFile, VariantSpec, load_study
 
@@ -169,14 +169,14 @@ def _entry(file: StudyFile, variant: VariantSpec) -> Entry:
     return Entry(variant.id, variant, (BASE, *(each.id for _, each in line)), overrides, resolved, problem)
 
 
-def checked(file: StudyFile, variant: str, champion: Opener = Champion.open) -> Resolved:
+def checked(file: StudyFile, variant: str, opener: Opener = Champion.open) -> Resolved:
     """A variant with every override of its own shown to be allowed and to change what is trained.
 
     Raises:
         StudyError: Naming the first key that is not allowed, with those that are, or that changes nothing.
     """
     if variant == BASE:
-        return resolve(file, BASE, champion)
+        return resolve(file, BASE, opener)
     index, spec = file.lineage(variant)[-1]
     for key in spec.set:
         if key.partition(".")[0] not in IDENTITY:
@@ -185,7 +185,7 @@ def checked(file: StudyFile, variant: str, champion: Opener = Champion.open) -> 
                 where=file.document.where(("variants", index, "set", key)),
                 hint=f"allowed: keys of {', '.join(IDENTITY)}; rules are the same for all",
             )
-    resolved = resolve(file, variant, champion)
+    resolved = resolve(file, variant, opener)
     for key in spec.set:
         if _identity_without(file, index, key) == resolved.sha256:
             raise StudyError(

@@ -17,7 +17,7 @@ from heldout.run.planning import gate_plan
 from heldout.run.prepare import Prepared, prepare
 from heldout.run.result import Run
 from heldout.study import load_study
-from heldout.verify.champion import verified_champion
+from heldout.verify import verified_champion
 from heldout.zoo.process import answer
 from heldout.zoo.roster import checked
 

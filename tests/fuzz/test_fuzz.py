@@ -352,10 +352,9 @@ def _keep(page: Path, name: str, found: Hunt) -> None:
         page.write_text("\n".join(lines) + "\n")
 
 
-def test_no_row_of_the_page_has_a_fault() -> None:
+def test_the_page_has_a_row_without_faults_for_every_target() -> None:
     """The documentation would speak of hunts that nobody made."""
     page = (Path(__file__).parents[2] / "docs" / "fuzzing.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"][2:]
-    assert rows
-    assert {row[0] for row in rows} <= set(TARGETS)
+    assert sorted(TARGETS) == sorted(row[0] for row in rows)
     assert {"0"} == {row[-1] for row in rows}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from attack_kit import rows_of_groups, table_desk
@@ -113,20 +114,35 @@ def _verified(path: Path) -> None:
     verify_any(path).raise_if_broken()
 
 
+class Change(NamedTuple):
+    """A file as it was and as it lies there now."""
+
+    path: Path
+    honest: bytes
+    changed: bytes
+
+
+@contextlib.contextmanager
+def one_mutated(rng: random.Random, files: Sequence[Path]) -> Iterator[Change]:
+    """Mutate one of some files for as long as the block lasts."""
+    path = rng.choice(files)
+    honest = path.read_bytes()
+    changed = mutated(rng, honest)
+    path.write_bytes(changed)
+    try:
+        yield Change(path, honest, changed)
+    finally:
+        path.write_bytes(honest)
+
+
 @target("run folder")
 def _run(folder: Path) -> Try:
     run = _tiny_run(folder)
     files = sorted(each for each in run.rglob("*") if each.is_file() and each.name != ".lock")
 
     def one(rng: random.Random) -> None:
-        path = rng.choice(files)
-        honest = path.read_bytes()
-        changed = mutated(rng, honest)
-        path.write_bytes(changed)
-        try:
+        with one_mutated(rng, files) as (path, honest, changed):
             _verified(run)
-        finally:
-            path.write_bytes(honest)
         if changed != honest and path.name != "progress.jsonl":
             raise SeenError(f"{path.relative_to(run)} changed, and verify says nothing")
 
@@ -140,15 +156,9 @@ def _ledgers(folder: Path) -> Try:
     files = sorted(study.glob("*.jsonl"))
 
     def one(rng: random.Random) -> None:
-        path = rng.choice(files)
-        honest = path.read_bytes()
-        changed = mutated(rng, honest)
-        path.write_bytes(changed)
-        try:
+        with one_mutated(rng, files) as (path, honest, changed):
             read_ledger(study)
             _verified(run)
-        finally:
-            path.write_bytes(honest)
         if loads_all(changed)[: len(loads_all(honest))] != loads_all(honest):
             raise SeenError(f"{path.name} says something else, and verify says nothing")
 
@@ -250,13 +260,8 @@ def _package(folder: Path) -> Try:
     files = sorted(each for each in home.rglob("*") if each.is_file())
 
     def one(rng: random.Random) -> None:
-        path = rng.choice(files)
-        honest = path.read_bytes()
-        path.write_bytes(mutated(rng, honest))
-        try:
+        with one_mutated(rng, files):
             audit_package(home)
-        finally:
-            path.write_bytes(honest)
 
     return one
 

@@ -112,17 +112,17 @@ class SklearnBackbone(Backbone):
 
     def load(self, folder: Path) -> Any:
         """Read the pipeline; an archive with types from outside scikit-learn and the estimator's package is refused."""
-        from skops import io
+        from heldout.backbone import skops_io
 
         path = folder / _FILE
         mine = {"sklearn", self._home}
-        named = io.get_untrusted_types(file=path)
+        named = skops_io.get_untrusted_types(file=path)
         foreign = [name for name in named if name not in _PLAIN_TYPES and name.split(".")[0] not in mine]
         if foreign:
             raise TamperedError(
                 f"the model file names the type {foreign[0]}", where=str(path), hint="do not load it; train again"
             )
-        return io.load(path, trusted=named)
+        return skops_io.load(path, trusted=named)
 
     def check(self, corpus: Corpus) -> None:
         """The declared features are there, and the estimator is of the target's kind."""

@@ -25,7 +25,7 @@ def archive(model: Any) -> bytes:
     Raises:
         skops.io.exceptions.UnsupportedTypeException: If skops cannot hold the model.
     """
-    from skops.io import dumps
+    from heldout.backbone.skops_io import dumps
 
     source = ZipFile(io.BytesIO(dumps(model)))
     parts = [name for name in source.namelist() if name != _SCHEMA]

@@ -22,7 +22,13 @@ from typing import Any, NoReturn
 from heldout.engine.fence import shut_in
 from heldout.evidence import read_plain
 
-_PRELOADED = ("heldout.run.asked", "heldout.backbone.sklearn", "sklearn.pipeline", "sklearn.compose", "skops.io")
+_PRELOADED = (
+    "heldout.run.asked",
+    "heldout.backbone.sklearn",
+    "sklearn.pipeline",
+    "sklearn.compose",
+    "heldout.backbone.skops_io",
+)
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
 ANSWER, WORDS = "answer.json", "words"
 

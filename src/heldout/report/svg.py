@@ -58,6 +58,8 @@ def figure(name: str, rows: int, columns: int, width: float, height: float, **op
         canvas = Figure(figsize=(width, height))
         drawing = _Drawing(canvas.subplots(rows, columns, squeeze=False, **options))
         yield drawing
+        canvas.draw_without_rendering()  # lays out
+        canvas.set_layout_engine("none")  # or saving would lay out twice more
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", transparent=True, dpi=110, metadata={"Date": None, "Creator": None})
     drawing.svg = _inline(buffer.getvalue(), name, width)

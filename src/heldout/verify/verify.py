@@ -13,15 +13,17 @@ from heldout.verify.chain import Check, Verification, walk
 from heldout.verify.evaluations import evaluation_folder, verify_evaluation
 from heldout.verify.evidence import RunEvidence
 
+# What lies in a run is parsed only where its digest is the manifest's.
+_WHOLE = ("verdict-file", "files")
 _DOCUMENTS = ("verdict-file", "study", "corpus", "split")
 CHAIN = (
     Check("verdict-file", "one verdict", files.check_verdict_file),
     Check("files", "manifest → every file", files.check_files),
     Check("bound", "verdict → manifest", files.check_bound, ("verdict-file",)),
-    Check("study", "lock → variant", inputs.check_study, ("verdict-file",)),
+    Check("study", "lock → variant", inputs.check_study, _WHOLE),
     Check("run-name", "variant, corpus, code → run", inputs.check_run_name, ("study",)),
     Check("smoke", "parameters → smoke mark", inputs.check_smoke, ("study",)),
-    Check("corpus", "corpus.json → verdict", inputs.check_corpus_document, ("verdict-file",)),
+    Check("corpus", "corpus.json → verdict", inputs.check_corpus_document, _WHOLE),
     Check("split", "groups → folds", inputs.check_split, ("study", "corpus")),
     Check("units", "folds → fits", results.check_units, _DOCUMENTS),
     Check("predictions", "fits → predictions", results.check_predictions, ("units",)),

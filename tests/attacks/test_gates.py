@@ -229,6 +229,7 @@ def test_verify_asks_for_probabilities_too(tmp_path: Path) -> None:
     for row in rows:
         row |= {key: 3.0 for key in row if "_p_" in key}
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_manifest(desk.newest)
     answer = desk.heldout("verify", desk.newest, "--json")
     assert 3 == answer.code, answer
     assert "no probabilities" in answer.out + answer.err

@@ -29,11 +29,6 @@ def _outcome(run: Run) -> str:
     return str(rule["outcome"])
 
 
-def _amend(desk: Any) -> None:
-    """Two splits on one corpus: the second one is declared, with a reason."""
-    desk.amend("halves", **STUDY)
-
-
 def test_without_the_other_verdict_nothing_is_decided(desk: Any) -> None:
     """The second axis could simply be left out."""
     run = _run(desk)
@@ -43,7 +38,6 @@ def test_without_the_other_verdict_nothing_is_decided(desk: Any) -> None:
 def test_the_other_verdict_lets_it_through_and_is_named(desk: Any) -> None:
     """A model that holds along both axes would never be promoted."""
     _run(desk)
-    _amend(desk)
     halves = _run(desk, "halves")
     assert "PROMOTE" == halves.verdict
     assert {} == halves.document["required"]
@@ -56,7 +50,6 @@ def test_the_other_verdict_lets_it_through_and_is_named(desk: Any) -> None:
 def test_a_verdict_of_another_corpus_file_does_not_count(desk: Any) -> None:
     """An old success on other data would carry the new one."""
     _run(desk)
-    _amend(desk)
     _run(desk, "halves")
     frame = pl.read_csv(desk.table)
     frame.with_columns(weight=pl.col("weight") + 1e-3).write_csv(desk.table)
@@ -66,7 +59,6 @@ def test_a_verdict_of_another_corpus_file_does_not_count(desk: Any) -> None:
 def test_a_quick_look_does_not_count(desk: Any) -> None:
     """One epoch along the second axis would do."""
     _run(desk)
-    _amend(desk)
     desk.load(["fit.params={alpha: 2.0}"], **STUDY).run("halves", runs=desk.runs, workers=1)
     assert "UNKNOWN" == _outcome(_run(desk))
 
@@ -74,7 +66,6 @@ def test_a_quick_look_does_not_count(desk: Any) -> None:
 def test_a_verdict_that_was_given_again_is_seen(desk: Any) -> None:
     """The other run could be judged anew, and this verdict would still name the old one."""
     _run(desk)
-    _amend(desk)
     halves = _run(desk, "halves")
     base = _run(desk)
     (halves.folder / "report.html").unlink()

@@ -49,7 +49,7 @@ fit: {estimator: sklearn.linear_model.Ridge}
 split: {kind: fixed, test: [south, "a/b é"]}
 seeds: [0]
 bootstrap: {draws: 100}
-gate: {rules: [{id: spread, metric: plcc, scope: members, statistic: spread, at_most: 1}]}
+gate: {rules: [{id: plcc, metric: plcc, at_least: 0.1}]}
 """,
 }
 
@@ -104,6 +104,18 @@ def test_verification_writes_nothing(victim: Any, honest: dict[str, Any]) -> Non
         for path in [run.parent, run, *run.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
     assert before == _tree(run.parent)
+
+
+@pytest.mark.parametrize("name", ["study.lock.yaml", "corpus.json", "split.json", "metrics.json", "predictions.jsonl"])
+def test_what_is_not_the_file_of_the_manifest_is_never_parsed(victim: Any, name: str) -> None:
+    """A stranger's bytes would reach a parser though their digest already says that they are not the run's."""
+    run = victim("promote")
+    path = run / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    states = {link.id: link.state for link in verify_run(run).links}
+    assert "BROKEN" == states.pop("files")
+    parsing = ("study", "run-name", "smoke", "corpus", "split", "units", "predictions", "metrics", "rules", "verdict")
+    assert {"NOT CHECKED"} == {states[each] for each in parsing}
 
 
 # Everything is imported before the user changes: who may read this interpreter is not what is tested.

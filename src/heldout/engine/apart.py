@@ -16,18 +16,21 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from heldout.engine.zygote import ANSWER, WORDS
 from heldout.errors import MachineError, UnitError
 from heldout.evidence import read_plain, strict
 from heldout.evidence.machine import machine_error_of
 
+ItemT = TypeVar("ItemT")
+AnswerT = TypeVar("AnswerT")
 QUESTION = "question.pickle"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
 _FORKS = platform.system() == "Linux"  # elsewhere the libraries themselves do not survive a fork
@@ -107,6 +110,32 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
                 hint="check the memory, and what the code does to its own process",
             ) from RuntimeError(words)
         yield Answered(document, desk / "out", words)
+
+
+@contextmanager
+def asking(
+    function: Callable[[ItemT], AnswerT], items: Iterable[ItemT], workers: int
+) -> Iterator[dict[Future[AnswerT], ItemT]]:
+    """Futures of a function that asks, each with its item; whoever leaves the block by an error waits for no answer.
+
+    Args:
+        function: Asks of one item.
+        items: What is asked about.
+        workers: Threads.
+    """
+    threads = ThreadPoolExecutor(workers)
+    waiting = {threads.submit(function, item): item for item in items}
+    try:
+        yield waiting
+    except BaseException:
+        threads.shutdown(wait=False, cancel_futures=True)
+        # A thread that was about to ask starts all anew.
+        while not all(future.done() for future in waiting):
+            stop()
+            time.sleep(0.02)
+        raise
+    finally:
+        threads.shutdown()
 
 
 def stop() -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
 from heldout.corpus import Corpus, Reader
 from heldout.engine import default_workers, run_tasks
-from heldout.engine.apart import stop
+from heldout.engine.apart import asking
 from heldout.engine.local import as_completed
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, read_plain, write_bytes
@@ -116,19 +115,12 @@ def _fit_shut_in(
         return fit_foreign(UnitTask(unit, reader, contender.backbone, corpus.manifest.sha256), apart, corpus)
 
     failures = []
-    threads = ThreadPoolExecutor(workers or default_workers())
-    try:
-        waiting = {threads.submit(fit, unit): unit for unit in units}
+    with asking(fit, units, workers or default_workers()) as waiting:
         for count, done in enumerate(as_completed(waiting), start=1):
             unit, error = waiting[done], done.exception()
             if error is not None:
                 failures.append(unit_failure(folder, unit, error))
             report("fitted" if error is None else "failed", unit.name, count, len(units))
-    except BaseException:
-        stop()  # an interrupted run waits for no fit
-        raise
-    finally:
-        threads.shutdown(cancel_futures=True)
     return failures
 
 

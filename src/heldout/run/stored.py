@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import numpy as np
 from heldout.backbone import ClassScores
 from heldout.corpus import Corpus
 from heldout.engine import default_workers
+from heldout.engine.apart import asking
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json
 from heldout.gate.integrity import Stored
@@ -46,8 +47,9 @@ def ask_stored(prepared: Prepared, fitted: Sequence[str], workers: int | None) -
     asked: list[_Asked] = []
     for contender, _, units in plans:
         apart = Apart(contender.backbone, (prepared.resolved.corpus_path, prepared.study))
-        with ThreadPoolExecutor(workers or default_workers()) as threads:
-            asked += threads.map(lambda unit, apart=apart: _ask(apart, unit, prepared.corpus), drawn(units))
+        ask = partial(_ask, apart, corpus=prepared.corpus)
+        with asking(ask, drawn(units), workers or default_workers()) as waiting:
+            asked += [answered.result() for answered in waiting]
     return {
         "schema": SCHEMA,
         "units": sum(len(units) for _, _, units in plans),

@@ -48,6 +48,7 @@ def _amended(desk: Desk) -> None:
     assert 0 == done.code, done
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "writes a weaker champion into the study after a HOLD against a stronger one", "HOLD")
 def test_a_champion_edited_by_hand_needs_an_amendment(two: tuple[Desk, Path, Path]) -> None:
     """Whoever cannot beat the champion would choose another one."""
@@ -82,6 +83,7 @@ def test_a_champion_that_a_registry_moved_is_named(two: tuple[Desk, Path, Path])
     assert 0 == desk.heldout("verify", desk.newest).code
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "makes a second registry whose slot serves a weaker run, and names that", "HOLD")
 def test_a_slot_of_another_registry_is_no_move(two: tuple[Desk, Path, Path]) -> None:
     """A registry made for the purpose would move any champion."""

@@ -563,6 +563,7 @@ class Mine(LinearRegression):
 """
 
 
+@pytest.mark.slow
 @route(
     CODE,
     "sender of a bundle",

@@ -210,7 +210,6 @@ RESTLESS = {
     "answers by the number of its process": "os.getpid()",
     "answers at random": "np.random.default_rng().normal()",
 }
-FAST = ("a module's global", "/dev/shm", "by a path in `params`", "with another program", "a process that goes on")
 for name in CHEATS:
     ALL.append(Route("Estimators", "motivated author", f"An estimator {name}.", "HOLD"))
 
@@ -254,18 +253,21 @@ def running(words: str) -> list[str]:
     return [each for each in found if words in each]
 
 
-@pytest.mark.parametrize(
-    "name", [n if any(f in n for f in FAST) else pytest.param(n, marks=pytest.mark.slow) for n in CHEATS]
-)
+@pytest.mark.parametrize("name", CHEATS)
 def test_a_cheating_estimator_never_reaches_a_registry(noise: Desk, name: str) -> None:
     """The answers would be those of rows that it saw while another fold was fitted, or read from the corpus."""
     before = (noise.folder / "table.csv").read_bytes()
     with module_of(noise.folder, "cheating", with_estimator(noise, CHEATS[name], str(noise.folder / "table.csv"))):
         source = (noise.folder / "cheating.py").read_text()
         answer = noise.run()
-        assert 1 == answer.code, answer
-        assert "HOLD" == noise.verdict["verdict"]
-        assert 0 != noise.heldout("registry", "promote", noise.newest).code
+        if name == "reads the predictions and models of other folds":  # which are there only once others are fitted
+            assert 5 == answer.code, answer
+            assert "opens attacked, where the held-out rows are, or what they gave" in answer.err
+            assert not [*noise.of_study.glob("*/PROMOTE.json"), *noise.of_study.glob("*/HOLD.json")]
+        else:
+            assert 1 == answer.code, answer
+            assert "HOLD" == noise.verdict["verdict"]
+            assert 0 != noise.heldout("registry", "promote", noise.newest).code
         assert source == (noise.folder / "cheating.py").read_text()
     assert before == (noise.folder / "table.csv").read_bytes()
     assert not running("sleep 98765")
@@ -345,6 +347,7 @@ def test_an_answer_by_the_batch_is_flagged(tmp_path: Path, body: str) -> None:
     assert "depends on the rows that are asked with it" in desk.rule("stored-model")["sentence"]
 
 
+@pytest.mark.slow
 @route(
     "Estimators",
     "motivated author",
@@ -361,6 +364,7 @@ def test_answers_in_the_source_are_bound_by_its_digest(noise: Desk) -> None:
     assert "cheating" in noise.verdict["judged"]["user_code"]
 
 
+@pytest.mark.slow
 @route("Estimators", "operator", "The system cannot fence a process in: the verdict says so.", "flagged")
 def test_a_system_without_a_fence_is_named(noise: Desk) -> None:
     """A verdict from a weaker system would look like one from a stronger one."""

@@ -188,6 +188,7 @@ def test_a_class_has_one_column(tmp_path: Path) -> None:
     assert not [*desk.of_study.glob("*/PROMOTE.json")]
 
 
+@pytest.mark.slow
 def test_single_precision_is_precise_enough(tmp_path: Path) -> None:
     """Libraries that answer in float32 would be refused for their rounding."""
     desk, found = _odd(tmp_path, "0", "Single")

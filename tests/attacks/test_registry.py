@@ -110,6 +110,7 @@ def memorised(run: Path, corpus: Path) -> None:
     forge_predictions(run, near_truth(0.0))
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "stores models that were fitted on the held-out rows too, with what they predict",
        "needs --refit")  # fmt: skip
 def test_models_that_saw_everything_need_a_refit(tmp_path: Path) -> None:
@@ -236,6 +237,7 @@ def test_a_newer_hold_ends_an_older_promote(promoted: Desk) -> None:
     assert (3, True) == (refused.code, "judged again later: HOLD" in refused.err)
 
 
+@pytest.mark.slow
 @route(KIND, "careless user", "promotes a regressor into the slot of a classifier", "stopped")
 @route(KIND, "careless user", "promotes a model of another table, target or class into a slot", "stopped")
 def test_a_slot_holds_one_task_one_target_and_one_corpus_family(tmp_path: Path) -> None:
@@ -362,6 +364,7 @@ class Mine(RegressorMixin, BaseEstimator):
 """
 
 
+@pytest.mark.slow
 @route(KIND, "sender of a bundle", "sends a run of his own estimator, whose code is not installed here", "stopped")
 def test_what_cannot_be_asked_here_vouches_for_nothing(desk: Desk) -> None:
     """A stored model that nobody here can ask would pass for one that answered."""

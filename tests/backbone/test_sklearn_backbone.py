@@ -365,6 +365,7 @@ def test_category_unseen_in_training_is_answered(tmp_path: Path) -> None:
     assert np.isfinite(found.predict(model, FeaturesView(frame))).all()  # type: ignore[arg-type]
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("kind", ["Classifier", "Regressor"])
 def test_memory_that_nobody_wrote_is_not_saved(kind: str) -> None:
     """Gaps between the fields of a tree's node hold whatever lay there: equal forests would differ in their bytes."""

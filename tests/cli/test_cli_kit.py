@@ -27,6 +27,7 @@ def heldout(*words: object, cwd: Path, code: int = 0) -> subprocess.CompletedPro
     return done
 
 
+@pytest.mark.slow
 def test_bundle_import_and_verify_by_the_command_line(judged, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """A script could not go the way of the runbook."""
     made = json.loads(
@@ -46,6 +47,7 @@ def test_bundle_import_and_verify_by_the_command_line(judged, tmp_path: Path) ->
     assert "UNKNOWN" in again.stdout
 
 
+@pytest.mark.slow
 def test_verdict_of_a_study_that_was_not_run_exits_with_2(judged, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Step 03 would take failed fits for a HOLD."""
     words = ["kit", "verdict", judged.study, "--runs", judged.study.parent / "runs"]
@@ -65,6 +67,7 @@ WRONG = (
 )
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
 def test_bad_input_is_named_with_its_mend(words: tuple[str, ...], tmp_path: Path) -> None:
     """A typing error would end in a traceback."""
@@ -74,6 +77,7 @@ def test_bad_input_is_named_with_its_mend(words: tuple[str, ...], tmp_path: Path
     assert [] == list(tmp_path.glob("*.tar*"))
 
 
+@pytest.mark.slow
 def test_doctor_of_a_study_without_video_asks_for_no_encoder(tmp_path: Path) -> None:
     """A table would need FFmpeg to be judged."""
     (tmp_path / "study.yaml").write_text(TABLE)

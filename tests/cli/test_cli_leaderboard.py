@@ -44,6 +44,7 @@ def _runs(folder: Path) -> list[Path]:
     return sorted((folder / "runs" / "panel").glob("*-*-*"))
 
 
+@pytest.mark.slow
 def test_the_board_is_one_document_and_one_table(heldout: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
     """Machines and people would be told different things."""
     command = ("leaderboard", *_runs(folder), "--panel", folder / "panel.parquet", "--top", 3, "--effect", 0.1)
@@ -73,6 +74,7 @@ def test_a_board_of_nobody_is_bad_input(
     assert 2 == heldout("leaderboard", *arguments).code
 
 
+@pytest.mark.slow
 def test_a_replay_leaves_a_document_and_a_page(heldout: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
     """What was re-lived could be seen once, on a terminal."""
     command = ("zoo", "replay", "--study", folder / "study.yaml", "--first", 2002, "--last", 2002, "--months", 6)

@@ -109,6 +109,7 @@ def test_a_coincidence_of_few_rows_is_no_code() -> None:
     assert [] == guard({"mark": [False] * 11 + [True]}, y, ["a", "b", "c"] * 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_shuffled_answers_have_no_code(seed: int, levels: int) -> None:

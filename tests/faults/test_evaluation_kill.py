@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from evaluation_kit import make_index
+from nightly import times
 
 from heldout.domains.embodied.sealed import read_openings
 from heldout.domains.embodied.windows import Scale
@@ -21,7 +22,7 @@ from heldout.run.ledger import read_ledger
 
 SUPPORT = Path(__file__).parents[1] / "support"
 PROGRAM = "import sys; from heldout.cli.main import build; sys.exit(build(['eval'])(['eval', *sys.argv[1:]]))"
-SHARDS, KILLS = 3, 40
+SHARDS, KILLS = 3, times(12, 40)
 
 
 def start(*words: str) -> subprocess.Popen[bytes]:
@@ -56,7 +57,7 @@ def kill_after(process: subprocess.Popen[bytes], folder: Path, more: int, pause:
 
 
 @pytest.mark.slow
-def test_forty_kills_of_a_sharded_evaluation_leave_the_bytes_of_a_calm_one(tmp_path: Path) -> None:
+def test_kills_of_a_sharded_evaluation_leave_the_bytes_of_a_calm_one(tmp_path: Path) -> None:
     """A power cut would change the evidence, lose windows, or count some of them twice."""
     index = make_index(tmp_path / "data", 40, Scale(4, 2))
     calm = tmp_path / "calm/run"

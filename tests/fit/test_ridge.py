@@ -68,6 +68,7 @@ def every_fold(backbone: RidgeBackbone, view: TrainView) -> dict[str, RidgeModel
 TRAPS = ("copy", "sum", "constant", "constant in train", "own word", "far")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

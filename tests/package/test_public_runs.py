@@ -126,6 +126,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 SLOW = ("market", "video")
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in RUNS])
 def test_a_real_run_is_published_clean_and_verifies_elsewhere(name: str, runs: Any, tmp_path: Path) -> None:
     """A run of a domain could not be published, or its verdict could not be checked by whoever reads it."""
@@ -228,6 +229,7 @@ def test_every_file_of_an_unpacked_package_is_bound(runs: Any, tmp_path: Path) -
     assert "package-files" == verify_any(tmp_path / "p").broken.id
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize(
     ("link", "name", "old", "new"),
     [

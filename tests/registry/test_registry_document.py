@@ -54,6 +54,7 @@ def full(registry: Registry, runs: Runs) -> Registry:
     return registry
 
 
+@pytest.mark.first_is_fast
 def test_a_registry_survives_the_way_through_a_document(full: Registry, tmp_path: Path) -> None:
     """A backup, or the way from SQLite to PostgreSQL and back, would lose or bend the record."""
     document = loads(dumps(export_registry(full)), where="export")
@@ -67,6 +68,7 @@ def test_a_registry_survives_the_way_through_a_document(full: Registry, tmp_path
         assert 0 == import_registry(other, document, where="x.json")
 
 
+@pytest.mark.first_is_fast
 def test_an_older_copy_catches_up_and_a_parted_one_refuses(full: Registry, runs: Runs, tmp_path: Path) -> None:
     """Two histories would be mixed into one that nobody lived through."""
     early = export_registry(full)

@@ -240,6 +240,7 @@ def test_a_registry_is_a_place_that_can_be_one(tmp_path: Path) -> None:
     assert other.read_text().startswith('{"not"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meanwhile", ["admission", "verdict"])
 def test_what_changes_during_a_verification_is_not_overlooked(
     lite: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str

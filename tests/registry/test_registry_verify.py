@@ -52,6 +52,7 @@ def test_the_database_itself_keeps_the_past(registry: Registry, pair: tuple[str,
     assert pair[1] == verify(registry).champions["demo"]
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
@@ -119,6 +120,7 @@ TAMPERINGS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("name", TAMPERINGS)
 def test_a_changed_run_is_neither_promoted_nor_returned_to(lite: Registry, copied: Runs, name: str) -> None:
     """What serves would not be what was judged, by promotion or by the way back, with an override or without."""

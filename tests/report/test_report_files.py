@@ -64,6 +64,7 @@ def test_page_is_well_formed_and_fetches_nothing(write: Writer) -> None:
     assert len(set(page.ids)) == len(page.ids)
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("text", ["scatter", "errors", "seeds", "coverage", "curves"])
 def test_regression_has_every_plot(write: Writer, text: str) -> None:
     """A promised plot would be missing."""

@@ -102,6 +102,7 @@ def predictions(desk: Any, runs: str) -> bytes:
     return (folder / "predictions.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_fits_again_what_other_versions_fitted(
     desk: Any, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def test_an_interrupted_run_fits_again_what_other_versions_fitted(
     verify_run(folder).raise_if_broken()
 
 
+@pytest.mark.slow
 def test_a_finished_run_of_other_versions_stays_and_a_new_one_begins(desk: Any, install: Install) -> None:
     """An upgrade would rewrite the models of a champion that somebody signed and registered."""
     old = desk.run(fit=fit_block(desk)).folder

@@ -293,6 +293,7 @@ def test_a_finished_run_is_left_as_it_is(desk: Any) -> None:
     }
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("name", ["metrics.json", "report.html", "predictions.csv", "manifest.json"])
 def test_a_finished_run_that_was_touched_is_judged_again(desk: Any, name: str) -> None:
     """A damaged run would stay damaged for ever."""

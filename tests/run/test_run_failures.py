@@ -42,6 +42,7 @@ def test_a_failing_fold_keeps_the_others_and_gives_no_verdict(desk: Any, awkward
     assert {"base/seed0/dan", "base/seed1/dan"} == set(failed)
 
 
+@pytest.mark.slow
 def test_mended_run_goes_on_with_what_is_there(desk: Any, awkward: dict[str, Any]) -> None:
     """A fold that fails for want of memory would cost a second night."""
     with pytest.raises(UnitError):

@@ -155,6 +155,7 @@ def test_nothing_to_amend_is_said(desk: Path) -> None:
         amend(prepared.study, Declared.of(prepared), "two words")
 
 
+@pytest.mark.slow
 def test_another_corpus_has_a_policy_of_its_own(desk: Path) -> None:
     """New data could not be judged without an amendment of the old; the same data with another split could."""
     assert "PROMOTE" == _study(desk, 0.5).run(workers=1).verdict

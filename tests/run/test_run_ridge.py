@@ -56,6 +56,7 @@ def test_every_group_is_read_once_however_many_folds_there_are(desk: Any, monkey
     assert [("ann", 12), ("bob", 14), ("cyd", 16), ("dan", 18)] == sorted(read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "split",
     [
@@ -121,6 +122,7 @@ def test_a_model_without_randomness_has_one_seed(desk: Any) -> None:
     assert (0,) == Study.load(path).resolve().main.seeds
 
 
+@pytest.mark.slow
 def test_it_is_checked_judged_registered_verified_and_packed(desk: Any, tmp_path: Path) -> None:
     """It would be a backbone for the table of a report and not for the road."""
     study = desk.load(**RIDGE, baselines=[{"id": "weak", "backbone": "ridge", "fit": {"alpha": 1e4}}])
@@ -141,6 +143,7 @@ def test_it_is_checked_judged_registered_verified_and_packed(desk: Any, tmp_path
     verify_any(package.path).raise_if_broken()
 
 
+@pytest.mark.slow
 def test_frames_and_panels_are_learnt_from_too(desk: Any) -> None:
     """A linear contender would have to be written once more in every domain."""
     rng = np.random.default_rng(0)

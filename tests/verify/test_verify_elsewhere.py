@@ -68,6 +68,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_kind_of_study_is_verified(name: str, table: Path) -> None:
     """An honest run of classes, of few folds or with odd group names would be called tampered."""

@@ -30,6 +30,7 @@ def test_an_answer_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path(ended.answer["folder"]).exists(), "its temporary folder is gone"
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize(
     ("task", "limits", "state", "reason"),
     [

@@ -174,6 +174,7 @@ def test_the_evaluation_writes_every_required_file_and_judges_by_baselines(home:
     assert 1 == len(read_openings(home / "index"))
 
 
+@pytest.mark.slow
 def test_shards_of_a_world_model_give_the_bytes_of_the_whole(home: Path) -> None:
     """Resuming or splitting an evaluation would change its result."""
     evaluate(home, "whole")

@@ -88,6 +88,7 @@ def _row(document: dict[str, Any], arm: str) -> dict[str, Any]:
     return next(row for row in document["rows"] if row["arm"] == arm)
 
 
+@pytest.mark.slow
 def test_runs_are_judged_by_what_they_had_not_trained_on(runs: dict[str, Path]) -> None:
     """The board would be of other numbers than the runs' own reports."""
     document = board_of_runs(_folders(runs), runs["panel"], terms=TERMS)
@@ -188,6 +189,7 @@ def test_a_challenger_that_knows_more_is_switched_to() -> None:
     assert _row(document, "base")["why"].startswith("SWITCH to good")
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("fault", ["constant", "flat", "flipped", "missing"])
 def test_problem_21_the_best_ranking_is_vetoed_if_nobody_can_act_on_it(fault: str) -> None:
     """The winner by rank would be served with outputs that trade nothing."""

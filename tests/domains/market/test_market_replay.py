@@ -69,6 +69,7 @@ def _task(study: Path, folder: Path, arm: int = 0) -> Task:
     return Task(chosen, vintages(panel, 2003, 2003, 6)[0], 5, SELECTION, "panel", folder)
 
 
+@pytest.mark.slow
 def test_every_rule_is_told_with_noise_beside_it(document: dict[str, Any]) -> None:
     """A rule could be praised without anybody asking whether it can tell a model from random numbers."""
     assert ["never-switch", "fresh-best", "supported-lead"] == [rule["id"] for rule in document["rules"]]

@@ -20,6 +20,7 @@ from heldout import Study
 from heldout.errors import CorpusError, StudyError
 from heldout.evaluate import read_predictions, summarise
 from heldout.gate.rules import judge_rule
+from heldout.run.manifest import write_manifest
 from heldout.run.prepare import Prepared
 from heldout.study import BootstrapSpec, RuleSpec
 from heldout.verify import verify_run
@@ -57,6 +58,7 @@ def prepared(folder: Path, split: dict[str, Any], variant: str = "base") -> Prep
     return study(folder, split).prepare(variant, runs=folder / "runs")
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("split", [WALK, COMBINED], ids=["walk-forward", "combinatorial"])
 def test_a_run_is_judged_by_dates_and_verifies(tmp_path: Path, split: dict[str, Any]) -> None:
     """A verdict about markets could not be checked by anybody else."""
@@ -98,6 +100,7 @@ def test_a_prediction_moved_to_another_fold_is_found(tmp_path: Path) -> None:
     first["seed0"], second["seed0"] = second["seed0"], first["seed0"]
     lines[:2] = [json.dumps(first), json.dumps(second)]
     path.write_text("\n".join(lines) + "\n")
+    write_manifest(run.folder)
     states = {link.id: link.state for link in verify_run(run.folder).links}
     assert "BROKEN" == states["predictions"]
 
@@ -186,6 +189,7 @@ def _gate() -> dict[str, Any]:
     return {"rules": [{"id": "rank-ic", "metric": "srocc", "over": "within_cell", "at_least": 0.0}]}
 
 
+@pytest.mark.slow
 def test_another_horizon_is_another_corpus_with_rules_of_its_own(tmp_path: Path) -> None:
     """A variant with longer labels would be held for a changed split, which its labels had to change."""
     base, longer, residual = (prepared(tmp_path, WALK, variant) for variant in ("base", "longer", "residual"))

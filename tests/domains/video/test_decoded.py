@@ -44,6 +44,7 @@ def rows(result: EncodeResult) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "enc_time_ms"} for row in read_json_lines(result.corpus)]
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("name", CLIPS)
 def test_the_rows_are_those_of_cells_that_decode_by_themselves(
     name: str, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -191,6 +191,7 @@ def test_failed_cell_leaves_no_corpus_unless_gaps_are_allowed(
     assert (16, 1, ()) == (mended.rows, mended.reused, mended.failed)
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [

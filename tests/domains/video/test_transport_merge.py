@@ -88,6 +88,7 @@ def test_machines_that_disagree_are_refused(boxes: Boxes) -> None:
         merge_shards([boxes.one, boxes.two], boxes.out)
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [

@@ -59,6 +59,7 @@ def test_the_backbone_is_found_by_name_with_the_published_recipe_as_defaults() -
     assert (config.lr, config.weight_decay, config.loss) == (5e-4, 1e-5, "mse")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["standardised", "published"])
 def test_held_out_rows_leave_the_fitted_model_bit_identical(corpus: Corpus, tmp_path: Path, recipe: str) -> None:
     """If this failed, something of the held-out source would be inside the model that is tested on it."""

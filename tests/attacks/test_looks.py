@@ -67,6 +67,46 @@ def test_a_renamed_study_was_seen(road: Desk) -> None:
     assert "attacked" in road.rule("pre-registered")["sentence"]
 
 
+@route(
+    KIND,
+    "motivated author",
+    "amends the rules in one study and runs them in another, where no reason stands",
+    "flagged",
+)
+def test_a_reason_given_in_another_study_is_shown(road: Desk) -> None:
+    """The verdict that is shown around would know of no amendment."""
+    held(road)
+    assert "FAIL" == loosened(road)["outcome"]
+    assert 0 == road.heldout("gate", "amend", "study.yaml", "--reason", "the bound was a typing error").code
+    road.write(study="fresh")
+    road.run()
+    told = road.rule("pre-registered")
+    assert "PASS" == told["outcome"]
+    assert "amended in the study attacked, with reasons: the bound was a typing error" in told["sentence"]
+    assert 0 == road.heldout("verify", road.newest).code
+
+
+@route(KIND, "motivated author", "renames the study at every try, so that each is a first attempt", "flagged")
+def test_a_try_under_another_name_is_counted(road: Desk) -> None:
+    """Twenty studies of one try would be promoted by luck as often as one of twenty tries, uncorrected."""
+    road.run()
+    first = road.verdict["judged"]["variant_sha256"]
+    for number in (2, 3):
+        road.write(study=f"try-{number}", seeds=[10 * number])
+        plan = json.loads(road.heldout("gate", "plan", "study.yaml", "--json").out)
+        assert number == plan["attempt"]
+        road.run()
+        trial = road.verdict["trial"]
+        assert (number, number, 1) == (trial["attempt"], trial["of"], trial["looks"])
+        assert 0 == road.heldout("verify", road.newest).code
+        road.run()
+        assert trial == road.verdict["trial"], "judged again, it would be another attempt"
+    road.write(study="the-same")
+    road.run()
+    assert 3 == road.verdict["trial"]["attempt"], "the very variant of another study is no new try"
+    assert first != road.verdict["judged"]["variant_sha256"]
+
+
 @route(KIND, "careless user", "tries a smoke run first and sets the bounds to what it showed", "HOLD")
 def test_a_smoke_run_is_a_look(road: Desk) -> None:
     """`--set` would be the way to look before the rules are written down."""

@@ -99,6 +99,31 @@ def test_groups_of_very_few_rows_are_known_together(rows: int) -> None:
     assert 40 == len(found.seen)
 
 
+@FEW
+@given(st.integers(0, 10_000), st.integers(1, 3), st.sampled_from([20, 150, 2000]), st.booleans())
+def test_other_patients_with_the_same_labels_were_not_seen(seed: int, rows: int, groups: int, renamed: bool) -> None:
+    """A second hospital's patients, a row or two each, would be called the first one's: both have sick and well."""
+    rng = np.random.default_rng(seed)
+    names = [f"p{number % groups}" for number in range(groups * rows)]
+    labels, others = (np.where(rng.random(groups * rows) < 0.4, "sick", "well") for _ in range(2))
+    columns, more = ({"age": rng.normal(size=groups * rows)} for _ in range(2))
+    new = [("new " if renamed else "") + name for name in names]
+    assert not match(document(new, others, more), document(names, labels, columns)).seen
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+@pytest.mark.parametrize(("groups", "rows"), [(5, 30), (40, 12)])
+def test_labels_without_the_features_they_had_are_known_again(groups: int, rows: int, renamed: bool) -> None:
+    """New columns and new names would be a fresh start for every classification."""
+    rng = np.random.default_rng(6)
+    names = [f"p{number % groups}" for number in range(groups * rows)]
+    share = np.tile(rng.uniform(0.2, 0.8, groups), rows)
+    labels = np.where(rng.random(groups * rows) < share, "sick", "well")
+    columns, more = ({"age": rng.normal(size=groups * rows)} for _ in range(2))
+    new = [("new " if renamed else "") + name for name in names]
+    assert groups == len(match(document(new, labels, more), document(names, labels, columns)).seen)
+
+
 def test_one_group_with_everything_else_new_is_known() -> None:
     """A single group that was seen could be carried into any corpus."""
     names, values = scores(4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from heldout.errors import HeldoutError, TamperedError
 from heldout.evidence import START, Link, read_chain, read_json
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.run import targets
-from heldout.run.ledger import LEDGER_FILE, read_ledger
+from heldout.run.ledger import LEDGER_FILE, read_ledger, variant_key
 from heldout.run.seen import Match, match
 
 POLICY_FILE = "policies.jsonl"
@@ -148,6 +148,26 @@ def histories(study: Path) -> Iterator[History]:
     for other in others:
         if (other / LEDGER_FILE).exists() or (other / POLICY_FILE).exists() or next(_verdicts(other), None):
             yield History.whole(other)
+
+
+def tried_elsewhere(known: Sequence[History], groups: Groups, identity: tuple[str, str, str]) -> int:
+    """Variants of other studies that looked at most of these groups: whoever renames a study does not try anew.
+
+    Args:
+        known: Ledgers of a folder of runs, that of the study at hand first.
+        groups: Those at hand.
+        identity: Digests of the variant, the corpus and the split at hand.
+    """
+    own, *others = known
+    mine = {identity, *(variant_key(link.record) for link in own.looks)}
+    found = {
+        variant_key(link.record)
+        for history in others
+        for link in history.looks
+        if link.record["outcome"] != "FAILED"
+        and 2 * len(groups.matched(history.study, link.record).seen) >= len(groups.document["groups"])
+    }
+    return len(found - mine)
 
 
 def _verdicts(study: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

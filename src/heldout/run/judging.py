@@ -12,7 +12,7 @@ from heldout.gate import Facts, Policy, build_verdict, judge
 from heldout.run import targets
 from heldout.run.costs import read_costs
 from heldout.run.declaration import with_code
-from heldout.run.history import histories
+from heldout.run.history import histories, tried_elsewhere
 from heldout.run.ledger import Ledger, Look, Outcome
 from heldout.run.policy import Declared, policy_of, register
 from heldout.run.prepare import Prepared
@@ -36,11 +36,13 @@ NOTHING: Mapping[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}  #
 def judge_run(prepared: Prepared, metrics: Mapping[str, Any], wall_times: Mapping[int, float]) -> dict[str, Any]:
     """Judge, and write the look into the study's trial ledger."""
     with Ledger(prepared.study) as ledger:
-        policy = policy_of(list(histories(prepared.study)), Declared.of(prepared))
+        known, declared = list(histories(prepared.study)), Declared.of(prepared)
+        policy = policy_of(known, declared)
         required = required_verdicts(prepared)
-        attempt = ledger.attempt(*prepared.identity)
+        elsewhere = tried_elsewhere(known, declared.groups, prepared.identity)
+        attempt = ledger.attempt(*prepared.identity, elsewhere)
         document = _document(prepared, metrics, wall_times, attempt, policy, required)
-        trial = ledger.record(_trial(prepared, document["verdict"], metrics, policy))
+        trial = ledger.record(_trial(prepared, document["verdict"], metrics, policy, elsewhere))
         return document | {"trial": trial.to_json(), "policy": policy.to_json(), "required": required}
 
 
@@ -106,7 +108,7 @@ def _document(
     return published | core | {key: published[key] for key in ("recommendation",) if key in published}
 
 
-def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], policy: Policy) -> Look:
+def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], policy: Policy, elsewhere: int) -> Look:
     """This look, as the ledger records it."""
     resolved, folder = prepared.resolved, prepared.folder
     declared = None if resolved.declared is None else with_code(resolved.declared, prepared.fit_code)
@@ -129,6 +131,7 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], pol
         rules_sha256=None if declared is None else targets.store(prepared.study, declared),
         policies_head=policy.head,
         axes=resolved.axes if scored else None,
+        elsewhere=elsewhere or None,
     )
 
 

@@ -11,7 +11,7 @@ share lie in ``looks/``, each written once. It also names the head of the regist
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,7 +24,7 @@ LEDGER_FILE = "trials.jsonl"
 Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
 _VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256")
 # Written only by looks that know them: older records, and evaluations, are without.
-_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes")
+_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes", "elsewhere")
 _SAME = ("run", "outcome", "metrics_sha256", "gate_sha256", "groups_sha256", "rules_sha256")
 
 
@@ -48,6 +48,7 @@ class Look:
         rules_sha256: Names the rules that the study declared.
         policies_head: Digest of the last registration at that moment.
         axes: How each variant of the study cuts and holds out, as digests.
+        elsewhere: Variants of other studies in the folder of runs that had looked at these groups; None for none.
     """
 
     run: str
@@ -65,6 +66,7 @@ class Look:
     rules_sha256: str | None = None
     policies_head: str | None = None
     axes: Sequence[str] | None = None
+    elsewhere: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The look as its record states it."""
@@ -78,7 +80,7 @@ class Trial:
     """What a verdict says of the ledger.
 
     Attributes:
-        attempt: This variant is the k-th of the study that looked at held-out rows.
+        attempt: This variant is the k-th that looked at these groups; variants of other studies count.
         of: Distinct variants that had looked when the verdict was given, this one included.
         looks: Records in the ledger up to this one.
         ledger_head: Digest of this look's record.
@@ -114,11 +116,21 @@ class Ledger:
         """Whether this process holds it."""
         return self._lock.is_locked
 
-    def attempt(self, variant_sha256: str, corpus_sha256: str, split_sha256: str) -> int:
-        """The place that this variant has, or will have, among the variants that looked."""
+    def attempt(self, variant_sha256: str, corpus_sha256: str, split_sha256: str, elsewhere: int = 0) -> int:
+        """The place that this variant has, or will have, among the variants that looked.
+
+        Args:
+            variant_sha256: Digest of the resolved variant.
+            corpus_sha256: Digest of the corpus.
+            split_sha256: Digest of the split.
+            elsewhere: Variants of other studies that looked at these groups; what was written down at a look stays.
+        """
         mine = (variant_sha256, corpus_sha256, split_sha256)
-        variants = list(dict.fromkeys(variant_key(entry.record) for entry in read_links(self._path)))
-        return variants.index(mine) + 1 if mine in variants else len(variants) + 1
+        entries = read_links(self._path)
+        variants = list(dict.fromkeys(variant_key(entry.record) for entry in entries))
+        if mine in variants:
+            return variants.index(mine) + 1 + _elsewhere(entries, mine)
+        return len(variants) + 1 + elsewhere
 
     def last_look(self, run: str) -> Trial | None:
         """Where the last look of a run stands; None if it was never counted here."""
@@ -133,6 +145,10 @@ class Ledger:
         record = look.to_json()
         if mine and all(entries[mine[-1]].record.get(key) == record.get(key) for key in _SAME):
             return trial_at(entries, mine[-1])
+        key = variant_key(record)
+        if any(variant_key(entry.record) == key for entry in entries):
+            look = replace(look, elsewhere=_elsewhere(entries, key) or None)
+            record = look.to_json()
         entries.append(append_link(self._path, SCHEMA, record))
         return trial_at(entries, len(entries) - 1)
 
@@ -151,7 +167,14 @@ def trial_at(entries: Sequence[Link], place: int) -> Trial:
     """Where the record at ``place`` stands among the records up to it."""
     variants = list(dict.fromkeys(variant_key(entry.record) for entry in entries[: place + 1]))
     mine = variants.index(variant_key(entries[place].record)) + 1
-    return Trial(attempt=mine, of=len(variants), looks=place + 1, ledger_head=entries[place].sha256)
+    more = int(entries[place].record.get("elsewhere", 0))
+    return Trial(attempt=mine + more, of=len(variants) + more, looks=place + 1, ledger_head=entries[place].sha256)
+
+
+def _elsewhere(entries: Sequence[Link], key: tuple[Any, ...]) -> int:
+    """What was counted of other studies when a variant looked first."""
+    first = next(entry.record for entry in entries if variant_key(entry.record) == key)
+    return int(first.get("elsewhere", 0))
 
 
 def variant_key(record: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heldout.gate.plan import POWER, plan_gate
+from heldout.run.history import histories, tried_elsewhere
 from heldout.run.ledger import Ledger
 from heldout.run.policy import Declared, may_decide
 from heldout.run.prepare import Prepared
@@ -21,10 +22,11 @@ def run_plan(prepared: Prepared) -> dict[str, Any]:
 def gate_plan(prepared: Prepared) -> dict[str, Any]:
     """Whether each rule can pass on these groups and seeds, and whether this policy may decide."""
     resolved, study = prepared.resolved, prepared.study
-    attempt = 1
+    elsewhere = tried_elsewhere(list(histories(study)), Declared.of(prepared).groups, prepared.identity)
+    attempt = 1 + elsewhere
     if study.is_dir():
         with Ledger(study) as ledger:
-            attempt = ledger.attempt(*prepared.identity)
+            attempt = ledger.attempt(*prepared.identity, elsewhere)
     rules = plan_gate(
         resolved.gate,
         resolved.spec.bootstrap,

@@ -153,7 +153,11 @@ def policy_of(known: Sequence[History], declared: Declared) -> Policy:
         registration=mine.sha256 if mine else None,
         head=own.policies_head,
         against=against,
-        notes=(*_of_records(about), *(note for each in known for note in _of_looks(each, declared, own=each is own))),
+        notes=(
+            *_of_records(about),
+            *(note for each in known[1:] for note in _of_amendments(each, declared)),
+            *(note for each in known for note in _of_looks(each, declared, own=each is own)),
+        ),
     )
 
 
@@ -271,6 +275,18 @@ def _of_records(about: Sequence[Mapping[str, Any]]) -> list[str]:
     stricter = sum(record.get("why") == "stricter" for record in about)
     found = [f"bounds were made stricter {_times(stricter)} after a look"] if stricter else []
     return found + [str(record["moved"]) for record in about if record.get("moved")]
+
+
+def _of_amendments(other: History, declared: Declared) -> list[str]:
+    """What another study gave as reasons for changed rules over these groups: a new name does not drop them."""
+    reasons = [
+        str(link.record["reason"])
+        for link in other.policies
+        if link.record["reason"] is not None and declared.groups.matched(other.study, link.record).seen
+    ]
+    return (
+        [f"rules were amended in the study {other.study.name}, with reasons: {'; '.join(reasons)}"] if reasons else []
+    )
 
 
 def _of_looks(history: History, declared: Declared, *, own: bool) -> list[str]:

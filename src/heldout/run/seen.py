@@ -4,16 +4,17 @@ Two kinds of targets are told apart. Where hardly a value stands in two groups (
 is known again by values that only it has: half of those of the smaller group suffice, so that rows may be dropped and
 a group be cut or joined. Labels and ratings say nothing so: such a group is known again by rows whose target and
 features are the same, by its counts together with its name, or, if every name and feature was changed, by the digests
-of all groups together.
+of all groups together; the last two only where other groups of such labels would hardly agree as often by chance.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import comb, lgamma
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ _SURE = 4
 _COUNTS = 0.9
 # Of the digests of all groups, names and features unknown.
 _ALL = 0.9
+# So likely may labels of other groups agree as often: two samples of patients, a row each, often do.
+_LUCK = 0.01
+_SAMPLES, _MOST_DRAWN = 200, 200_000
 # Groups of which less than this is common, though they are known again, were cut otherwise.
 _SAME_CUT = 0.6
 
@@ -181,8 +185,40 @@ def _by_name(
         for name, other in both
         if here[name]["targets"] == there[other]["targets"] or (not telling and _nested(here[name], there[other]))
     ]
-    if telling or 2 * len(found) >= len(both):
+    if telling or (found and 2 * len(found) >= len(both) and not _by_luck(here, there, both, len(found))):
         yield from found
+
+
+def _by_luck(
+    here: Mapping[str, Mapping[str, Any]],
+    there: Mapping[str, Mapping[str, Any]],
+    both: Sequence[tuple[str, str]],
+    found: int,
+) -> bool:
+    """Whether groups of the same sizes and labels, but others, would agree as often."""
+    from scipy.special import bdtrc
+
+    shares = _shares(here, there)
+    chances = [_chance_of(here[name], abs(here[name]["rows"] - there[other]["rows"]), shares) for name, other in both]
+    return bool(bdtrc(found - 1, len(both), min(1.0, float(np.mean(chances)))) > _LUCK)
+
+
+def _chance_of(entry: Mapping[str, Any], left_out: int, shares: Mapping[str, float]) -> float:
+    """How likely a group of as many rows has just these labels, or all but some of them that were left out."""
+    if "times" not in entry:
+        return 0.0  # more values than a label has
+    known = entry["times"]
+    log = lgamma(entry["rows"] + 1) + sum(n * np.log(shares[value]) - lgamma(n + 1) for value, n in known.items())
+    return min(1.0, float(np.exp(log)) * comb(left_out + len(known) - 1, len(known) - 1))
+
+
+def _shares(*sides: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """How often each label comes, over all groups."""
+    counts: Counter[str] = Counter()
+    for side in sides:
+        for entry in side.values():
+            counts.update(entry.get("times", {}))
+    return {value: count / counts.total() for value, count in counts.items()}
 
 
 def _nested(entry: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -200,7 +236,7 @@ def _by_all_digests(
     """One group of few labels is like many others; a whole corpus of them is not."""
     mine, theirs = (Counter(str(entry["targets"]) for entry in side.values()) for side in (here, there))
     both, either = (mine & theirs).total(), (mine | theirs).total()
-    if both < _SURE or both < _ALL * either:
+    if both < _SURE or both < _ALL * either or both <= _most_by_luck(here, there):
         return {}
     owner = {str(entry["targets"]): name for name, entry in there.items()}
     return {
@@ -208,3 +244,18 @@ def _by_all_digests(
         for name, entry in here.items()
         if name not in seen and str(entry["targets"]) in owner
     }
+
+
+def _most_by_luck(here: Mapping[str, Mapping[str, Any]], there: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many digests other groups of the same sizes and labels have in common with an earlier look, at most."""
+    shares = _shares(here, there)
+    sizes = np.array([entry["rows"] for entry in here.values() if "times" in entry])
+    known = Counter(tuple(e["times"].get(value, 0) for value in shares) for e in there.values() if "times" in e)
+    if not len(sizes) or not known:
+        return 0
+    rng = np.random.default_rng(0)
+    most = 0
+    for _ in range(max(20, min(_SAMPLES, _MOST_DRAWN // len(sizes)))):
+        drawn = Counter(map(tuple, rng.multinomial(sizes, list(shares.values())).tolist()))
+        most = max(most, (drawn & known).total())
+    return most

@@ -64,6 +64,7 @@ def test_a_champion_edited_by_hand_needs_an_amendment(two: tuple[Desk, Path, Pat
     assert 0 == desk.run().code
 
 
+@pytest.mark.slow
 @route(KIND, "operator", "promotes another champion between two runs of a challenger", "flagged")
 def test_a_champion_that_a_registry_moved_is_named(two: tuple[Desk, Path, Path]) -> None:
     """Every promotion would cost each challenger's author a reason; or a move would go unseen."""

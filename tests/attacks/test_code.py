@@ -67,6 +67,7 @@ def test_an_edit_is_fitted_again(mine: Desk, edited: str) -> None:
     assert 5 == units_to_fit(mine)
 
 
+@pytest.mark.slow
 @route(
     "Code",
     "motivated author",
@@ -84,6 +85,7 @@ def test_a_resume_never_mixes_two_codes(mine: Desk) -> None:
     assert 5 == units_to_fit(mine)
 
 
+@pytest.mark.slow
 @route("Code", "operator", "Edits the list of the user's modules in the verdict of a finished run.", "TAMPERED")
 @pytest.mark.parametrize("key", ["user_code", "fit_code"])
 def test_the_list_of_codes_is_verified(mine: Desk, key: str) -> None:

@@ -209,6 +209,7 @@ def test_a_pipe_on_the_command_line_is_refused(command: tuple[str, ...], tmp_pat
     assert "Traceback" not in found.err
 
 
+@pytest.mark.slow
 @route(PLACE, "careless user", "The table of a study is a pipe, whatever its suffix.", "stopped")
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
 def test_a_corpus_that_is_a_pipe_is_refused_and_a_link_to_a_file_is_not(suffix: str, tmp_path: Path) -> None:
@@ -441,6 +442,7 @@ def _named(desk: Desk, name: str) -> Desk:
     return desk
 
 
+@pytest.mark.slow
 @route(SHOWN, "sender of a bundle", "A group's name clears the screen, or turns a line around.", "stopped")
 def test_no_name_steers_a_terminal_or_a_page(desk: Desk) -> None:
     """A terminal would show a verdict that is none."""
@@ -527,6 +529,7 @@ def test_no_password_is_shown_where_an_address_was_not_asked_for(
     assert "***" in found.err
 
 
+@pytest.mark.slow
 @route(SECRET, "careless user", "A value of --set is a password or a token.", "flagged")
 @pytest.mark.parametrize(
     ("key", "value"),

@@ -313,6 +313,7 @@ def test_a_clean_twin_reaches_a_registry(tmp_path: Path, name: str) -> None:
         assert 0 == again.code, again
 
 
+@pytest.mark.slow
 @route("Estimators", "motivated author", "An estimator answers by the clock, by its process, or at random.", "HOLD")
 @pytest.mark.parametrize("name", ["answers by the clock", *(pytest.param(n, marks=pytest.mark.slow) for n in RESTLESS)])
 def test_an_answer_that_changes_is_held(tmp_path: Path, name: str) -> None:
@@ -326,6 +327,7 @@ def test_an_answer_that_changes_is_held(tmp_path: Path, name: str) -> None:
     assert any("otherwise each time" in each["what"] for each in desk.verdict["findings"])
 
 
+@pytest.mark.slow
 @route(
     "Estimators",
     "motivated author",

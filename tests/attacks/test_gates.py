@@ -179,6 +179,7 @@ def test_what_is_no_probability_is_never_judged(tmp_path: Path, answer: str) -> 
     assert not [*desk.of_study.glob("*/PROMOTE.json"), *desk.of_study.glob("*/metrics.json")]
 
 
+@pytest.mark.slow
 @route("probability", "motivated author", "names one class twice, so that two columns count for it", "stopped")
 def test_a_class_has_one_column(tmp_path: Path) -> None:
     """The second column would replace the first, and be judged alone."""

@@ -40,6 +40,7 @@ class Mine(LinearRegression):
 """
 
 
+@pytest.mark.slow
 def test_joblib_threads_and_prints_are_no_cheat(tmp_path: Path) -> None:
     """An estimator with `n_jobs` would fail in every fold, and its author be told that it opened the runs."""
     desk = table_desk(tmp_path, rows=48, groups=4)
@@ -70,6 +71,7 @@ def test_a_file_that_a_library_names_is_found(said: str) -> None:
     assert {"/x/my table.csv"} == reached.found
 
 
+@pytest.mark.slow
 @route("Estimators", "motivated author", "`fit` looks into the folder of the runs, by its absolute path.", "stopped")
 def test_the_folder_of_the_runs_is_named(tmp_path: Path) -> None:
     """A study at a relative path would have its runs watched in another folder, where nobody opens them."""

@@ -348,6 +348,7 @@ def test_a_baseline_is_part_of_the_rule(desk: Desk) -> None:
     assert "FAIL" == desk.rule("non-trivial")["outcome"]  # the mean beats a constant 1000 as well
 
 
+@pytest.mark.slow
 @route(KIND, "careless user", "adds a baseline that no rule names", "flagged")
 def test_a_baseline_that_no_rule_names_is_no_rule(desk: Desk) -> None:
     """A table with one more line would need a reason."""

@@ -27,6 +27,7 @@ def colleagues(desk: Desk, tmp_path: Path) -> tuple[Desk, Desk]:
     return desk, other
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "looks in one folder of runs and registers looser rules in another", "stopped")
 def test_a_look_in_another_folder_of_runs_is_found_by_the_registry(colleagues: tuple[Desk, Desk]) -> None:
     """A second folder would be a fresh start."""
@@ -44,6 +45,7 @@ def test_a_look_in_another_folder_of_runs_is_found_by_the_registry(colleagues: t
     assert 0 == first.heldout("registry", "verify").code
 
 
+@pytest.mark.slow
 @route(KIND, "careless user", "registers a run whose rules are those that a colleague registered", "flagged")
 def test_the_same_rules_in_two_folders_are_no_objection(desk: Desk, tmp_path: Path) -> None:
     """Two people who agreed on the rules beforehand could not both register."""

@@ -59,6 +59,7 @@ def test_the_board_is_one_document_and_one_table(heldout: Callable[..., Any], fo
     assert "<h1>" in page.read_text()
 
 
+@pytest.mark.slow
 def test_the_wait_is_printed_before_the_first_number(heldout: Callable[..., Any], folder: Path) -> None:
     """Nobody would learn how long it takes before having looked."""
     told = heldout("leaderboard", *_runs(folder), "--panel", folder / "panel.parquet")

@@ -58,6 +58,7 @@ def test_a_kill_leaves_the_old_or_the_new(registry: Registry, place: str, runs: 
     assert len(kinds) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.first_is_fast
 def test_a_kill_between_commit_and_pointer_is_seen_and_mended(registry: Registry, place: str, runs: Runs) -> None:  # noqa: F811
     """The server would go on with the old champion for ever while everyone believes in the new one."""

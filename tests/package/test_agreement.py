@@ -27,6 +27,7 @@ def outcomes(document: dict[str, object]) -> dict[str, str]:
     return {rule["id"]: rule["outcome"] for rule in document["rules"]}  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_folds_that_agree_pass_and_others_fail(judged: Judged, second: Judged) -> None:
     """Any second run would confirm the first, or none would."""
     lead, operator = RunEvidence.open(judged.folder), RunEvidence.open(second.folder)

@@ -161,6 +161,7 @@ def test_the_same_run_gives_the_same_bytes(runs: Any, tmp_path: Path) -> None:
     assert 1 == len(digests)
 
 
+@pytest.mark.slow
 def test_groups_that_are_paths_lose_their_folders_and_the_metrics_hold(tmp_path: Path) -> None:
     """A corpus whose groups are files of somebody's home could not be published, or its numbers not be checked."""
     groups = [f"/home/annsmith/clips/{name}.y4m" for name in ("alder", "birch", "cedar", "drift")]
@@ -180,6 +181,7 @@ def test_groups_that_are_paths_lose_their_folders_and_the_metrics_hold(tmp_path:
     assert made.document["replaced"]["home"] > 0
 
 
+@pytest.mark.slow
 def test_groups_that_change_their_order_are_refused(tmp_path: Path) -> None:
     """Intervals depend on the order of groups: a package would be published that contradicts its own verdict."""
     run = table_run(tmp_path / "study", ["/zzz/first/a.y4m", "A", "C", "D"])

@@ -31,6 +31,7 @@ def _beats(run: Run) -> dict[str, Any]:
     return dict(rule)
 
 
+@pytest.mark.slow
 def test_a_better_model_beats_the_champion_and_a_worse_one_does_not(desk: Any, poor: Run) -> None:
     """Promotions would not depend on who holds the place."""
     desk.amend(study="good", fit=GOOD, champion=str(poor.folder), gate=BEATS)

@@ -157,6 +157,7 @@ def test_a_finished_run_of_other_versions_stays_and_a_new_one_begins(desk: Any, 
     assert before == bytes_of(old)
 
 
+@pytest.mark.slow
 def test_versions_that_nothing_is_fitted_with_cost_nothing(desk: Any, install: Install) -> None:
     """Every upgrade of anything would cost a training."""
     install("1.0", "bystander")

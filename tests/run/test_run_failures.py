@@ -20,6 +20,7 @@ def only_run(desk: Any) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failing_fold_keeps_the_others_and_gives_no_verdict(desk: Any, awkward: dict[str, Any], workers: int) -> None:
     """One fold that fails would cost all the others, or be left out of the mean."""
@@ -57,6 +58,7 @@ def test_mended_run_goes_on_with_what_is_there(desk: Any, awkward: dict[str, Any
     assert early == {name: desk.fitted(folder)[name] for name in early}
 
 
+@pytest.mark.slow
 def test_failure_after_a_promote_leaves_nothing_old(desk: Any, awkward: dict[str, Any]) -> None:
     """Defect 11: an older PROMOTE, or the digests of older predictions, would stand beside a failed run."""
     flag = Path(awkward["params"]["flag"])

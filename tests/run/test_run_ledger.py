@@ -153,6 +153,7 @@ def test_a_policy_may_cap_the_attempts(tmp_path: Path) -> None:
     assert study.run(runs=runs, workers=1).verdict == "PROMOTE"
 
 
+@pytest.mark.slow
 def test_a_garbled_ledger_stops_a_run_before_it_fits(tmp_path: Path) -> None:
     """Hours of training would end in a verdict that cannot be counted, or in one that was counted wrongly."""
     path, runs = study_file(tmp_path), tmp_path / "runs"

@@ -47,6 +47,7 @@ def test_the_other_verdict_lets_it_through_and_is_named(desk: Any) -> None:
     assert verify_run(base.folder).broken is None
 
 
+@pytest.mark.slow
 def test_a_verdict_of_another_corpus_file_does_not_count(desk: Any) -> None:
     """An old success on other data would carry the new one."""
     _run(desk)
@@ -63,6 +64,7 @@ def test_a_quick_look_does_not_count(desk: Any) -> None:
     assert "UNKNOWN" == _outcome(_run(desk))
 
 
+@pytest.mark.slow
 def test_a_verdict_that_was_given_again_is_seen(desk: Any) -> None:
     """The other run could be judged anew, and this verdict would still name the old one."""
     _run(desk)

@@ -67,6 +67,7 @@ def test_a_run_that_reaches_for_its_corpus_holds(tmp_path: Path, monkeypatch: py
         verify_run(run.folder, corpus=corpus, refit_too=True, workers=1)
 
 
+@pytest.mark.slow
 def test_a_leak_that_no_fence_saw_holds_and_its_finding_cannot_be_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

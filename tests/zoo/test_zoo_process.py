@@ -61,6 +61,7 @@ def test_nothing_that_it_started_outlives_it(tmp_path: Path) -> None:
     assert not _alive(int(note.read_text()))
 
 
+@pytest.mark.slow
 def test_it_writes_in_its_own_folders_only(tmp_path: Path) -> None:
     """A challenger could replace the champion's files, by Python, by a shell, by cutting or removing them."""
     inside, outside = tmp_path / "inside", tmp_path / "outside"

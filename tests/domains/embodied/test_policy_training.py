@@ -78,6 +78,7 @@ def respoil(folder: Path, name: str, change: Callable[[Path], None]) -> None:
     write_json(folder / "checkpoint_manifest.json", manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.first_is_fast
 def test_a_seed_decides_the_bytes_of_the_weights(built: Path, tmp_path: Path) -> None:
     """Nobody could make the policy again that a verdict names."""

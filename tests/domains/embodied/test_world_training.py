@@ -70,6 +70,7 @@ def respoil(folder: Path, name: str, change: Callable[[Path], None]) -> None:
     write_json(folder / "checkpoint_manifest.json", manifest)
 
 
+@pytest.mark.slow
 def test_a_seed_decides_the_bytes_of_the_weights(built: Path, tmp_path: Path) -> None:
     """Nobody could make the model again that a verdict names."""
     digests = [sha256_file(built / "run/checkpoint/model.safetensors")]
@@ -158,6 +159,7 @@ def test_a_normaliser_of_all_episodes_is_refused_by_name(home: Path) -> None:
     assert [] == read_openings(home / "index")
 
 
+@pytest.mark.slow
 def test_the_evaluation_writes_every_required_file_and_judges_by_baselines(home: Path) -> None:
     """A world model would be judged without copying the last beside it."""
     document = evaluate(home, "eval")

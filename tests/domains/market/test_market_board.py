@@ -103,6 +103,7 @@ def test_runs_are_judged_by_what_they_had_not_trained_on(runs: dict[str, Path]) 
     assert all(row["why"].endswith(".") for row in document["rows"])
 
 
+@pytest.mark.slow
 def test_problem_19_both_yardsticks_are_told(runs: dict[str, Path]) -> None:
     """Alpha over an index alone would praise random numbers for the choice of the names."""
     figures = _row(board_of_runs(_folders(runs), runs["panel"], terms=TERMS), "noise")["figures"]

@@ -82,6 +82,7 @@ def test_every_rule_is_told_with_noise_beside_it(document: dict[str, Any]) -> No
     assert 0.0 == by_id["never-switch"]["regret"]
 
 
+@pytest.mark.slow
 def test_skill_is_told_from_noise(document: dict[str, Any]) -> None:
     """A replay in which random numbers do as well as a model that knows something would be wrong somewhere."""
     means = {arm["id"]: arm["mean"] for arm in document["arms"]}

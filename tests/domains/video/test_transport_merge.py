@@ -44,6 +44,7 @@ def boxes(tmp_path: Path, make_clip: MakeClip) -> Boxes:
     return Boxes(tmp_path, make_clip)
 
 
+@pytest.mark.slow
 def test_defect_8a6_shards_of_several_machines_become_one_corpus(boxes: Boxes, tmp_path: Path) -> None:
     """Rows of all frames of a cell would collapse into one, or nothing be merged at all."""
     merged = merge_shards([boxes.one, boxes.two], boxes.out, spec=boxes.spec)

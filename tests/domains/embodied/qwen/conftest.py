@@ -12,6 +12,13 @@ for name in ("transformers", "peft", "accelerate", "llguidance"):
     pytest.importorskip(name)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The library of language models alone takes ten seconds to load: CI runs these."""
+    if Path(__file__).parent in item.path.parents:
+        item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with ``store``, ``manifest``, ``index``, ``data`` and ``tiny``; not to be changed."""

@@ -35,8 +35,11 @@ def leaderboard(
     from heldout.domains.market.board import Terms
     from heldout.domains.market.contest import contest
     from heldout.evidence import write_page
+    from heldout.evidence.overwriting import refuse_overwriting
     from heldout.report.leaderboard import leaderboard_html, print_leaderboard
 
+    if html is not None:
+        refuse_overwriting(html, "page", b"<!doctype html>", start=True)
     terms = Terms.declared(effect=effect, alpha=alpha, window=window, top=top)
     document = contest(
         runs or [],

@@ -216,8 +216,10 @@ def verify(
 def export(desk: Desk, out: Annotated[Path, typer.Argument(help="The JSON file to write.")]) -> None:
     """Write versions and history as one strict JSON document, verified first."""
     from heldout.evidence import write_json
+    from heldout.evidence.overwriting import refuse_overwriting
     from heldout.registry import export_registry
 
+    refuse_overwriting(out, "export of a registry", b'"schema": "heldout.registry/')
     with desk.open() as registry:
         document = export_registry(registry)
     write_json(out, document)

@@ -14,8 +14,11 @@ from typing import IO, Any
 
 from heldout.errors import InputError
 from heldout.evidence import atomic_path, open_plain
+from heldout.evidence.overwriting import refuse_overwriting
 from heldout.package.archive import safe_name, zstandard
 from heldout.package.container_form import mode_of
+
+_MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, Zstandard
 
 
 def write_archive(out: Path, files: Mapping[str, Path | bytes], *, top: str = "") -> str:
@@ -31,8 +34,9 @@ def write_archive(out: Path, files: Mapping[str, Path | bytes], *, top: str = ""
 
     Raises:
         PrerequisiteError: If ``.tar.zst`` is asked for and cannot be written here.
-        InputError: If the archive cannot be written, or a name cannot be packed.
+        InputError: If the archive cannot be written, a name cannot be packed, or a file that is no archive lies there.
     """
+    refuse_no_archive(out)
     with atomic_path(out) as partial:
         with partial.open("wb") as raw:
             hashing = _Hashing(raw)
@@ -43,6 +47,15 @@ def write_archive(out: Path, files: Mapping[str, Path | bytes], *, top: str = ""
                 for name in sorted(files):
                     _add(tar, f"{top}/{name}" if top else name, files[name])
         return hashing.hexdigest()
+
+
+def refuse_no_archive(out: Path) -> None:
+    """Refuse to write an archive over a file that is none, before anything is packed.
+
+    Raises:
+        InputError: If such a file lies there.
+    """
+    refuse_overwriting(out, "archive", *_MAGIC, start=True)
 
 
 @contextmanager

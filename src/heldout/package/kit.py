@@ -17,7 +17,7 @@ from heldout.errors import InputError, StudyError
 from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_file
 from heldout.evidence.provenance import code_digest
 from heldout.package import requirements
-from heldout.package.archive_write import write_archive
+from heldout.package.archive_write import refuse_no_archive, write_archive
 from heldout.package.needs import extras_of
 from heldout.package.private import refuse_private
 from heldout.package.requirements import Frozen, Target
@@ -85,10 +85,12 @@ def build_kit(study_path: Path, out: Path, options: KitOptions | None = None) ->
         options: How.
 
     Raises:
+        InputError: If a file that is no archive lies at ``out``.
         StudyError: If the study cannot travel.
         PrerequisiteError: If the product or something that the study needs is not installed here.
         RefusedError: If the study names a person, a host or a home folder.
     """
+    refuse_no_archive(out)
     chosen = options or KitOptions()
     study = Study.load(study_path)
     resolved = {name: study.resolve(name) for name in _variants(study, chosen.variant)}

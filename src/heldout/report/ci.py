@@ -8,12 +8,18 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from heldout.evidence import write_bytes
+from heldout.evidence.overwriting import refuse_overwriting
 from heldout.printable import printable_lines
 from heldout.report.content import cell
 
 
 def write_junit(path: Path, verdict: Mapping[str, Any]) -> None:
-    """Every rule as a test case: FAIL is a failure, UNKNOWN an error. Atomic."""
+    """Every rule as a test case: FAIL is a failure, UNKNOWN an error. Atomic.
+
+    Raises:
+        InputError: If a file that is no JUnit file lies there.
+    """
+    refuse_overwriting(path, "JUnit file", b"<testsuite")
     rules = verdict["rules"]
     count = {name: str(sum(rule["outcome"] == name for rule in rules)) for name in ("FAIL", "UNKNOWN")}
     suite = ET.Element(

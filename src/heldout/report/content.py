@@ -145,8 +145,8 @@ class Content:
 
     @property
     def several(self) -> bool:
-        """Whether a table by seeds says anything: copies of one model are no seeds to compare."""
-        return not self.copies or len(self.members) > 1
+        """Whether a table by seeds says anything: one seed, or copies of one model, are none to compare."""
+        return len(self.members) > 1
 
     @property
     def fold_rows(self) -> list[dict[str, Any]]:

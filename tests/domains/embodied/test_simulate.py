@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,13 @@ import pytest
 from typer.testing import CliRunner
 
 from heldout.cli.embodied import app
-from heldout.domains.embodied.physics import SimOptions, choose_renderer
+from heldout.domains.embodied.physics import SimOptions, choose_renderer, record
 from heldout.domains.embodied.sim_labels import SimState, label
 from heldout.domains.embodied.simulate import choose_tasks, simulate
 from heldout.domains.embodied.store import StoredEpisode
 from heldout.domains.embodied.tasks import TASKS, SimTask
-from heldout.errors import InputError, StaleError
+from heldout.engine.local import run_fresh
+from heldout.errors import InputError, PrerequisiteError, StaleError
 
 UNSEEN = SimOptions(cameras=(), audio=True)
 TASK = SimTask("t", "open the box", "lift the lid", ("lid", "box"))
@@ -94,8 +97,10 @@ def test_physics_is_bitwise_the_same_for_any_number_of_workers(tmp_path: Path) -
 def test_pictures_are_bitwise_the_same_and_show_the_scene(tmp_path: Path) -> None:
     """A black or a changing picture would train a model on nothing."""
     options = SimOptions(cameras=("corner2", "gripperPOV"), max_steps=40, audio=False)
-    for name in ("a", "b"):
-        simulate(choose_tasks(None, ["drawer-open"]), 1, tmp_path / name, options, workers=1)
+    for name in ("a", "b"):  # by themselves: here MuJoCo may have been imported without a renderer
+        run_fresh(
+            partial(simulate, choose_tasks(None, ["drawer-open"]), 1, options=options, workers=1), tmp_path / name
+        )
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     episode = StoredEpisode.open(tmp_path / "a/drawer-open-s000/ep1", verify=True)
     from heldout.domains.embodied.media import read_frames
@@ -104,6 +109,27 @@ def test_pictures_are_bitwise_the_same_and_show_the_scene(tmp_path: Path) -> Non
     assert (10, 96, 96, 3) == frames.shape == episode.stream("camera/corner2").shape
     assert frames.std() > 20
     assert (frames[0] != frames[-1]).any()
+
+
+def _of_a_window_system() -> str:
+    os.environ.pop("MUJOCO_GL", None)
+    import mujoco  # noqa: F401
+
+    try:
+        record(choose_tasks(None, ["drawer-open"])[0], 0, SimOptions(cameras=("corner2",), max_steps=3, audio=False))
+    except PrerequisiteError as error:
+        return str(error)
+    return "it rendered"
+
+
+@pytest.mark.slow
+def test_a_renderer_that_came_too_late_is_an_error_and_no_abort() -> None:
+    """A notebook that had imported MuJoCo would lose its process, and all that is in it."""
+    own = f"runpy.run_path({__file__!r})"
+    program = f"import runpy, sys; sys.path[:0] = {sys.path!r}; print({own}['_of_a_window_system']())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert "MuJoCo was imported before its renderer was chosen" in done.stdout
 
 
 @pytest.mark.slow

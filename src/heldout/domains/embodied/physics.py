@@ -85,15 +85,20 @@ def choose_renderer(*, video: bool) -> str:
                 where="MUJOCO_GL",
                 hint="apt-get install libegl1 libgl1-mesa-dri, or make episodes without video: --no-video",
             )
-        if video and "mujoco" in sys.modules:  # it bound itself to a window system and would abort the process
-            raise PrerequisiteError(
-                "MuJoCo was imported before its renderer was chosen",
-                where="MUJOCO_GL",
-                hint=f"set MUJOCO_GL={found[0]} before the first import of mujoco",
-            )
         chosen = os.environ["MUJOCO_GL"] = found[0] if found else "disable"
     os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software renderer: one thread a worker
     return chosen
+
+
+def _refuse_other_renderer(chosen: str) -> None:
+    """MuJoCo that was imported first bound itself to a window system, and would abort the process."""
+    bound = getattr(sys.modules.get("mujoco.gl_context"), "_MUJOCO_GL", chosen)
+    if bound != chosen:
+        raise PrerequisiteError(
+            "MuJoCo was imported before its renderer was chosen",
+            where="MUJOCO_GL",
+            hint=f"set MUJOCO_GL={chosen} before the first import of mujoco, or take two workers",
+        )
 
 
 def record(task: SimTask, seed: int, options: SimOptions, controller: Controller | None = None) -> Recording:
@@ -108,7 +113,9 @@ def record(task: SimTask, seed: int, options: SimOptions, controller: Controller
     Raises:
         PrerequisiteError: If MuJoCo, MetaWorld or a renderer is missing.
     """
-    choose_renderer(video=bool(options.cameras))
+    chosen = choose_renderer(video=bool(options.cameras))
+    if options.cameras:
+        _refuse_other_renderer(chosen)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MetaWorld's policies say that they will be clipped
         return _Simulation(task, seed, options).run(controller)

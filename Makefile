@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STUDY := examples/video/study.yaml
+# Two processes, each with whole files for as long as there are any: fixtures of a file are made once.
+SHARED := -n 2 --dist worksteal
 
 .PHONY: demo test test-all test-nightly lint clean
 
@@ -19,14 +21,14 @@ demo: $(VENV)/.installed  ## encode, train, judge, export, report: real video, a
 	$(BIN)/heldout video export $(STUDY) --runs demo/runs
 
 test: $(VENV)/.installed  ## the fast tests
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q $(SHARED)
 
 test-all: $(VENV)/.installed  ## real encoders, long trainings, browsers and end-to-end runs too; what CI runs
-	$(BIN)/python -m pytest -q -m '' -n 2
+	$(BIN)/python -m pytest -q -m '' $(SHARED)
 
 test-nightly: $(VENV)/.installed  ## 20,000 mutations of every kind of document, and what CI repeats less often
-	HELDOUT_FUZZ=20000 HELDOUT_FUZZ_RECORD=docs/fuzzing.md $(BIN)/python -m pytest -q -m slow -n 2 tests/fuzz
-	HELDOUT_NIGHTLY=1 $(BIN)/python -m pytest -q -m slow -n 2 $(shell grep -rl 'from nightly import' tests)
+	HELDOUT_FUZZ=20000 HELDOUT_FUZZ_RECORD=docs/fuzzing.md $(BIN)/python -m pytest -q -m slow $(SHARED) tests/fuzz
+	HELDOUT_NIGHTLY=1 $(BIN)/python -m pytest -q -m slow $(SHARED) $(shell grep -rl 'from nightly import' tests)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check src tests benchmarks examples

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import yaml
 from market_kit import frame, prices
+from nightly import NIGHTLY
 
 from heldout.domains.market.demo_panel import generated_panel, skfolio_panel
 from heldout.domains.market.panel import read_panel
@@ -203,6 +204,7 @@ def test_a_panel_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not NIGHTLY, reason="three years are lived again by `make test-nightly`")
 def test_problem_14_on_real_prices_the_honest_rule_never_serves_noise(tmp_path: Path) -> None:
     """The claim of the documents, on fewer years: the naive rule is there to be compared with."""
     from importlib.util import find_spec

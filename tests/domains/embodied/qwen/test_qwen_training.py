@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nightly import times
 from safetensors.numpy import load_file
 
 from heldout.domains.embodied.qwen.launch import FSDP_FILE, WRAPPED, write_fsdp
@@ -67,16 +68,14 @@ def calm(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(
-    made: Path, calm: Path, tmp_path: Path
-) -> None:
+def test_a_training_that_is_killed_ends_with_the_same_weights(made: Path, calm: Path, tmp_path: Path) -> None:
     """A night's training would be lost with the machine, or end elsewhere and be compared as if it had not."""
     out, draw, deaths = tmp_path / "run", random.Random(5), 0
     while not (out / "results/training_metadata.json").is_file():
         with (tmp_path / "log").open("wb") as log:
             process = subprocess.Popen([sys.executable, *words(made, out)], stdout=log, stderr=log)
             before = len(read_json_lines(out / "results/progress.jsonl"))
-            if deaths < 5:
+            if deaths < times(2, 5):
                 while len(read_json_lines(out / "results/progress.jsonl")) < before + 3 and process.poll() is None:
                     time.sleep(0.02)
                 time.sleep(0.3 * draw.random())
@@ -84,7 +83,7 @@ def test_a_training_that_is_killed_five_times_ends_with_the_same_weights(
             code = process.wait(timeout=120)
         assert code in (0, -signal.SIGKILL), (tmp_path / "log").read_text()
         deaths += code != 0
-    assert 5 == deaths
+    assert times(2, 5) == deaths
     assert any(event["event"] == "resumed" for event in read_json_lines(out / "results/progress.jsonl"))
     for name in ("adapter_model.safetensors", "adapter_config.json", "probe.safetensors"):
         assert sha256_file(calm / "adapter_lora" / name) == sha256_file(out / "adapter_lora" / name), name

@@ -67,6 +67,20 @@ def test_an_edit_is_fitted_again(mine: Desk, edited: str) -> None:
     assert 5 == units_to_fit(mine)
 
 
+@route("Code", "motivated author", "Edits the estimator at every try, so that each is a first attempt.", "HOLD")
+def test_an_edit_is_another_attempt(mine: Desk) -> None:
+    """Three hundred random models could be tried on noise, and the best be promoted as the only one."""
+    mine.write(gate=mine.study["gate"] | {"max_attempts": 1})
+    assert 0 == mine.run().code
+    assert (1, 1) == (mine.verdict["trial"]["attempt"], mine.rule("attempts")["observed"])
+    with (mine.folder / "own_late.py").open("a") as stream:
+        stream.write("# another try\n")
+    assert 2 == json.loads(mine.heldout("gate", "plan", "study.yaml", "--json").out)["attempt"]
+    assert 1 == mine.run().code
+    assert (2, "FAIL") == (mine.verdict["trial"]["attempt"], mine.rule("attempts")["outcome"])
+    assert 0 == mine.heldout("verify", mine.newest, "--trust-code").code
+
+
 @pytest.mark.slow
 @route(
     "Code",

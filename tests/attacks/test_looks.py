@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 from attack_kit import Desk, route, table_desk
+
+from heldout.run import execute
 
 KIND = "registration"
 STRICT = {"regression": 0.99999, "classification": 0.999}
@@ -105,6 +108,51 @@ def test_a_try_under_another_name_is_counted(road: Desk) -> None:
     road.run()
     assert 3 == road.verdict["trial"]["attempt"], "the very variant of another study is no new try"
     assert first != road.verdict["judged"]["variant_sha256"]
+
+
+@route(KIND, "motivated author", "tries on two of five groups under other names, and judges the best on all", "flagged")
+def test_tries_on_a_part_of_the_groups_are_counted(desk: Desk) -> None:
+    """Two fifths of what judges would have been tuned on, unseen."""
+    rows = pl.read_csv(desk.folder / "table.csv")
+    rows.filter(pl.col("site").is_in(["g0", "g1"])).write_csv(desk.folder / "part.csv")
+    corpus, gate = desk.study["corpus"], desk.study["gate"]
+    for seed in (1, 2):
+        desk.write(
+            study=f"part-{seed}", seeds=[seed], corpus=corpus | {"path": "part.csv"}, gate=gate | {"min_groups": 2}
+        )
+        desk.run()
+        assert seed == desk.verdict["trial"]["attempt"]
+    desk.write(study="whole", corpus=corpus, gate=gate)
+    desk.run()
+    assert 3 == desk.verdict["trial"]["attempt"]
+
+
+def test_a_look_that_saw_no_truth_freezes_no_count(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is stopped before it fits would make each later try the first."""
+    for number in (1, 2, 3):
+        desk.write(study=f"try-{number}", seeds=[number])
+        with monkeypatch.context() as patch:
+            patch.setattr(execute, "with_fitted_state", lambda found: replace(found, reached=True))
+            assert 1 == desk.run().code
+        assert "FAILED" == json.loads((desk.of_study / "trials.jsonl").read_text().splitlines()[-1])["outcome"]
+    for number in (1, 2, 3):
+        desk.write(study=f"try-{number}", seeds=[number])
+        desk.run()
+        assert number == desk.verdict["trial"]["attempt"]
+
+
+def test_a_run_that_is_judged_again_after_other_rules_were_registered_verifies(desk: Desk) -> None:
+    """An honest run would be TAMPERED for good, and the hint to run it again would not help."""
+    assert 0 == desk.run().code
+    honest = dict(desk.study)
+    desk.rules(bound(desk, 0) | {"at_least": 0.5})
+    assert 0 == desk.heldout("gate", "amend", "study.yaml", "--reason", "a looser bound is enough").code
+    desk.write(**honest)
+    for _ in range(2):
+        assert 0 == desk.run().code
+        assert 0 == desk.heldout("verify", desk.newest).code
+        (desk.newest / "report.html").unlink()
+    assert 1 == desk.verdict["trial"]["attempt"]
 
 
 @route(KIND, "careless user", "tries a smoke run first and sets the bounds to what it showed", "HOLD")

@@ -102,10 +102,10 @@ def test_table_elsewhere_is_found_from_the_study(tmp_path: Path, monkeypatch: py
 def test_existing_study_is_not_replaced(tmp_path: Path) -> None:
     """A study that someone wrote by hand would be lost."""
     table, out = write_table(tmp_path / "t.csv"), tmp_path / "study.yaml"
-    out.write_text("mine")
+    out.write_text("study: mine\n")
     with pytest.raises(InputError, match="exists already") as caught:
         write_starter(table, out, group="subject", target="score")
-    assert (str(out), "mine") == (caught.value.where, out.read_text())
+    assert (str(out), "study: mine\n") == (caught.value.where, out.read_text())
     write_starter(table, out, group="subject", target="score", force=True)
     assert "t" == load_yaml(out).value["study"]
 

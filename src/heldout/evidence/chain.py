@@ -49,7 +49,7 @@ def read_chain(path: Path) -> list[Link]:
     if whole < len(links):
         raise TamperedError(
             "the record before this one was changed, removed or put in later",
-            where=f"{path.name}:{whole + 1}",
+            where=f"{path}:{whole + 1}",
             hint="ask for the file as it was written",
         )
     return links

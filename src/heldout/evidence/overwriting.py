@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from heldout.errors import InputError
-from heldout.evidence.opening import DOCUMENT_BYTES, read_plain
+from heldout.evidence.opening import DOCUMENT_BYTES, open_plain, read_plain
 
 
 def refuse_overwriting(path: Path, kind: str, *marks: bytes, start: bool = False) -> None:
@@ -27,7 +27,7 @@ def refuse_overwriting(path: Path, kind: str, *marks: bytes, start: bool = False
     except InputError:
         data = b""  # larger than a document: nothing of ours, or an archive, which is told by its start
         if start and path.is_file():
-            with path.open("rb") as stream:
+            with open_plain(path) as stream:
                 data = stream.read(64)
     if not any(data.startswith(mark) if start else mark in data for mark in marks):
         raise InputError(

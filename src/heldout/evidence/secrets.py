@@ -11,17 +11,17 @@ from urllib.parse import unquote_plus
 from heldout.evidence.strict import digest
 
 HIDDEN = "***"
-# A password may hold any character, so it goes up to the last `@`; every part is bounded, so the time is linear.
+# A password may hold any character, so it goes up to the last `@`; every part is bounded, or given back as a whole, so
+# the time is linear.
 # A path that was made of an address has one slash of its two.
 _USER = re.compile(r"(?<![A-Za-z0-9])([A-Za-z][A-Za-z0-9+.-]{0,30}://?[^\s/?#:@'\"]{0,256}:)[^\s'\"]{0,1024}@")
 # ``key=value`` of a query, of libpq's conninfo, or of a command line.
 _PAIR = re.compile(
-    r"(?<![A-Za-z0-9_.%+-])(?P<key>[A-Za-z0-9_.%+-]{1,128})(?P<equals> ?= ?)"
+    r"(?<![A-Za-z0-9_.%+-])(?P<key>[A-Za-z0-9_.%+-]++)(?P<equals> ?= ?)"
     r"(?P<value>'[^']{0,1024}'|\"[^\"]{0,1024}\"|[^\s&;,'\")\]}]{1,4096})"
 )
-_QUERY = re.compile(
-    r"(?i)([?&;][^\s=&;'\"]{0,128}(?:pass|pwd|secret|token|key|credential)[^\s=&;'\"]{0,128}=)[^\s&;'\"]+"
-)
+_QUERY = re.compile(r"([?&;])([^\s?=&;'\"]++)=[^\s&;'\"]+")
+_SECRET_PART = re.compile(r"(?i)pass|pwd|secret|token|key|credential")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = frozenset(
     [
@@ -71,7 +71,11 @@ def is_secret(key: str, value: Any = "") -> bool:
 def without_passwords(text: str) -> str:
     """The text with ``***`` for each password of an address, before its ``@`` or in its query, and of an assignment."""
     shown = _USER.sub(rf"\1{HIDDEN}@", text) if ":/" in text else text
-    return _PAIR.sub(_hide_pair, _QUERY.sub(rf"\1{HIDDEN}", shown)) if "=" in shown else shown
+    return _PAIR.sub(_hide_pair, _QUERY.sub(_hide_part, shown)) if "=" in shown else shown
+
+
+def _hide_part(part: re.Match[str]) -> str:
+    return f"{part[1]}{part[2]}={HIDDEN}" if _SECRET_PART.search(part[2]) else part[0]
 
 
 def without_secret_values(arguments: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ def write_junit(path: Path, verdict: Mapping[str, Any]) -> None:
     Raises:
         InputError: If a file that is no JUnit file lies there.
     """
-    refuse_overwriting(path, "JUnit file", b"<testsuite")
+    refuse_overwriting(path, "JUnit file", b"<?xml", b"<testsuite", start=True)
     rules = verdict["rules"]
     count = {name: str(sum(rule["outcome"] == name for rule in rules)) for name in ("FAIL", "UNKNOWN")}
     suite = ET.Element(

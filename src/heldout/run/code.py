@@ -64,6 +64,12 @@ def files_of(backbone: Backbone) -> list[Path]:
     return sorted(source.path.resolve() for source in sources if source is not None)
 
 
+def user_code_sha256(fit_code: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """One digest of the user's own modules that fit the variant itself; None if it has none."""
+    found = fit_code.get("", {}).get("user")
+    return digest(dict(found)) if found else None
+
+
 def sha256_of(fit_code: Mapping[str, Mapping[str, Any]]) -> str:
     """One digest of the code of all contenders: what the name of a run holds."""
     return digest({name: dict(code) for name, code in fit_code.items()})

@@ -39,7 +39,7 @@ def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
 
 def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
     """Whether the verdict is of this run, as its ledger counted it, of this code, this policy and these files."""
-    variant_sha256, corpus_sha256, split_sha256 = prepared.identity
+    variant_sha256, corpus_sha256, split_sha256, _ = prepared.identity
     judged = verdict["judged"]
     expected = {
         "corpus_sha256": corpus_sha256,
@@ -55,8 +55,10 @@ def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
     if (verdict["study"], verdict["run_provenance"]["outputs"]["run"]) != (prepared.resolved.name, run):
         return False
     with Ledger(prepared.study) as ledger:
-        attempt, counted = ledger.attempt(*prepared.identity), ledger.last_look(run)
-    if counted is None or verdict["trial"] != counted.to_json():
+        attempt, last = ledger.attempt(prepared.identity), ledger.last_look(run)
+    if last is None or verdict["trial"] != last[0].to_json():
+        return False
+    if last[1].get("policies_head") != verdict["policy"].get("head"):
         return False
     policy = policy_of(list(histories(prepared.study)), Declared.of(prepared)).to_json()
     if any(verdict["policy"][key] != policy[key] for key in _DECIDING):

@@ -12,7 +12,7 @@ from heldout.errors import HeldoutError, TamperedError
 from heldout.evidence import START, Link, read_chain, read_json
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.run import targets
-from heldout.run.ledger import LEDGER_FILE, read_ledger, variant_key
+from heldout.run.ledger import LEDGER_FILE, Identity, read_ledger, variant_key
 from heldout.run.seen import Match, match
 
 POLICY_FILE = "policies.jsonl"
@@ -93,7 +93,7 @@ class History:
             if link.record["looks"] != self._counted(link.record, place):
                 raise TamperedError(
                     f"the record counts {link.record['looks']} looks before it; the ledger has another number",
-                    where=f"{POLICY_FILE}:{number}",
+                    where=f"{self.study / POLICY_FILE}:{number}",
                     hint="put the file back as it was written",
                 )
 
@@ -150,13 +150,15 @@ def histories(study: Path) -> Iterator[History]:
             yield History.whole(other)
 
 
-def tried_elsewhere(known: Sequence[History], groups: Groups, identity: tuple[str, str, str]) -> int:
-    """Variants of other studies that looked at most of these groups: whoever renames a study does not try anew.
+def tried_elsewhere(known: Sequence[History], groups: Groups, identity: Identity) -> int:
+    """Variants of other studies that looked at most of these groups, or whose groups are mostly among these.
+
+    Whoever renames a study, or tries on a part of the groups, does not try anew.
 
     Args:
         known: Ledgers of a folder of runs, that of the study at hand first.
         groups: Those at hand.
-        identity: Digests of the variant, the corpus and the split at hand.
+        identity: That of the variant at hand.
     """
     own, *others = known
     mine = {identity, *(variant_key(link.record) for link in own.looks)}
@@ -164,10 +166,15 @@ def tried_elsewhere(known: Sequence[History], groups: Groups, identity: tuple[st
         variant_key(link.record)
         for history in others
         for link in history.looks
-        if link.record["outcome"] != "FAILED"
-        and 2 * len(groups.matched(history.study, link.record).seen) >= len(groups.document["groups"])
+        if link.record["outcome"] != "FAILED" and _mostly(groups.matched(history.study, link.record), groups)
     }
     return len(found - mine)
+
+
+def _mostly(found: Match, groups: Groups) -> bool:
+    """Whether most of the groups of either side are common."""
+    here, there = len(groups.document["groups"]), found.of or len(groups.document["groups"])
+    return bool(found.seen) and (2 * len(found.seen) >= here or 2 * len({*found.seen.values()}) >= there)
 
 
 def _verdicts(study: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -23,7 +23,7 @@ from heldout.run.stored import read_stored
 def register_policy(prepared: Prepared) -> None:
     """Write rules, split and yardsticks down before anything is fitted; a smoke run registers nothing."""
     with Ledger(prepared.study) as ledger:
-        ledger.attempt(*prepared.identity)  # a ledger that cannot be read is found before compute is spent
+        ledger.attempt(prepared.identity)  # a ledger that cannot be read is found before compute is spent
         if prepared.resolved.smoke is None:
             register(ledger, prepared.study, Declared.of(prepared))
         else:
@@ -40,7 +40,7 @@ def judge_run(prepared: Prepared, metrics: Mapping[str, Any], wall_times: Mappin
         policy = policy_of(known, declared)
         required = required_verdicts(prepared)
         elsewhere = tried_elsewhere(known, declared.groups, prepared.identity)
-        attempt = ledger.attempt(*prepared.identity, elsewhere)
+        attempt = ledger.attempt(prepared.identity, elsewhere)
         document = _document(prepared, metrics, wall_times, attempt, policy, required)
         trial = ledger.record(_trial(prepared, document["verdict"], metrics, policy, elsewhere))
         return document | {"trial": trial.to_json(), "policy": policy.to_json(), "required": required}
@@ -132,6 +132,7 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], pol
         policies_head=policy.head,
         axes=resolved.axes if scored else None,
         elsewhere=elsewhere or None,
+        user_code_sha256=prepared.identity[3],
     )
 
 

@@ -22,10 +22,11 @@ from heldout.evidence import Link, append_link, read_chain, read_links
 SCHEMA = "heldout.trial/1"
 LEDGER_FILE = "trials.jsonl"
 Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
-_VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256")
+Identity = tuple[str | None, str | None, str | None, str | None]
+_VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256", "user_code_sha256")
 # Written only by looks that know them: older records, and evaluations, are without.
-_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes", "elsewhere")
-_SAME = ("run", "outcome", "metrics_sha256", "gate_sha256", "groups_sha256", "rules_sha256")
+_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes", "elsewhere", "user_code_sha256")
+_SAME = ("run", "outcome", "metrics_sha256", "gate_sha256", "groups_sha256", "rules_sha256", "policies_head")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Look:
         policies_head: Digest of the last registration at that moment.
         axes: How each variant of the study cuts and holds out, as digests.
         elsewhere: Variants of other studies in the folder of runs that had looked at these groups; None for none.
+        user_code_sha256: Digest of the user's own code that is fitted; None where there is none.
     """
 
     run: str
@@ -67,6 +69,7 @@ class Look:
     policies_head: str | None = None
     axes: Sequence[str] | None = None
     elsewhere: int | None = None
+    user_code_sha256: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The look as its record states it."""
@@ -116,27 +119,24 @@ class Ledger:
         """Whether this process holds it."""
         return self._lock.is_locked
 
-    def attempt(self, variant_sha256: str, corpus_sha256: str, split_sha256: str, elsewhere: int = 0) -> int:
+    def attempt(self, identity: Identity, elsewhere: int = 0) -> int:
         """The place that this variant has, or will have, among the variants that looked.
 
         Args:
-            variant_sha256: Digest of the resolved variant.
-            corpus_sha256: Digest of the corpus.
-            split_sha256: Digest of the split.
+            identity: What makes two looks looks of one variant.
             elsewhere: Variants of other studies that looked at these groups; what was written down at a look stays.
         """
-        mine = (variant_sha256, corpus_sha256, split_sha256)
         entries = read_links(self._path)
         variants = list(dict.fromkeys(variant_key(entry.record) for entry in entries))
-        if mine in variants:
-            return variants.index(mine) + 1 + _elsewhere(entries, mine)
-        return len(variants) + 1 + elsewhere
+        place = variants.index(identity) if identity in variants else len(variants)
+        known = _elsewhere(entries, identity)
+        return place + 1 + (elsewhere if known is None else known)
 
-    def last_look(self, run: str) -> Trial | None:
-        """Where the last look of a run stands; None if it was never counted here."""
+    def last_look(self, run: str) -> tuple[Trial, Mapping[str, Any]] | None:
+        """Where the last look of a run stands, and its record; None if it was never counted here."""
         entries = read_links(self._path)
         mine = [place for place, entry in enumerate(entries) if entry.record.get("run") == run]
-        return trial_at(entries, mine[-1]) if mine else None
+        return (trial_at(entries, mine[-1]), entries[mine[-1]].record) if mine else None
 
     def record(self, look: Look) -> Trial:
         """Append a look, unless the run's last record says the same, and say where it stands."""
@@ -145,10 +145,9 @@ class Ledger:
         record = look.to_json()
         if mine and all(entries[mine[-1]].record.get(key) == record.get(key) for key in _SAME):
             return trial_at(entries, mine[-1])
-        key = variant_key(record)
-        if any(variant_key(entry.record) == key for entry in entries):
-            look = replace(look, elsewhere=_elsewhere(entries, key) or None)
-            record = look.to_json()
+        known = _elsewhere(entries, variant_key(record))
+        if known is not None:
+            record = replace(look, elsewhere=known or None).to_json()
         entries.append(append_link(self._path, SCHEMA, record))
         return trial_at(entries, len(entries) - 1)
 
@@ -171,12 +170,13 @@ def trial_at(entries: Sequence[Link], place: int) -> Trial:
     return Trial(attempt=mine + more, of=len(variants) + more, looks=place + 1, ledger_head=entries[place].sha256)
 
 
-def _elsewhere(entries: Sequence[Link], key: tuple[Any, ...]) -> int:
-    """What was counted of other studies when a variant looked first."""
-    first = next(entry.record for entry in entries if variant_key(entry.record) == key)
-    return int(first.get("elsewhere", 0))
+def _elsewhere(entries: Sequence[Link], key: Identity) -> int | None:
+    """What was counted of other studies when a variant looked first; None if it saw no truth yet."""
+    looks = (entry.record for entry in entries if variant_key(entry.record) == key)
+    return next((int(each.get("elsewhere", 0)) for each in looks if each["outcome"] != "FAILED"), None)
 
 
-def variant_key(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What makes two looks looks of one variant: configuration, corpus and split."""
-    return tuple(record.get(key) for key in _VARIANT)
+def variant_key(record: Mapping[str, Any]) -> Identity:
+    """What makes two looks looks of one variant: configuration, corpus, split, and the user's own code."""
+    variant, corpus, split, code = (record.get(key) for key in _VARIANT)
+    return variant, corpus, split, code

@@ -26,7 +26,7 @@ def gate_plan(prepared: Prepared) -> dict[str, Any]:
     attempt = 1 + elsewhere
     if study.is_dir():
         with Ledger(study) as ledger:
-            attempt = ledger.attempt(*prepared.identity, elsewhere)
+            attempt = ledger.attempt(prepared.identity, elsewhere)
     rules = plan_gate(
         resolved.gate,
         resolved.spec.bootstrap,

@@ -49,7 +49,7 @@ class Declared:
     @classmethod
     def of(cls, prepared: Prepared) -> Declared:
         """What a prepared run declares."""
-        _, corpus_sha256, split_sha256 = prepared.identity
+        corpus_sha256, split_sha256 = prepared.corpus.manifest.sha256, prepared.split.sha256
         rules = with_code(rules_of(prepared.resolved.config), prepared.fit_code)
         groups = Groups(prepared.looked, corpus_sha256, split_sha256)
         return cls(rules, groups, axis_of(prepared.resolved.config), prepared.resolved.axes)

@@ -14,12 +14,13 @@ from heldout.corpus.guards import Finding
 from heldout.errors import HeldoutError, StudyError
 from heldout.evidence import read_json
 from heldout.run.belonging import refuse_foreign
-from heldout.run.code import Code, code_of, sha256_of
+from heldout.run.code import Code, code_of, sha256_of, user_code_sha256
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
 from heldout.run.foreign import Apart, ReachedError, is_foreign
 from heldout.run.layout import RunFolder, known_runs, new_run, run_key
+from heldout.run.ledger import Identity
 from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import Resolved
 from heldout.run.rules import check_gate
@@ -104,9 +105,14 @@ class Prepared:
         return self.folder.path.parent
 
     @property
-    def identity(self) -> tuple[str, str, str]:
-        """Digests of variant, corpus and split: what makes two looks looks of one variant."""
-        return self.resolved.sha256, self.corpus.manifest.sha256, self.split.sha256
+    def identity(self) -> Identity:
+        """Digests of variant, corpus, split and the user's own code: what makes two looks looks of one variant."""
+        return (
+            self.resolved.sha256,
+            self.corpus.manifest.sha256,
+            self.split.sha256,
+            user_code_sha256(self.fit_code),
+        )
 
     @property
     def blocking(self) -> list[str]:

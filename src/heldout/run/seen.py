@@ -23,8 +23,13 @@ from numpy.typing import NDArray
 from heldout.run.targets import TELLING, Words, full_sketch, unpacked
 
 _TOP = np.uint64(2**64 - 1)
-# Of the smaller group's own values, or pairs, this share must be the other's too.
-_SHARE = 0.5
+# Of the smaller group's own values, or pairs of a label and a feature, this share must be the other's too. Of pairs of
+# whole numbers and labels two groups have some in common by chance, and two targets of the same rows agree in most.
+_SHARE = {"values": 0.5, "pairs": 0.75}
+# A group whose values lie in several groups of the other side, by chance too where the values are coarse.
+_SCATTERED, _FEWEST = 0.8, {"values": 4, "pairs": 8}
+# Where so many pairs of groups have the same labels as each other, equal labels say nothing of two corpora.
+_ALIKE = 0.25
 # So many common values cannot be chance; fewer count where half of all groups have them.
 _SURE = 4
 # A group of labels and what is left of it, known by the name: so many of its rows must be there.
@@ -32,7 +37,7 @@ _COUNTS = 0.9
 # Of the digests of all groups, names and features unknown.
 _ALL = 0.9
 # So likely may labels of other groups agree as often: two samples of patients, a row each, often do.
-_LUCK = 0.01
+_LUCK = 0.001
 _SAMPLES, _MOST_DRAWN = 200, 200_000
 # Groups of which less than this is common, though they are known again, were cut otherwise.
 _SAME_CUT = 0.6
@@ -46,24 +51,27 @@ class Match:
         seen: By group at hand: the group of the earlier look that it is, or is a part of.
         recut: Whether most of them were cut otherwise then: regrouped, joined or halved.
         reappeared: Names at hand that the earlier look has too, with other targets.
+        of: Groups of the earlier look; 0 where it is not known.
     """
 
     seen: Mapping[str, str] = field(default_factory=dict)
     recut: bool = False
     reappeared: tuple[str, ...] = ()
+    of: int = 0
 
 
 def match(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Match:
     """Compare the groups of two documents of ``targets.group_targets``."""
     here, there = mine["groups"], theirs["groups"]
     if here == there:
-        return Match({name: name for name in here})
+        return Match({name: name for name in here}, of=len(there))
     telling = _telling(mine, theirs)
     seen: dict[str, str] = {}
     common: list[float] = []
     for key in ("values", "pairs") if telling else ("pairs",):
         sides = _Sketches(mine, key), _Sketches(theirs, key)
-        for name, found in {**_scattered(*sides), **_sure(_candidates(*sides), len(here), len(there))}.items():
+        near = _sure(_candidates(*sides, _SHARE[key]), len(here), len(there))
+        for name, found in {**_scattered(*sides, _FEWEST[key]), **near}.items():
             if name not in seen:
                 seen[name] = found.other
                 common.append(found.common)
@@ -74,7 +82,7 @@ def match(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Match:
     seen |= _by_all_digests(here, there, seen)
     named = {folded(name): name for name in there}
     again = tuple(sorted(name for name in here if name not in seen and folded(name) in named))
-    return Match(seen, bool(common) and float(np.median(common)) < _SAME_CUT, again)
+    return Match(seen, bool(common) and float(np.median(common)) < _SAME_CUT, again, len(there))
 
 
 def folded(name: str) -> str:
@@ -120,7 +128,7 @@ class _Sketches:
         return int(np.searchsorted(self.kept[code], end, side="right"))
 
 
-def _candidates(mine: _Sketches, theirs: _Sketches) -> dict[str, _Found]:
+def _candidates(mine: _Sketches, theirs: _Sketches, least: float) -> dict[str, _Found]:
     """By group at hand: the group of the other document with which it shares most, if that is enough."""
     known, owners = theirs.by_hash
     if not len(known) or not len(mine.hashes):
@@ -135,12 +143,12 @@ def _candidates(mine: _Sketches, theirs: _Sketches) -> dict[str, _Found]:
         share = hits / max(1, min(here, there))
         found = _Found(theirs.names[other], hits, share, hits / max(1, here + there - hits))
         name = mine.names[code]
-        if share >= _SHARE and (name not in best or (share, hits) > (best[name].share, best[name].hits)):
+        if share >= least and (name not in best or (share, hits) > (best[name].share, best[name].hits)):
             best[name] = found
     return best
 
 
-def _scattered(mine: _Sketches, theirs: _Sketches) -> dict[str, _Found]:
+def _scattered(mine: _Sketches, theirs: _Sketches, fewest: int) -> dict[str, _Found]:
     """Groups that were cut otherwise: most of what only they have stands somewhere in the other document."""
     known, owners = theirs.by_hash
     if not len(known):
@@ -150,7 +158,7 @@ def _scattered(mine: _Sketches, theirs: _Sketches) -> dict[str, _Found]:
         kept = kept[kept <= end]  # below it every hash of the other document was kept
         places = np.minimum(np.searchsorted(known, kept), len(known) - 1)
         hit = known[places] == kept
-        if hit.sum() >= _SURE and hit.mean() >= _SHARE:
+        if hit.sum() >= fewest and hit.mean() >= _SCATTERED:
             most = Counter(owners[places[hit]].tolist()).most_common(1)[0][0]
             found[name] = _Found(theirs.names[most], int(hit.sum()), float(hit.mean()), 0.0)
     return found
@@ -200,7 +208,15 @@ def _by_luck(
 
     shares = _shares(here, there)
     chances = [_chance_of(here[name], abs(here[name]["rows"] - there[other]["rows"]), shares) for name, other in both]
-    return bool(bdtrc(found - 1, len(both), min(1.0, float(np.mean(chances)))) > _LUCK)
+    chance = max(float(np.mean(chances)), _alike(here), _alike(there))
+    return bool(bdtrc(found - 1, len(both), min(1.0, chance)) > _LUCK)
+
+
+def _alike(groups: Mapping[str, Mapping[str, Any]]) -> float:
+    """The share of pairs of different groups of one corpus that have the same labels as each other."""
+    counts = Counter(str(entry["targets"]) for entry in groups.values())
+    total = len(groups)
+    return sum(n * (n - 1) for n in counts.values()) / max(1, total * (total - 1))
 
 
 def _chance_of(entry: Mapping[str, Any], left_out: int, shares: Mapping[str, float]) -> float:
@@ -236,7 +252,9 @@ def _by_all_digests(
     """One group of few labels is like many others; a whole corpus of them is not."""
     mine, theirs = (Counter(str(entry["targets"]) for entry in side.values()) for side in (here, there))
     both, either = (mine & theirs).total(), (mine | theirs).total()
-    if both < _SURE or both < _ALL * either or both <= _most_by_luck(here, there):
+    if both < _SURE or both < _ALL * either or max(_alike(here), _alike(there)) >= _ALIKE:
+        return {}
+    if both <= _most_by_luck(here, there):
         return {}
     owner = {str(entry["targets"]): name for name, entry in there.items()}
     return {

@@ -9,6 +9,7 @@ from heldout.corpus import Corpus
 from heldout.corpus.table import TableOptions, TableReader
 from heldout.errors import HeldoutError, InputError
 from heldout.evidence import write_text
+from heldout.evidence.overwriting import refuse_overwriting
 from heldout.run.seeded import seed_matters
 
 _LEAVE_ONE_OUT_UP_TO = 30
@@ -60,6 +61,7 @@ def write_starter(
     """
     if out.exists() and not force:
         raise InputError("the study exists already", where=str(out), hint="choose another --out, or --force")
+    refuse_overwriting(out, "study", b"study:", b'"study"')
     corpus = TableReader(TableOptions(path=table, group=group, target=target)).read()
     write_text(out, _text(table, out, corpus, estimator))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from heldout.evidence import START, digest, sha256_file
 from heldout.run import targets
+from heldout.run.code import user_code_sha256
 from heldout.run.declaration import axis_of, rules_of, with_code
 from heldout.run.history import POLICY_FILE, Groups, History
 from heldout.run.ledger import LEDGER_FILE, read_ledger, trial_at
@@ -43,6 +44,8 @@ def check_ledger(evidence: RunEvidence) -> str:
         "metrics_sha256": sha256_file(evidence.folder / "metrics.json"),
         "gate_sha256": digest(evidence.lock["gate"]),
     }
+    if "user_code_sha256" in record:  # older looks did not name it
+        expected["user_code_sha256"] = user_code_sha256(evidence.run["fit_code"])
     for key, value in expected.items():
         if record[key] != value:
             raise BrokenError(f"the ledger recorded another {key} for this look", f"{LEDGER_FILE}:{place + 1}")

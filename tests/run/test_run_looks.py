@@ -117,7 +117,7 @@ def _labels(kind: str, rng: np.random.Generator, groups: int, rows: int) -> Any:
 def test_other_patients_with_the_same_labels_were_not_seen(kind: str, groups: int, rows: int, renamed: bool) -> None:
     """A second hospital's patients would be called the first one's: both have sick and well, aged 20 to 80."""
     names = [f"p{number % groups}" for number in range(groups * rows)]
-    new = [("new " if renamed else "") + name for name in names]
+    new = [("new " if renamed or kind == "balanced" else "") + name for name in names]
     wrong = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -150,6 +150,15 @@ def test_labels_without_the_features_they_had_are_known_again(groups: int, rows:
     columns, more = ({"age": rng.normal(size=groups * rows)} for _ in range(2))
     new = [("new " if renamed else "") + name for name in names]
     assert groups == len(match(document(new, labels, more), document(names, labels, columns)).seen)
+
+
+def test_balanced_labels_are_known_again_by_their_names() -> None:
+    """Fifty trials left and fifty right in every subject: new columns would be a fresh start for a whole design."""
+    rng = np.random.default_rng(8)
+    names = [f"p{number % 6}" for number in range(300)]
+    labels = _labels("balanced", rng, 6, 50)
+    one, two = ({"power": rng.normal(size=300)} for _ in range(2))
+    assert 6 == len(match(document(names, labels, two), document(names, labels, one)).seen)
 
 
 def test_one_group_with_everything_else_new_is_known() -> None:

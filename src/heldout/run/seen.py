@@ -193,7 +193,9 @@ def _by_name(
         for name, other in both
         if here[name]["targets"] == there[other]["targets"] or (not telling and _nested(here[name], there[other]))
     ]
-    if telling or (found and 2 * len(found) >= len(both) and not _by_luck(here, there, both, len(found))):
+    every = len(found) == len(both) == len(here)  # each name with its very labels: a reason is asked for, design or not
+    likely = bool(found) and 2 * len(found) >= len(both) and not _by_luck(here, there, both, len(found))
+    if telling or every or likely:
         yield from found
 
 

@@ -67,6 +67,7 @@ def test_an_edit_is_fitted_again(mine: Desk, edited: str) -> None:
     assert 5 == units_to_fit(mine)
 
 
+@pytest.mark.slow
 @route("Code", "motivated author", "Edits the estimator at every try, so that each is a first attempt.", "HOLD")
 def test_an_edit_is_another_attempt(mine: Desk) -> None:
     """Three hundred random models could be tried on noise, and the best be promoted as the only one."""

@@ -466,6 +466,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @linux
 @route("machine faults", "disk", "a quota that is reached in the middle of a run", "stopped")
 def test_a_quota_is_no_hold(tmp_path: Path) -> None:
@@ -522,12 +523,11 @@ def test_a_machine_without_handles_says_nothing_about_evidence(promoted: Desk, m
 # --- signals ---------------------------------------------------------------------------------------------------------
 
 SLOW = """
-import time, pathlib
+import time
 from sklearn.linear_model import LinearRegression
 class Slow(LinearRegression):
     def fit(self, X, y):
-        pathlib.Path("started").touch()
-        time.sleep(30)
+        time.sleep(600)
         return super().fit(X, y)
 """
 
@@ -542,9 +542,10 @@ def interrupted(desk: Desk, number: int, *before: str) -> tuple[int | None, str]
         )  # fmt: skip
         try:
             for _ in range(1200):
-                if (desk.folder / "started").exists() or process.poll() is not None:
+                if [*desk.runs.rglob("progress.jsonl")] or process.poll() is not None:
                     break
                 time.sleep(0.05)
+            time.sleep(2)  # and the estimator, which cannot write here, is at work
             os.killpg(process.pid, number)
             _, told = process.communicate(timeout=3 if before else 60)
             return process.returncode, told

@@ -291,6 +291,7 @@ GATES_OF_NOTHING: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @route("gate", "careless user", "declares rules over costs, spreads, coverage or margins and none over skill", "HOLD")
 @pytest.mark.parametrize("name", GATES_OF_NOTHING)
 def test_a_rule_beside_the_point_cannot_stand_in_for_one(tmp_path: Path, name: str) -> None:

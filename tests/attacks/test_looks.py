@@ -70,6 +70,7 @@ def test_a_renamed_study_was_seen(road: Desk) -> None:
     assert "attacked" in road.rule("pre-registered")["sentence"]
 
 
+@pytest.mark.slow
 @route(
     KIND,
     "motivated author",
@@ -89,6 +90,7 @@ def test_a_reason_given_in_another_study_is_shown(road: Desk) -> None:
     assert 0 == road.heldout("verify", road.newest).code
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "renames the study at every try, so that each is a first attempt", "flagged")
 def test_a_try_under_another_name_is_counted(road: Desk) -> None:
     """Twenty studies of one try would be promoted by luck as often as one of twenty tries, uncorrected."""
@@ -110,6 +112,7 @@ def test_a_try_under_another_name_is_counted(road: Desk) -> None:
     assert first != road.verdict["judged"]["variant_sha256"]
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "tries on two of five groups under other names, and judges the best on all", "flagged")
 def test_tries_on_a_part_of_the_groups_are_counted(desk: Desk) -> None:
     """Two fifths of what judges would have been tuned on, unseen."""
@@ -127,6 +130,7 @@ def test_tries_on_a_part_of_the_groups_are_counted(desk: Desk) -> None:
     assert 3 == desk.verdict["trial"]["attempt"]
 
 
+@pytest.mark.slow
 def test_a_look_that_saw_no_truth_freezes_no_count(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is stopped before it fits would make each later try the first."""
     for number in (1, 2, 3):
@@ -141,6 +145,7 @@ def test_a_look_that_saw_no_truth_freezes_no_count(desk: Desk, monkeypatch: pyte
         assert number == desk.verdict["trial"]["attempt"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_judged_again_after_other_rules_were_registered_verifies(desk: Desk) -> None:
     """An honest run would be TAMPERED for good, and the hint to run it again would not help."""
     assert 0 == desk.run().code
@@ -378,6 +383,7 @@ def test_another_metric_is_never_stricter(desk: Desk, gate: dict[str, Any]) -> N
     assert "FAIL" == desk.rule("pre-registered")["outcome"]
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "swaps the baseline that a rule names for a weaker one after a look", "HOLD")
 def test_a_baseline_is_part_of_the_rule(desk: Desk) -> None:
     """A gain over a constant 1000 would pass for one over a forest."""

@@ -19,6 +19,7 @@ def judged(heldout: Callable[..., Any], write_study: Callable[..., Path], tmp_pa
     return run
 
 
+@pytest.mark.slow
 def test_only_an_older_one_of_its_kind_is_replaced(heldout: Callable[..., Any], judged: Path, tmp_path: Path) -> None:
     """A table named by mistake, or by completion, would be gone."""
     table = (tmp_path / "table.csv").read_bytes()

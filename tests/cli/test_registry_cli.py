@@ -53,6 +53,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.slow
 def test_the_whole_way_on_the_command_line(copied: Runs, shell: Shell) -> None:  # noqa: F811
     """Someone who follows the docs would not get from two runs to a champion and back."""
     first = shell.document("add", copied("base"))["id"]

@@ -24,6 +24,7 @@ def commands() -> list[list[str]]:
     return [re.split(r" {3,}", line)[0].split() for line in [*lines, *inline] if line.startswith("heldout ")]
 
 
+@pytest.mark.slow
 def test_defect_8a9_and_8e34_every_command_of_the_runbook_exists() -> None:
     """A step of the runbook, such as its check after a rollback, could not be run as documented."""
     found = commands()

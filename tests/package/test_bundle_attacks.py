@@ -180,6 +180,7 @@ def test_another_corpus_is_not_packed_as_the_judged_one(judged: Judged, tmp_path
         build_bundle(judged.folder, tmp_path / "out.tar.gz", corpus=tmp_path / "other.csv")
 
 
+@pytest.mark.slow
 def test_a_hold_travels_like_a_promote(tmp_path: Path) -> None:
     """A HOLD would be kept to himself by whoever got it."""
     held = make_judged(tmp_path / "held", bound=0.99999)

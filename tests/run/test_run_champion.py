@@ -42,6 +42,7 @@ def test_a_better_model_beats_the_champion_and_a_worse_one_does_not(desk: Any, p
     assert ("HOLD", "FAIL") == (worse.verdict, _beats(worse)["outcome"])
 
 
+@pytest.mark.slow
 @pytest.mark.first_is_fast
 def test_nobody_beats_an_equal(desk: Any, poor: Run) -> None:
     """A copy of the champion would replace it for ever."""

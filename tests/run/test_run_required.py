@@ -35,6 +35,7 @@ def test_without_the_other_verdict_nothing_is_decided(desk: Any) -> None:
     assert ("HOLD", "UNKNOWN") == (run.verdict, _outcome(run))
 
 
+@pytest.mark.slow
 def test_the_other_verdict_lets_it_through_and_is_named(desk: Any) -> None:
     """A model that holds along both axes would never be promoted."""
     _run(desk)

@@ -111,6 +111,7 @@ ATTACKS = [change_date, change_report, change_payload, change_signature, drop_si
            remove_envelope, damage_envelope]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_rewritten_run_does_not_keep_its_signature(attack: Any, victim: Any, key: Path) -> None:
     """A run that was rewritten from end to end would keep the name of the one who signed another."""

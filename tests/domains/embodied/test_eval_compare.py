@@ -56,6 +56,7 @@ def outcomes(document: dict[str, Any]) -> dict[str, str]:
     return {rule["id"]: rule["outcome"] for rule in document["verdict"]["rules"]}
 
 
+@pytest.mark.slow
 def test_a_better_model_takes_the_place_by_its_paired_gain(home: Path, tmp_path: Path) -> None:
     """A user could say that a model is better than nothing, and not that it is better than the one in service."""
     document = compare(home / "nearest", home / "majority", out=tmp_path / "out")

@@ -151,6 +151,7 @@ def test_corpus_holds_the_cells_of_the_plan_and_no_others(make_clip: MakeClip, t
     assert 1 == smaller.reused
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_rows_but_for_the_clock(make_clip: MakeClip, tmp_path: Path) -> None:
     """A corpus could not be reproduced, and a resumed run would differ from an undisturbed one."""
     spec = spec_of(make_clip("a.y4m"), encoders=("libx264", "libx265", "libsvtav1"))

@@ -10,11 +10,9 @@ from attack_kit import ROADS, Desk, table_desk
 pytest.importorskip("sklearn")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Each route has a case among the fast tests; its others, and every other task and domain, run in CI."""
-    if Path(__file__).parent in item.path.parents:
-        item.add_marker("first_is_fast")
+    item.add_marker("first_is_fast")
 
 
 @pytest.fixture

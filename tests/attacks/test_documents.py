@@ -34,7 +34,6 @@ HIDES = "bytes that hide in an archive"
 SHOWN = "text that steers whoever looks at it"
 SECRET = "a secret that is written down"
 CODE = "code of a stranger"
-SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -175,12 +174,7 @@ DOCUMENTS = ("PROMOTE.json", "run.json", "manifest.json", "metrics.json", "predi
 @route(PLACE, "sender of a bundle", "A pipe, a socket, a device or a link stands for a document of a run.", "TAMPERED")
 @pytest.mark.parametrize(
     ("name", "other"),
-    [
-        # Every kind for the first documents, and in turn one of them for each of the others.
-        pytest.param(name, other, id=f"{other} for {name}", marks=[] if number < 2 or order == number % 6 else SLOW)
-        for number, name in enumerate(DOCUMENTS)
-        for order, other in enumerate(OTHERS)
-    ],
+    [pytest.param(name, other, id=f"{other} for {name}") for name in DOCUMENTS for other in OTHERS],
 )
 def test_no_document_of_a_run_is_anything_but_a_file(other: str, name: str, run: Path) -> None:
     """A verifier would wait for ever, or read a file of its own machine as if it had been sent."""

@@ -294,7 +294,7 @@ def test_without_a_process_for_each_fold_these_cheats_would_work(
     assert "PASS" == noise.rule("good")["outcome"]
 
 
-@pytest.mark.parametrize("name", ["twin", pytest.param("twin with a file of its own", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["twin", "twin with a file of its own"])
 def test_a_clean_twin_reaches_a_registry(tmp_path: Path, name: str) -> None:
     """A fence that keeps honest code from its work would be taken down."""
     desk = table_desk(tmp_path, rows=48, groups=4)
@@ -315,7 +315,7 @@ def test_a_clean_twin_reaches_a_registry(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.slow
 @route("Estimators", "motivated author", "An estimator answers by the clock, by its process, or at random.", "HOLD")
-@pytest.mark.parametrize("name", ["answers by the clock", *(pytest.param(n, marks=pytest.mark.slow) for n in RESTLESS)])
+@pytest.mark.parametrize("name", RESTLESS)
 def test_an_answer_that_changes_is_held(tmp_path: Path, name: str) -> None:
     """A verdict would be of one draw among many, and its model would never give it again."""
     desk = table_desk(tmp_path, rows=48, groups=4)

@@ -89,10 +89,7 @@ def plant(patch: pytest.MonkeyPatch, words: tuple[str, ...], fault: BaseExceptio
     "a fault of ours, or a panic of a library, in any command: read as HOLD or as PROMOTE",
     "stopped",
 )
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(kind, marks=() if kind in ("exception", "panic", "memory") else pytest.mark.slow) for kind in FAULTS],
-)
+@pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_in_any_command_is_no_answer(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script would read a crash as HOLD, and `exit()` in somebody's module as PROMOTE."""
     fault, code = FAULTS[kind]
@@ -292,12 +289,17 @@ HOWS = {
 @linux
 @route("exit codes", "operator", "a closed or full stream: `| head`, `2>&-`, a log on a full disk", "stopped")
 @pytest.mark.parametrize(
-    ("name", "how"),
-    [(name, how) for name in READERS for how in (HOWS if NIGHTLY or name in ALWAYS else FEW_HOWS)],
+    ("name", "how", "encoding"),
+    [
+        (name, how, encoding)
+        for name in READERS
+        for how in (HOWS if NIGHTLY or name in ALWAYS else FEW_HOWS)
+        for encoding in (FEW_ENCODINGS if how in ("| head -1", "2>&-") else ("utf-8",))
+    ],
 )
-def test_no_closed_or_full_stream_is_a_hold(promoted: Desk, name: str, how: str) -> None:
+def test_no_closed_or_full_stream_is_a_hold(promoted: Desk, name: str, how: str, encoding: str) -> None:
     """`heldout gate RUN 2>&- && deploy` would never deploy; `heldout verify RUN | head -1` would be a HOLD."""
-    answer = shell(promoted, READERS[name], how)
+    answer = shell(promoted, READERS[name], how, PYTHONIOENCODING=encoding)
     assert answer.code in HOWS[how], answer
     assert "Traceback" not in answer.err
     assert "Exception" not in answer.err
@@ -372,7 +374,6 @@ UNIT_FAULTS = {
     "killed": ("import signal; os.kill(os.getpid(), signal.SIGKILL)", 2),
     "crashes": ("import signal; os.kill(os.getpid(), signal.SIGSEGV)", 5),
 }
-FAST_UNITS = {("raises", 1), ("leaves", 1), ("no room", 1), ("no room, of Rust", 1), ("killed", 2)}
 
 
 @route(
@@ -385,7 +386,7 @@ FAST_UNITS = {("raises", 1), ("leaves", 1), ("no room", 1), ("no room, of Rust",
 @pytest.mark.parametrize(
     ("kind", "workers"),
     [
-        pytest.param(kind, workers, marks=() if (kind, workers) in FAST_UNITS else pytest.mark.slow)
+        (kind, workers)
         for kind in UNIT_FAULTS
         for workers in (1, 2)
         if workers == 2 or kind not in ("killed", "crashes")  # which would end this process

@@ -51,11 +51,6 @@ def looked(seen: Path, tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def slow(*values: object) -> Any:
-    """Members of a kind that the quick suite leaves out."""
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
-
-
 def contract(home: Path, primary: tuple[str, ...], base: str = "qwen3_omni_lora", name: str | None = None) -> None:
     """A contract of the workspace ``cfg``: the built-in one with other primary metrics, maybe under another id."""
     config = read_json(BUILT_IN / f"{base}.json") | {"primary_metrics": list(primary), "id": name or base}
@@ -77,9 +72,7 @@ def outcome(folder: Path, rule: str) -> str:
     return next(str(one["outcome"]) for one in verdict(folder)["rules"] if one["id"] == rule)
 
 
-@pytest.mark.parametrize(
-    "primary", [("held_out_episode_count",), *slow(("json_validity_rate", "held_out_episode_count"), ())]
-)
+@pytest.mark.parametrize("primary", [("held_out_episode_count",), ("json_validity_rate", "held_out_episode_count"), ()])
 @route("rules", "motivated author", "a contract of an evaluation names no metric, only counts and form", "HOLD")
 def test_a_contract_without_a_metric_promotes_nothing(primary: tuple[str, ...], home: Path) -> None:
     """The most common answer of train, whatever is seen, would be promoted."""
@@ -99,9 +92,7 @@ def test_what_a_verdict_recommends_can_be_done(home: Path) -> None:
     assert "heldout eval compare" in answer.out
 
 
-@pytest.mark.parametrize(
-    "way", ["workspace", "renamed", *slow("folder of contracts", "built-in", "elsewhere", "shards")]
-)
+@pytest.mark.parametrize("way", ["workspace", "renamed", "folder of contracts", "built-in", "elsewhere", "shards"])
 @route("rules", "motivated author", "failing metrics are deleted from a copied contract after a HOLD", "HOLD")
 @route("rules", "motivated author", "the copied contract has another id", "HOLD")
 @route("rules", "motivated author", "the loosened evaluation lies in another folder, or is merged of shards", "HOLD")
@@ -173,7 +164,7 @@ def test_a_smoke_evaluation_is_a_look(home: Path) -> None:
     assert "PASS" == outcome(home / "runs/as-looked", "pre-registered")
 
 
-@pytest.mark.parametrize("way", ["without its ledger", "renamed episodes", *slow("copied", "elsewhere", "built again")])
+@pytest.mark.parametrize("way", ["without its ledger", "renamed episodes", "copied", "elsewhere", "built again"])
 @route("looks", "motivated author", "the index is copied, without its ledger too, and the copy evaluated", "HOLD")
 @route("looks", "motivated author", "the index is built again from the same episodes in another folder", "HOLD")
 @route("looks", "motivated author", "the episodes of an index are renamed", "HOLD")
@@ -217,7 +208,7 @@ def rewrite(index: Path, changes: list[tuple[str, str]]) -> None:
 
 @pytest.mark.parametrize(
     "gone",
-    [("trials.jsonl", "policies.jsonl"), *slow(("trials.jsonl",), ("policies.jsonl",), ("looks",))],
+    [("trials.jsonl", "policies.jsonl"), ("trials.jsonl",), ("policies.jsonl",), ("looks",)],
 )
 @route("looks", "motivated author", "the ledger or the registrations in an index are deleted", "stopped")
 def test_a_ledger_that_is_missing_is_no_fresh_start(gone: tuple[str, ...], looked: Path) -> None:
@@ -335,7 +326,7 @@ def test_brought_predictions_of_an_index_are_judged_by_its_books(asks: str, home
     assert 0 == heldout("verify", "runs/brought", cwd=home).code
 
 
-@pytest.mark.parametrize("asks", ["answers", *slow("actions", "futures")])
+@pytest.mark.parametrize("asks", ["answers", "actions", "futures"])
 @route("held-out", "motivated author", "train windows are brought as rows of test", "stopped")
 @route("held-out", "motivated author", "the windows that were answered wrongly are left out", "stopped")
 @route("held-out", "motivated author", "a window is brought twice under two ids, or one that no index has", "stopped")
@@ -372,7 +363,7 @@ def untrue(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"true_contact": "maybe"}
 
 
-@pytest.mark.parametrize("asks", ["answers", *slow("actions", "futures")])
+@pytest.mark.parametrize("asks", ["answers", "actions", "futures"])
 @route("held-out", "motivated author", "brought predictions are scored without an index", "HOLD")
 def test_rows_without_an_index_promote_nothing_and_say_so_first(asks: str, home: Path) -> None:
     """A file that says itself what is true and which split it is of would be believed."""
@@ -407,7 +398,7 @@ def test_paths_that_were_not_recorded_are_held(home: Path) -> None:
     assert (1, "UNKNOWN") == (answer.code, outcome(home / "runs/brought", "held-out")), answer
 
 
-@pytest.mark.parametrize("asks", ["answers", *slow("actions", "futures")])
+@pytest.mark.parametrize("asks", ["answers", "actions", "futures"])
 @route("rules", "motivated author", "brought predictions are scored again by a loosened contract", "HOLD")
 def test_brought_predictions_are_held_by_what_was_registered(asks: str, home: Path) -> None:
     """The way around `eval run` would be open to everybody who has a file."""

@@ -16,6 +16,7 @@ from heldout.errors import InputError
 from heldout.evidence import read_json
 from heldout.registry import Registry, add, promote, repair, verify
 
+KILLS = times(4, 10)
 SUPPORT = Path(__file__).parents[1] / "support"
 FLIP = (
     "import sys; from pathlib import Path; from registry_kit import flip;"
@@ -39,7 +40,7 @@ def test_a_kill_leaves_the_old_or_the_new(registry: Registry, place: str, runs: 
     versions = [add(registry, runs(name)).id for name in ("base", "alpha2")]
     promote(registry, versions[0])
     moments = random.Random(5)
-    for _ in range(times(4, 10)):
+    for _ in range(KILLS):
         champion = registry.champion("demo")
         assert champion is not None
         order = [each for each in versions if each != champion.id] + [champion.id]
@@ -56,7 +57,7 @@ def test_a_kill_leaves_the_old_or_the_new(registry: Registry, place: str, runs: 
         repair(registry)
         assert found.champions["demo"] == read_json(registry.serving.pointer("demo"))["version"]
     kinds = [event.body["kind"] for event in registry.history(slot="demo")]
-    assert len(kinds) > times(4, 10)
+    assert len(kinds) > KILLS
 
 
 @pytest.mark.slow

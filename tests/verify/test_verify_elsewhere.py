@@ -45,11 +45,11 @@ gate: {rules: [{id: rmse, metric: rmse, over: worst_group, at_most: 5}]}
 study: fixed
 corpus: {path: table.csv, group: site, target: y, ignore: [label]}
 backbone: sklearn
-fit: {estimator: sklearn.linear_model.Ridge}
+fit: {estimator: sklearn.ensemble.ExtraTreesRegressor, params: {n_estimators: 3}}
 split: {kind: fixed, test: [south, "a/b é"]}
-seeds: [0]
+seeds: [0, 1]
 bootstrap: {draws: 100}
-gate: {rules: [{id: plcc, metric: plcc, at_least: 0.1}]}
+gate: {rules: [{id: spread, metric: plcc, scope: members, statistic: spread, at_most: 1}]}
 """,
 }
 

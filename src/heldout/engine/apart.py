@@ -22,15 +22,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from heldout.engine.local import ArgT, ResultT
 from heldout.engine.zygote import ANSWER, WORDS
 from heldout.errors import MachineError, UnitError
 from heldout.evidence import read_plain, strict
 from heldout.evidence.machine import machine_error_of
 
-ItemT = TypeVar("ItemT")
-AnswerT = TypeVar("AnswerT")
 QUESTION = "question.pickle"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
 _FORKS = platform.system() == "Linux"  # elsewhere the libraries themselves do not survive a fork
@@ -114,8 +113,8 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
 
 @contextmanager
 def asking(
-    function: Callable[[ItemT], AnswerT], items: Iterable[ItemT], workers: int
-) -> Iterator[dict[Future[AnswerT], ItemT]]:
+    function: Callable[[ArgT], ResultT], items: Iterable[ArgT], workers: int
+) -> Iterator[dict[Future[ResultT], ArgT]]:
     """Futures of a function that asks, each with its item; whoever leaves the block by an error waits for no answer.
 
     Args:

@@ -18,18 +18,17 @@ def refuse_overwriting(path: Path, kind: str, *marks: bytes, start: bool = False
         start: Whether it must begin with them.
 
     Raises:
-        InputError: If something else lies there.
+        InputError: If something else lies there, or a document that is larger than any of ours.
     """
     if not path.exists() or path.stat().st_size == 0:
         return
-    try:
+    if start:
+        with open_plain(path) as stream:
+            same = stream.read(max(map(len, marks))).startswith(marks)
+    else:
         data = read_plain(path, most=DOCUMENT_BYTES)
-    except InputError:
-        data = b""  # larger than a document: nothing of ours, or an archive, which is told by its start
-        if start and path.is_file():
-            with open_plain(path) as stream:
-                data = stream.read(64)
-    if not any(data.startswith(mark) if start else mark in data for mark in marks):
+        same = any(mark in data for mark in marks)
+    if not same:
         raise InputError(
             f"another file stands there, which is no {kind} and would be lost",
             where=str(path),

@@ -25,7 +25,7 @@ from heldout.evidence import open_plain
 from heldout.package.container_form import canonical_header
 
 _BLOCK, _CHUNK, _SIP = 512, 1 << 18, 1 << 11
-_GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # A deterministic header: deflate, no flags, no time. A byte that no checksum covers must not be free to vary.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _WINDOW_LOG = 27
@@ -103,7 +103,7 @@ def is_archive(path: Path) -> bool:
     """Whether a file begins like an archive that we can read."""
     try:
         with open_plain(path) as stream:
-            return stream.read(4).startswith((_GZIP, ZSTD))
+            return stream.read(4).startswith((GZIP, ZSTD))
     except (OSError, InputError):
         return False
 
@@ -299,7 +299,7 @@ def _opened(path: Path, limits: Limits) -> Iterator[_Bounded]:
     with stream:
         head = stream.read(len(_GZIP_HEADER))
         stream.seek(0)
-        if head.startswith(_GZIP):
+        if head.startswith(GZIP):
             if head != _GZIP_HEADER:
                 raise _damaged("its first bytes are not those that we write", path.name)
             chunks = _gunzipped(stream, path.name)

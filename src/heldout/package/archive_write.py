@@ -15,10 +15,8 @@ from typing import IO, Any
 from heldout.errors import InputError
 from heldout.evidence import atomic_path, open_plain
 from heldout.evidence.overwriting import refuse_overwriting
-from heldout.package.archive import safe_name, zstandard
+from heldout.package.archive import GZIP, ZSTD, safe_name, zstandard
 from heldout.package.container_form import mode_of
-
-_MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, Zstandard
 
 
 def write_archive(out: Path, files: Mapping[str, Path | bytes], *, top: str = "") -> str:
@@ -55,7 +53,7 @@ def refuse_no_archive(out: Path) -> None:
     Raises:
         InputError: If such a file lies there.
     """
-    refuse_overwriting(out, "archive", *_MAGIC, start=True)
+    refuse_overwriting(out, "archive", GZIP, ZSTD, start=True)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-@cache
 def environment() -> Environment:
     """The templates; HTML escapes what it shows, and a name that is missing is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MARKDOWN, HTML = "RUN_REPORT.md", "report.html"
+_environment = cache(environment)  # templates are compiled once a process; the boards add filters to one of their own
 
 
 def write_reports(
@@ -47,7 +49,7 @@ def write_reports(
     from heldout.report.plots import figures
 
     content = Content(folder.name, verdict, metrics, manifest, split, tuple(notes), tuple(warnings), units)
-    templates = environment()
+    templates = _environment()
     write_page(folder / MARKDOWN, templates.get_template("RUN_REPORT.md.j2").render(c=content))
     page = templates.get_template("report.html.j2").render(
         c=content, figures=figures(content, predictions, curves), css=template_text("report.css")

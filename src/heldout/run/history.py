@@ -129,11 +129,15 @@ class Groups:
         if named is None:
             same = record["corpus_sha256"] == self.corpus_sha256
             every = {name: name for name in self.document["groups"]} if same else {}
-            return Match(every, recut=same and record["split_sha256"] != self.split_sha256)
+            return Match(every, recut=same and record["split_sha256"] != self.split_sha256, of=len(every))
         key = (study, str(named))
         if key not in self._known:
             self._known[key] = match(self.document, targets.read(study, str(named)))
         return self._known[key]
+
+    def registrations(self, history: History) -> list[Link]:
+        """The registrations of a study that are about any of these groups, in order."""
+        return [link for link in history.policies if self.matched(history.study, link.record).seen]
 
 
 def histories(study: Path) -> Iterator[History]:
@@ -173,7 +177,7 @@ def tried_elsewhere(known: Sequence[History], groups: Groups, identity: Identity
 
 def _mostly(found: Match, groups: Groups) -> bool:
     """Whether most of the groups of either side are common."""
-    here, there = len(groups.document["groups"]), found.of or len(groups.document["groups"])
+    here, there = len(groups.document["groups"]), found.of
     return bool(found.seen) and (2 * len(found.seen) >= here or 2 * len({*found.seen.values()}) >= there)
 
 

@@ -15,14 +15,15 @@ SCHEMA = "heldout.gate-plan/1"
 
 def run_plan(prepared: Prepared) -> dict[str, Any]:
     """What a run would do, without doing it: units, findings, and whether its rules may decide."""
-    ground = may_decide(prepared.study, Declared.of(prepared))
+    ground = may_decide(list(histories(prepared.study)), Declared.of(prepared))
     return prepared.summary() | {"registration": ground.sentence}
 
 
 def gate_plan(prepared: Prepared) -> dict[str, Any]:
     """Whether each rule can pass on these groups and seeds, and whether this policy may decide."""
     resolved, study = prepared.resolved, prepared.study
-    elsewhere = tried_elsewhere(list(histories(study)), Declared.of(prepared).groups, prepared.identity)
+    known, declared = list(histories(study)), Declared.of(prepared)
+    elsewhere = tried_elsewhere(known, declared.groups, prepared.identity)
     attempt = 1 + elsewhere
     if study.is_dir():
         with Ledger(study) as ledger:
@@ -35,7 +36,7 @@ def gate_plan(prepared: Prepared) -> dict[str, Any]:
         cells=prepared.corpus.cells is not None,
         attempt=attempt,
     )
-    ground = may_decide(study, Declared.of(prepared))
+    ground = may_decide(known, declared)
     can = all(rule.can_pass for rule in rules) and not prepared.blocking and resolved.smoke is None
     return {
         "schema": SCHEMA,

@@ -142,13 +142,13 @@ def policy_of(known: Sequence[History], declared: Declared) -> Policy:
     """What the ledgers say of declared rules; the study's own history comes first."""
     own = known[0]
     mine = _mine(own, declared)
-    about = [link.record for link in own.policies if declared.groups.matched(own.study, link.record).seen]
+    about = [link.record for link in declared.groups.registrations(own)]
     against = None if mine is not None else ground_of(known, declared).against
     return Policy(
         sha256=declared.policy_sha256,
         registered=mine is not None,
         registered_at=mine.record["ts"] if mine else None,
-        amendments=tuple(str(record["reason"]) for record in about if record["reason"] is not None),
+        amendments=tuple(_reasons(about)),
         rules_sha256=declared.sha256,
         registration=mine.sha256 if mine else None,
         head=own.policies_head,
@@ -161,9 +161,13 @@ def policy_of(known: Sequence[History], declared: Declared) -> Policy:
     )
 
 
-def may_decide(study: Path, declared: Declared) -> Ground:
-    """Whether a run under these rules can PROMOTE: they are registered, or would be."""
-    known = list(histories(study))
+def may_decide(known: Sequence[History], declared: Declared) -> Ground:
+    """Whether a run under these rules can PROMOTE: they are registered, or would be.
+
+    Args:
+        known: Ledgers that are asked, that of the study at hand first.
+        declared: Its rules, and the groups that they judge.
+    """
     return Ground("same") if _mine(known[0], declared) is not None else ground_of(known, declared)
 
 
@@ -179,12 +183,7 @@ def read_policies(study: Path) -> list[dict[str, Any]]:
 def ground_of(known: Sequence[History], declared: Declared) -> Ground:
     """Why rules may be registered without a reason, if they may."""
     against, stricter = None, None
-    registered = [
-        (history.study, link.record)
-        for history in known
-        for link in history.policies
-        if declared.groups.matched(history.study, link.record).seen
-    ]
+    registered = [(history.study, link.record) for history in known for link in declared.groups.registrations(history)]
     for study, record in registered:
         if _same(record, declared, study):
             return Ground("same")
@@ -218,7 +217,7 @@ def _ground_of_looks(known: Sequence[History], declared: Declared) -> Ground:
 
 def _mine(own: History, declared: Declared) -> Link | None:
     """The study's own registration of exactly these rules."""
-    about = (link for link in own.policies if declared.groups.matched(own.study, link.record).seen)
+    about = declared.groups.registrations(own)
     return next((link for link in about if _same(link.record, declared, own.study)), None)
 
 
@@ -277,16 +276,15 @@ def _of_records(about: Sequence[Mapping[str, Any]]) -> list[str]:
     return found + [str(record["moved"]) for record in about if record.get("moved")]
 
 
+def _reasons(about: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The reasons that were given for changed rules."""
+    return [str(record["reason"]) for record in about if record["reason"] is not None]
+
+
 def _of_amendments(other: History, declared: Declared) -> list[str]:
     """What another study gave as reasons for changed rules over these groups: a new name does not drop them."""
-    reasons = [
-        str(link.record["reason"])
-        for link in other.policies
-        if link.record["reason"] is not None and declared.groups.matched(other.study, link.record).seen
-    ]
-    return (
-        [f"rules were amended in the study {other.study.name}, with reasons: {'; '.join(reasons)}"] if reasons else []
-    )
+    reasons = "; ".join(_reasons([link.record for link in declared.groups.registrations(other)]))
+    return [f"rules were amended in the study {other.study.name}, with reasons: {reasons}"] if reasons else []
 
 
 def _of_looks(history: History, declared: Declared, *, own: bool) -> list[str]:

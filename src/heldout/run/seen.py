@@ -26,12 +26,12 @@ _TOP = np.uint64(2**64 - 1)
 # Of the smaller group's own values, or pairs of a label and a feature, this share must be the other's too. Of pairs of
 # whole numbers and labels two groups have some in common by chance, and two targets of the same rows agree in most.
 _SHARE = {"values": 0.5, "pairs": 0.75}
-# A group whose values lie in several groups of the other side, by chance too where the values are coarse.
-_SCATTERED, _FEWEST = 0.8, {"values": 4, "pairs": 8}
-# Where so many pairs of groups have the same labels as each other, equal labels say nothing of two corpora.
-_ALIKE = 0.25
 # So many common values cannot be chance; fewer count where half of all groups have them.
 _SURE = 4
+# A group whose values lie in several groups of the other side, by chance too where the values are coarse.
+_SCATTERED, _FEWEST = 0.8, {"values": _SURE, "pairs": 8}
+# Where so many pairs of groups have the same labels as each other, equal labels say nothing of two corpora.
+_ALIKE = 0.25
 # A group of labels and what is left of it, known by the name: so many of its rows must be there.
 _COUNTS = 0.9
 # Of the digests of all groups, names and features unknown.
@@ -51,7 +51,7 @@ class Match:
         seen: By group at hand: the group of the earlier look that it is, or is a part of.
         recut: Whether most of them were cut otherwise then: regrouped, joined or halved.
         reappeared: Names at hand that the earlier look has too, with other targets.
-        of: Groups of the earlier look; 0 where it is not known.
+        of: Groups of the earlier look.
     """
 
     seen: Mapping[str, str] = field(default_factory=dict)
@@ -193,9 +193,10 @@ def _by_name(
         for name, other in both
         if here[name]["targets"] == there[other]["targets"] or (not telling and _nested(here[name], there[other]))
     ]
+    if not found:
+        return
     every = len(found) == len(both) == len(here)  # each name with its very labels: a reason is asked for, design or not
-    likely = bool(found) and 2 * len(found) >= len(both) and not _by_luck(here, there, both, len(found))
-    if telling or every or likely:
+    if telling or every or (2 * len(found) >= len(both) and not _by_luck(here, there, both, len(found))):
         yield from found
 
 
@@ -254,9 +255,9 @@ def _by_all_digests(
     """One group of few labels is like many others; a whole corpus of them is not."""
     mine, theirs = (Counter(str(entry["targets"]) for entry in side.values()) for side in (here, there))
     both, either = (mine & theirs).total(), (mine | theirs).total()
-    if both < _SURE or both < _ALL * either or max(_alike(here), _alike(there)) >= _ALIKE:
+    if both < _SURE or both < _ALL * either:
         return {}
-    if both <= _most_by_luck(here, there):
+    if max(_alike(here), _alike(there)) >= _ALIKE or both <= _most_by_luck(here, there):
         return {}
     owner = {str(entry["targets"]): name for name, entry in there.items()}
     return {

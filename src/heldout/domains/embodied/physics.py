@@ -92,12 +92,12 @@ def choose_renderer(*, video: bool) -> str:
 
 def _refuse_other_renderer(chosen: str) -> None:
     """MuJoCo that was imported first bound itself to a window system, and would abort the process."""
-    bound = getattr(sys.modules.get("mujoco.gl_context"), "_MUJOCO_GL", chosen)
-    if bound != chosen:
+    wanted = chosen.lower().strip()  # as MuJoCo reads it
+    if getattr(sys.modules.get("mujoco.gl_context"), "_MUJOCO_GL", wanted) != wanted:
         raise PrerequisiteError(
             "MuJoCo was imported before its renderer was chosen",
             where="MUJOCO_GL",
-            hint=f"set MUJOCO_GL={chosen} before the first import of mujoco, or take two workers",
+            hint=f"set MUJOCO_GL={chosen} before the first import of mujoco",
         )
 
 

@@ -12,11 +12,9 @@ for name in ("transformers", "peft", "accelerate", "llguidance"):
     pytest.importorskip(name)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """The library of language models alone takes ten seconds to load: CI runs these."""
-    if Path(__file__).parent in item.path.parents:
-        item.add_marker("slow")
+    item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,6 @@ def test_a_picture_that_is_no_whole_number_of_blocks_is_refused() -> None:
         parse_tile("240")
 
 
-@pytest.mark.slow
 def test_a_camera_that_is_missing_leaves_a_black_tile(made: Path) -> None:
     """The other cameras would move into its place, and a model would take one for another."""
     record = records(made / "index")[0]

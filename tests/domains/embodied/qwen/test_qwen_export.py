@@ -190,7 +190,6 @@ def test_the_default_tile_fits_any_number_of_cameras(cameras: int, tile: tuple[i
     assert 32 >= max(small.tile)
 
 
-@pytest.mark.slow
 def test_a_tile_that_was_chosen_is_announced_and_one_that_was_asked_is_not_changed(made: Path, tmp_path: Path) -> None:
     """Pictures of another size than the published one would be written without a word, or in spite of what was said."""
     words = ["embodied", "qwen", "export", str(made / "index"), "--max-video-frames", "1", "--no-audio", "--out"]

@@ -28,7 +28,7 @@ from heldout.domains.embodied.qwen.trainer import train
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import read_json, read_json_lines, sha256_file
 
-STEPS = 40
+STEPS, KILLS = 40, times(2, 5)
 
 
 def options(made: Path, out: Path, **changes: Any) -> TrainOptions:
@@ -75,7 +75,7 @@ def test_a_training_that_is_killed_ends_with_the_same_weights(made: Path, calm: 
         with (tmp_path / "log").open("wb") as log:
             process = subprocess.Popen([sys.executable, *words(made, out)], stdout=log, stderr=log)
             before = len(read_json_lines(out / "results/progress.jsonl"))
-            if deaths < times(2, 5):
+            if deaths < KILLS:
                 while len(read_json_lines(out / "results/progress.jsonl")) < before + 3 and process.poll() is None:
                     time.sleep(0.02)
                 time.sleep(0.3 * draw.random())
@@ -83,7 +83,7 @@ def test_a_training_that_is_killed_ends_with_the_same_weights(made: Path, calm: 
             code = process.wait(timeout=120)
         assert code in (0, -signal.SIGKILL), (tmp_path / "log").read_text()
         deaths += code != 0
-    assert times(2, 5) == deaths
+    assert KILLS == deaths
     assert any(event["event"] == "resumed" for event in read_json_lines(out / "results/progress.jsonl"))
     for name in ("adapter_model.safetensors", "adapter_config.json", "probe.safetensors"):
         assert sha256_file(calm / "adapter_lora" / name) == sha256_file(out / "adapter_lora" / name), name

@@ -79,7 +79,6 @@ def logits(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
     return found
 
 
-@pytest.mark.slow
 def test_words_alone_mean_what_they_meant_to_the_language_model(small: Path, tmp_path: Path) -> None:
     """Pretrained weights would be scrambled by the eyes that they were given, and pretraining be judged useless."""
     tokenizer = chat_tokenizer(["reach the cup", "put the cup on the shelf"])

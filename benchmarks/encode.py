@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from _measure import clock, clock_children, report, spread
 
-from heldout.domains.video.cell import encode_arguments, score_arguments
-from heldout.domains.video.decoded import PREFIX
-from heldout.domains.video.ffmpeg import Children, Finished, find_ffmpeg
-from heldout.domains.video.plan import make_plan
-from heldout.domains.video.produce import produce
-from heldout.domains.video.spec import load_spec
+from heldout.domains.video.encode.cell import encode_arguments, score_arguments
+from heldout.domains.video.encode.decoded import PREFIX
+from heldout.domains.video.encode.ffmpeg import Children, Finished, find_ffmpeg
+from heldout.domains.video.encode.plan import make_plan
+from heldout.domains.video.encode.produce import produce
+from heldout.domains.video.encode.spec import load_spec
 from heldout.evidence import write_json
 
 CLIPS = {"bikes": "bikes.mp4", "bigbuckbunny": "bigbuckbunny.mp4", "carphone": "carphone_pristine.mp4"}

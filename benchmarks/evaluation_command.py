@@ -19,14 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from _measure import report, spread, take_turns, times_faster
 
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import run
-from heldout.domains.embodied.index import write_index, write_manifest
-from heldout.evaluate.partial import PARTIAL_FILE
-from heldout.evaluate.session import Sample
-from heldout.evaluate.shards import Shard
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import run
+from heldout.domains.embodied.index.build import write_index, write_manifest
 from heldout.evidence import sha256_file
+from heldout.predict.partial import PARTIAL_FILE
+from heldout.predict.session import Sample
+from heldout.predict.shards import Shard
 
 ACTIONS = [f"move object {number} to the shelf" for number in range(40)]
 ANSWER = '{"action":"move object 0 to the shelf","contact":"no"}'

@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from _measure import Taken, report, spread, take_turns, times_faster
 
-from heldout.evaluate.identity import Identity
-from heldout.evaluate.partial import PARTIAL_FILE, join_rows
-from heldout.evaluate.session import PredictorSpec, Sample, Session
 from heldout.evidence import sha256_bytes
+from heldout.predict.identity import Identity
+from heldout.predict.partial import PARTIAL_FILE, join_rows
+from heldout.predict.session import PredictorSpec, Sample, Session
 
 IDENTITY = Identity("weights", "data", "test", "question", {"greedy": True}, "code")
 _BOUNDS = (

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from heldout.evaluate.conformal import LEVELS, conformal
-from heldout.evaluate.uncertainty import GAUSSIAN_95
 from heldout.evidence import read_json, write_json
+from heldout.task.conformal import LEVELS, conformal
+from heldout.task.uncertainty import GAUSSIAN_95
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "uncertainty.md"

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.market.demo import STUDY
-from heldout.domains.market.demo_panel import skfolio_panel
-from heldout.domains.market.replay import Plan, replay
+from heldout.domains.market.demo.demo import STUDY
+from heldout.domains.market.demo.panel import skfolio_panel
+from heldout.domains.market.replay.replay import Plan, replay
 from heldout.evidence import write_json
 from heldout.report.leaderboard_replay import best_fixed, percent, rule_cells, runs, tells
 

@@ -20,8 +20,8 @@ import numpy as np
 import polars as pl
 from _measure import rates, report, take_turns, times_faster
 
-from heldout.domains.video.reader import FrameReader
-from heldout.domains.video.rows import FEATURES, read_rows
+from heldout.domains.video.corpus.reader import FrameReader
+from heldout.domains.video.corpus.rows import FEATURES, read_rows
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def unseen(folder: Path) -> dict[str, Any]:
     """Both losses on unseen tasks, and what pretraining gains, paired by episode."""
     import numpy as np
 
-    from heldout.evaluate.uncertainty import mean_interval
+    from heldout.task.uncertainty import mean_interval
 
     by_arm = {arm: losses(folder, f"{arm}/{weights}") for arm, (_, weights, _) in ARMS.items()}
     episodes = defaultdict(list)

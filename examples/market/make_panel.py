@@ -10,7 +10,7 @@ known: winners go on winning for a while.
 import sys
 from pathlib import Path
 
-from heldout.domains.market.demo_panel import demo_panel
+from heldout.domains.market.demo.panel import demo_panel
 from heldout.errors import PrerequisiteError
 
 words = [word for word in sys.argv[1:] if not word.startswith("--")]

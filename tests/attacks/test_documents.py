@@ -21,12 +21,12 @@ from attack_kit import Desk, heldout, module_of, route, rows_of_groups, table_de
 from public_kit import evaluation
 
 from heldout.errors import HeldoutError, InputError
-from heldout.evaluate.predictions import safe_for_spreadsheets
-from heldout.package.archive import read_members
-from heldout.package.archive_write import write_archive
-from heldout.package.public_audit import audit_package
+from heldout.package.archive.read import read_members
+from heldout.package.archive.write import write_archive
+from heldout.package.public.audit import audit_package
 from heldout.printable import printable
 from heldout.study.yaml import load_yaml, parse_yaml
+from heldout.task.predictions import safe_for_spreadsheets
 
 DEEP = "a document that costs more than its size says"
 PLACE = "something else in place of a file"
@@ -225,7 +225,7 @@ def test_a_corpus_that_is_a_pipe_is_refused_and_a_link_to_a_file_is_not(suffix: 
 def test_no_media_of_an_episode_is_anything_but_a_file(reader: str, tmp_path: Path) -> None:
     """A decoder that opens a pipe waits for whoever writes there, which is nobody."""
     pytest.importorskip("av")
-    from heldout.domains.embodied import media
+    from heldout.domains.embodied.episodes import media
 
     for name in ("a.mp4", "a.wav"):
         os.mkfifo(tmp_path / name)

@@ -15,13 +15,13 @@ from attack_kit import Answer, Desk, module_of, route, table_desk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heldout.evaluate import Predictions, summarise
-from heldout.evaluate.trivial import trivial_contenders
 from heldout.evidence import sha256_file, write_json
 from heldout.gate import Facts, judge
 from heldout.run.manifest import files_digest, run_files, write_manifest
 from heldout.split import Fold
 from heldout.study import BootstrapSpec, GateSpec
+from heldout.task import Predictions, summarise
+from heldout.task.trivial import trivial_contenders
 
 FOLDS_OF_THREE = [Fold(each, tuple(sorted({"a", "b", "c"} - {each})), (each,)) for each in "abc"]
 
@@ -405,7 +405,7 @@ def test_answers_from_rows_that_no_fold_held_out_need_the_corpus(desk: Desk) -> 
     """A fixed test set leaves the training targets out of the run."""
     desk.write(split={"kind": "fixed", "test": ["g0", "g1", "g2"]})
     assert 0 == desk.run().code
-    from heldout.evaluate import summarise
+    from heldout.task import summarise
     from heldout.verify.evidence import RunEvidence
     from heldout.verify.trivial import stated_trivial
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attack_kit import module_of, route, table_desk
 
-from heldout.run.asked import _Reached
+from heldout.run.apart.child import _Reached
 
 BUSY = """
 import functools, threading, warnings

@@ -383,8 +383,8 @@ def test_what_cannot_be_asked_here_vouches_for_nothing(desk: Desk) -> None:
 @route(KIND, "sender of a bundle", "packs another table under the corpus's name into the bundle of a run", "stopped")
 def test_a_bundle_carries_its_corpus(promoted: Desk) -> None:
     """A run from another machine could never be promoted, or any table beside it would vouch for it."""
-    from heldout.package.bundle import build_bundle
-    from heldout.package.bundle_import import import_bundle
+    from heldout.package.kit.bundle import build_bundle
+    from heldout.package.kit.importing import import_bundle
 
     bundle = build_bundle(promoted.newest, promoted.folder / "out.tar.gz", corpus=corpus_of(promoted))
     corpus_of(promoted).unlink()

@@ -13,7 +13,7 @@ from attack_kit import Answer, heldout, route
 from brought_kit import BACKBONES, brought, write_rows
 from evaluation_kit import make_index
 
-from heldout.domains.embodied.contracts import BUILT_IN
+from heldout.domains.embodied.contract.contracts import BUILT_IN
 from heldout.evidence import read_json, sha256_file, write_json
 
 LOOSE = ("action_macro_f1", "contact_accuracy", "json_validity_rate", "held_out_episode_count")

@@ -18,7 +18,7 @@ Heldout = Callable[..., Any]
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A workspace with one contract of its own, derived from a built-in one."""
-    from heldout.domains.embodied.contracts import BUILT_IN
+    from heldout.domains.embodied.contract.contracts import BUILT_IN
 
     config = json.loads((BUILT_IN / "qwen3_omni_lora.json").read_text()) | {"id": "answers"}
     config["artifact_contract"] = CONTRACT["artifact_contract"]
@@ -89,8 +89,8 @@ def test_an_unknown_contract_is_bad_input(heldout: Heldout, workspace: Path) -> 
 
 def test_every_built_in_contract_publishes_what_it_requires(heldout: Heldout, tmp_path: Path) -> None:
     """One backbone's packages would need a packager of their own."""
-    from heldout.domains.embodied.contracts import BUILT_IN
-    from heldout.package.public_roles import publication_of
+    from heldout.domains.embodied.contract.contracts import BUILT_IN
+    from heldout.package.public.roles import publication_of
 
     for path in sorted(BUILT_IN.glob("*.json")):
         contract = json.loads(path.read_text())

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.labels import SkipCode
+from heldout.domains.embodied.episodes.labels import SkipCode
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/embodied.md"

@@ -9,12 +9,12 @@ import pytest
 from typer.main import get_command
 
 from heldout.cli.main import app
-from heldout.package.kit import STEPS
-from heldout.package.machine import Machine
+from heldout.package.doctor.machine import Machine
+from heldout.package.kit.build import STEPS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "kit.md").read_text(encoding="utf-8")
-FILES = ROOT / "src" / "heldout" / "package" / "kit_files"
+FILES = ROOT / "src" / "heldout" / "package" / "kit" / "steps"
 README = (FILES / "README.md").read_text(encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.market.demo import STUDY
+from heldout.domains.market.demo.demo import STUDY
 from heldout.evidence import read_json
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ import json
 import runpy
 from pathlib import Path
 
-from heldout.cli.video import app
-from heldout.domains.video.reader import FrameOptions
+from heldout.cli.video.commands import app
+from heldout.domains.video.corpus.reader import FrameOptions
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "video.md").read_text(encoding="utf-8")

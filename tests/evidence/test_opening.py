@@ -18,10 +18,10 @@ from heldout.evidence.opening import append_plain
 SRC = Path(heldout.__file__).parent
 # Files of our own installation, of the kernel, or of a stream that PyAV opens by name.
 _OWN = {
-    "corpus/room.py", "evidence/opening.py", "report/pages.py", "zoo/process.py", "package/doctor.py",
-    "package/machine.py", "plugins.py", "engine/zygote.py", "run/code.py",
-    "package/wheel.py", "package/kit_files/check_kit.py", "domains/embodied/file_schemas.py",
-    "domains/embodied/media.py", "domains/market/demo.py", "domains/market/demo_panel.py",
+    "corpus/room.py", "evidence/opening.py", "report/pages.py", "zoo/process.py", "package/doctor/doctor.py",
+    "package/doctor/machine.py", "plugins.py", "engine/zygote.py", "run/code.py",
+    "package/kit/wheel.py", "package/kit/steps/check_kit.py", "domains/embodied/contract/file_schemas.py",
+    "domains/embodied/episodes/media.py", "domains/market/demo/demo.py", "domains/market/demo/panel.py",
 }  # fmt: skip
 _READS = re.compile(
     r"\.read_(?:bytes|text)\(|\.open\(\"rb\"\)|(?:pl\.(?:read|scan)_\w+|np\.load|load_file|safe_open|h5py\.File)\("

@@ -16,7 +16,7 @@ import pytest
 
 from heldout.evidence import read_json, sha256_file
 
-PROGRAM = "import sys; from heldout.cli.video import app; app(sys.argv[1:])"
+PROGRAM = "import sys; from heldout.cli.video.commands import app; app(sys.argv[1:])"
 PICTURES = {"a": "testsrc2", "b": "mandelbrot"}
 CELLS = 2 * 3 * 5
 

@@ -14,11 +14,11 @@ import pytest
 from evaluation_kit import make_index
 from nightly import times
 
-from heldout.domains.embodied.sealed import read_openings
-from heldout.domains.embodied.windows import Scale
-from heldout.evaluate.partial import PARTIAL_FILE, read_partial
+from heldout.domains.embodied.index.sealed import read_openings
+from heldout.domains.embodied.index.windows import Scale
 from heldout.evidence import read_json
-from heldout.run.ledger import read_ledger
+from heldout.ledger.trials import read_ledger
+from heldout.predict.partial import PARTIAL_FILE, read_partial
 
 SUPPORT = Path(__file__).parents[1] / "support"
 PROGRAM = "import sys; from heldout.cli.main import build; sys.exit(build(['eval'])(['eval', *sys.argv[1:]]))"

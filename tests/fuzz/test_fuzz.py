@@ -19,16 +19,16 @@ from fuzz_kit import BYTES, MUTATIONS, Hunt, SeenError, hunt, mutated
 from public_kit import evaluation
 
 from heldout.corpus.table import TableOptions, TableReader
-from heldout.domains.video.reported import judge_reported
+from heldout.domains.video.published.judge import judge_reported
 from heldout.errors import HeldoutError
 from heldout.evidence import dumps, loads
 from heldout.evidence.secrets import without_passwords
-from heldout.package.archive import read_members
-from heldout.package.archive_write import write_archive
-from heldout.package.public_audit import audit_package
-from heldout.package.verify_any import verify_any
+from heldout.ledger.trials import read_ledger
+from heldout.package.archive.read import read_members
+from heldout.package.archive.write import write_archive
+from heldout.package.public.audit import audit_package
+from heldout.package.verify.any import verify_any
 from heldout.registry.database import Database, parse_url
-from heldout.run.ledger import read_ledger
 from heldout.run.resolve import read_lock, resolve
 from heldout.study import load_study
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heldout.evaluate.metrics import CLASSIFICATION, METRICS, REGRESSION, named
 from heldout.gate.bounds import complaint
 from heldout.study import RuleSpec
+from heldout.task.metrics import CLASSIFICATION, METRICS, REGRESSION, named
 
 BOUNDS = st.floats(-1e6, 1e6)
 KEYS = st.sampled_from(["at_least", "at_most"])

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from heldout.evaluate import Predictions, summarise
 from heldout.evidence import dumps
 from heldout.gate import Facts, judge, verdict_of
 from heldout.study import BootstrapSpec, GateSpec
+from heldout.task import Predictions, summarise
 
 GROUPS = ("east", "north", "south", "west")
 SEEDS = (0, 1)

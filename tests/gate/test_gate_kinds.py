@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from heldout.evaluate import Predictions, summarise
 from heldout.gate import judge_rule
 from heldout.study import BootstrapSpec, GateSpec, RuleSpec
+from heldout.task import Predictions, summarise
 
 GROUPS, ROWS = 24, 30
 
@@ -154,7 +154,7 @@ def test_the_interval_widens_with_every_attempt() -> None:
 @pytest.mark.parametrize("groups", [2, 3, 5, 12])
 def test_few_groups_promote_by_luck_no_oftener_than_is_said(groups: int) -> None:
     """With three groups a model that gains nothing would promote in one study of nine, by an interval called 95 %."""
-    from heldout.evaluate.uncertainty import paired_gain
+    from heldout.task.uncertainty import paired_gain
 
     rng, studies = np.random.default_rng(groups), 2000
     rule, intervals = _rule(metric="rmse", against="linear", at_least=0), {"intervals": {"rmse": {"level": 0.95}}}
@@ -169,7 +169,7 @@ def test_few_groups_promote_by_luck_no_oftener_than_is_said(groups: int) -> None
 @pytest.mark.slow
 def test_correcting_keeps_the_rate_of_false_promotions_over_all_attempts() -> None:
     """Twenty equal variants, each judged at 95 %: one in three studies would crown one of them by chance."""
-    from heldout.evaluate.uncertainty import paired_gain
+    from heldout.task.uncertainty import paired_gain
 
     rng = np.random.default_rng(1)
     rule, studies, attempts = _rule(metric="rmse", against="linear", at_least=0), 300, 20

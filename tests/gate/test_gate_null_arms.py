@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from heldout.evaluate import Predictions, summarise
 from heldout.gate import Facts, judge, verdict_of
 from heldout.gate.plan import detectable_effect
 from heldout.study import BootstrapSpec, GateSpec
+from heldout.task import Predictions, summarise
 
 STUDIES, GROUPS, ROWS, SEEDS = 200, 12, 40, (0, 1, 2)
 BOOTSTRAP = BootstrapSpec(draws=400)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heldout.evaluate.uncertainty import paired_gain
 from heldout.gate.plan import detectable_effect, plan_gate
 from heldout.study import BootstrapSpec, GateSpec
+from heldout.task.uncertainty import paired_gain
 
 
 def _plan(rule: dict[str, Any], **facts: Any) -> Any:

@@ -11,9 +11,9 @@ from portable_kit import Judged, make_judged
 
 from heldout.errors import TamperedError
 from heldout.evidence import dumps, read_json
-from heldout.package.agreement import judge_agreement
-from heldout.package.bundle import build_bundle
-from heldout.package.bundle_import import import_bundle
+from heldout.package.kit.agreement import judge_agreement
+from heldout.package.kit.bundle import build_bundle
+from heldout.package.kit.importing import import_bundle
 from heldout.verify.evidence import RunEvidence
 
 

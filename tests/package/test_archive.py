@@ -14,8 +14,8 @@ from portable_kit import Forge, gzipped, member
 
 from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
 from heldout.evidence import sha256_bytes, sha256_file
-from heldout.package.archive import Limits, is_archive, read_members, safe_name, unpack
-from heldout.package.archive_write import write_archive
+from heldout.package.archive.read import Limits, is_archive, read_members, safe_name, unpack
+from heldout.package.archive.write import write_archive
 
 LONG = "/".join(["folder" * 12] * 4) + "/ü.txt"
 

@@ -13,10 +13,10 @@ from portable_kit import Forge, Judged, copied, make_judged, member
 
 from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
 from heldout.evidence import dumps, read_json, sha256_file
-from heldout.package.archive_write import write_archive
-from heldout.package.bundle import build_bundle
-from heldout.package.bundle_import import import_bundle
-from heldout.package.verify_any import verify_any
+from heldout.package.archive.write import write_archive
+from heldout.package.kit.bundle import build_bundle
+from heldout.package.kit.importing import import_bundle
+from heldout.package.verify.any import verify_any
 
 
 def packed(folder: Path, out: Path) -> Path:

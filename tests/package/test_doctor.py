@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from heldout.package.doctor import Checkup, Finding, Need, Probes, examine
-from heldout.package.machine import Machine
-from heldout.package.requirements import direct_requirements
+from heldout.package.doctor.doctor import Checkup, Finding, Need, Probes, examine
+from heldout.package.doctor.machine import Machine
+from heldout.package.kit.requirements import direct_requirements
 
 HEALTHY = {
     "import_all": lambda modules: dict.fromkeys(modules, ""),

@@ -18,11 +18,11 @@ from archive_kit import OURS
 from packaging.requirements import Requirement
 
 from heldout.errors import HeldoutError, InputError, RefusedError, StudyError, TamperedError
-from heldout.package import requirements
-from heldout.package.kit import STEPS, KitOptions, build_kit
-from heldout.package.requirements import Target, closure, default_targets, direct_requirements, parse_target
-from heldout.package.verify_any import verify_any
-from heldout.package.wheel import build_wheel
+from heldout.package.kit import requirements
+from heldout.package.kit.build import STEPS, KitOptions, build_kit
+from heldout.package.kit.requirements import Target, closure, default_targets, direct_requirements, parse_target
+from heldout.package.kit.wheel import build_wheel
+from heldout.package.verify.any import verify_any
 
 TORCH = frozenset({"torch"})
 STUDY = """
@@ -88,7 +88,9 @@ def test_defect_8a4_8a5_and_8a7_the_kit_carries_all_the_python_that_it_calls(stu
         names = archive.namelist()
         record = list(csv.reader(io.StringIO(archive.read(next(n for n in names if n.endswith("RECORD"))).decode())))
     assert sorted(names) == sorted(row[0] for row in record)
-    assert {"heldout/cli/main.py", "heldout/package/kit_files/_kit.sh", "heldout/domains/video/cell.py"} <= set(names)
+    assert {"heldout/cli/main.py", "heldout/package/kit/steps/_kit.sh", "heldout/domains/video/encode/cell.py"} <= set(
+        names
+    )
     assert not [name for name in names if "__pycache__" in name or "/." in name]
     assert wheel.data == build_wheel().data
     source = (Path(requirements.__file__).parents[1] / "domains" / "video" / "cell.py").read_text()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from platform_tokens import TOKENS, fakes
 
-from heldout.package.kit import STEPS
+from heldout.package.kit.build import STEPS
 
-FILES = Path(__file__).parents[2] / "src" / "heldout" / "package" / "kit_files"
+FILES = Path(__file__).parents[2] / "src" / "heldout" / "package" / "kit" / "steps"
 SHELLS = sorted(path.name for path in FILES.glob("*.sh"))
 # Stands in for heldout: writes down how it was called, in which folder, and answers as it is told.
 RECORDER = """#!/bin/sh

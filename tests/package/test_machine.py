@@ -8,7 +8,7 @@ import sys
 import pytest
 from platform_tokens import TOKENS, fakes
 
-from heldout.package.machine import Machine, detect
+from heldout.package.doctor.machine import Machine, detect
 
 
 @pytest.mark.parametrize("case", TOKENS)

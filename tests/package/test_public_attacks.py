@@ -37,8 +37,8 @@ from public_kit import (
 )
 
 from heldout.errors import RefusedError
-from heldout.package.public import package_public
-from heldout.package.public_audit import audit_package
+from heldout.package.public.audit import audit_package
+from heldout.package.public.publish import package_public
 
 CONTRACTS = {"answers": CONTRACT}
 REPORT, METRICS, CSV, ROWS = "RUN_REPORT.md", "metrics.json", "per_class_metrics.csv", "predictions.jsonl"

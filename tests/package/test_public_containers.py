@@ -15,7 +15,7 @@ import pytest
 from public_kit import CONTRACT, Files, evaluation, write
 
 from heldout.errors import InputError
-from heldout.package.public_audit import audit_package
+from heldout.package.public.audit import audit_package
 
 CONTRACTS = {"answers": CONTRACT}
 Codes = set[str]

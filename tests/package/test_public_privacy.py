@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heldout.package.public_judge import Judge
-from heldout.package.public_privacy import Names, Scrubber, find_private
-from heldout.package.public_roles import default_publication
-from heldout.package.public_views import rewritten
+from heldout.package.content.privacy import Names, Scrubber, find_private
+from heldout.package.content.views import rewritten
+from heldout.package.public.judge import Judge
+from heldout.package.public.roles import default_publication
 
 NAMES = Names(["wolkenstein"], of_this_machine=False)
 word = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=8)

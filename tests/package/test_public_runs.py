@@ -19,9 +19,9 @@ import yaml
 
 from heldout import Study
 from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
-from heldout.package.public import package_public
-from heldout.package.public_audit import audit_package
-from heldout.package.verify_any import verify_any
+from heldout.package.public.audit import audit_package
+from heldout.package.public.publish import package_public
+from heldout.package.verify.any import verify_any
 
 pytest.importorskip("sklearn")
 pytest.importorskip("detect_secrets")
@@ -145,7 +145,7 @@ def test_a_real_run_is_published_clean_and_verifies_elsewhere(name: str, runs: A
 def test_the_same_run_gives_the_same_bytes(runs: Any, tmp_path: Path) -> None:
     """Two people who publish one run could not tell that it is one."""
     code = (
-        "import sys; from pathlib import Path; from heldout.package.public import package_public\n"
+        "import sys; from pathlib import Path; from heldout.package.public.publish import package_public\n"
         "print(package_public(Path(sys.argv[1]), Path(sys.argv[2])).sha256)"
     )
     copy = tmp_path / "other" / runs("table").name

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from heldout.backbone import CurvePanel
-from heldout.evaluate import Predictions, summarise
 from heldout.gate import build_verdict
 from heldout.report import write_reports
 from heldout.study import BootstrapSpec
+from heldout.task import Predictions, summarise
 
 GROUPS = ("alpha", "beta", "gamma & <b>delta</b>")
 Writer = Callable[..., Path]

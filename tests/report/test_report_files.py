@@ -178,8 +178,8 @@ def test_why_stays_in_sight_on_a_narrow_screen(write: Writer) -> None:
 
 def _with_baseline(documents: dict[str, Any], prediction: Any) -> dict[str, Any]:
     """The documents with one more contender, as a run would score it."""
-    from heldout.evaluate import Predictions, summarise
     from heldout.study import BootstrapSpec
+    from heldout.task import Predictions, summarise
 
     samples = documents["predictions"].select("sample_id", "group", "fold", "target")
     members = {0: documents["predictions"]["prediction"].to_numpy()}

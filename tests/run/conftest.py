@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from heldout.ledger.policy import amend
 from heldout.run import Prepared, Run, Study
-from heldout.run.policy import Declared, amend
 
 pytest.importorskip("sklearn")
 
@@ -106,7 +106,7 @@ class Desk:
     def amend(self, variant: str = "base", reason: str = "judged along another axis", **changes: Any) -> None:
         """Let rules decide over groups that were looked at under others."""
         prepared = self.prepare(variant, **changes)
-        amend(prepared.study, Declared.of(prepared), reason)
+        amend(prepared.study, prepared.declared, reason)
 
     def fitted(self, run: Path) -> dict[str, int]:
         """Every unit by the moment at which it was finished."""

@@ -11,9 +11,9 @@ import pytest
 
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json, write_json
+from heldout.ledger.trials import LEDGER_FILE, read_ledger
 from heldout.run import Run
 from heldout.run.finished import finished_verdict
-from heldout.run.ledger import LEDGER_FILE, read_ledger
 from heldout.run.required import required_verdicts
 from heldout.verify import verify_run
 

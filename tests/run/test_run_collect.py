@@ -10,9 +10,9 @@ import pytest
 
 from heldout.corpus import Corpus
 from heldout.errors import CorpusError
-from heldout.evaluate import Predictions
 from heldout.run.collect import collect
 from heldout.run.units import UnitTask, fit_unit
+from heldout.task import Predictions
 
 LOGISTIC = {"estimator": "sklearn.linear_model.LogisticRegression"}
 RULE = {"rules": [{"id": "accuracy", "metric": "accuracy", "over": "pooled", "at_least": 0.5}]}

@@ -13,7 +13,7 @@ import pytest
 
 from heldout import Study
 from heldout.errors import InputError, TamperedError, UnitError
-from heldout.run.ledger import LEDGER_FILE, Ledger, Look, Outcome, read_ledger
+from heldout.ledger.trials import LEDGER_FILE, Ledger, Look, Outcome, read_ledger
 
 STUDY = """
 study: counted

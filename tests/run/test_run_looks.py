@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from heldout.errors import TamperedError
-from heldout.run import policy, targets
-from heldout.run.declaration import compared
-from heldout.run.history import POLICY_FILE, Groups
-from heldout.run.ledger import LEDGER_FILE, Ledger, Look, read_ledger
-from heldout.run.policy import Declared, read_policies, register
-from heldout.run.seen import match
+from heldout.ledger import policy, targets
+from heldout.ledger.declaration import compared
+from heldout.ledger.history import POLICY_FILE, Groups
+from heldout.ledger.policy import Declared, read_policies, register
+from heldout.ledger.seen import match
+from heldout.ledger.trials import LEDGER_FILE, Ledger, Look, read_ledger
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 BOUND = {"id": "good", "metric": "plcc", "scope": "ensemble", "over": "pooled", "at_least": 0.5}
@@ -258,7 +258,7 @@ def _killed(study: str, where: str) -> None:
         policy.append_link = kill
         _register(study, 0.5)
     else:
-        import heldout.run.ledger as module
+        import heldout.ledger.trials as module
 
         module.append_link = kill  # type: ignore[assignment]
         with Ledger(Path(study)) as held:

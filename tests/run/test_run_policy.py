@@ -13,8 +13,8 @@ from heldout import Study
 from heldout.cli.main import app
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json_lines
+from heldout.ledger.policy import POLICY_FILE, amend, read_policies
 from heldout.run.planning import gate_plan
-from heldout.run.policy import POLICY_FILE, Declared, amend, read_policies
 from heldout.verify import verify_run
 
 STUDY = """
@@ -141,7 +141,7 @@ def test_an_amendment_needs_a_reason(desk: Path, reason: str) -> None:
     _study(desk, 0.99999).run(workers=1)
     prepared = _study(desk, 0.5).prepare()
     with pytest.raises(InputError, match="reason"):
-        amend(prepared.study, Declared.of(prepared), reason)
+        amend(prepared.study, prepared.declared, reason)
     assert 1 == len(list(read_json_lines(_folder(desk) / POLICY_FILE)))
 
 
@@ -149,10 +149,10 @@ def test_nothing_to_amend_is_said(desk: Path) -> None:
     """Amendments would pile up that change nothing."""
     prepared = _study(desk, 0.5).prepare()
     with pytest.raises(InputError, match="nothing was registered"):
-        amend(prepared.study, Declared.of(prepared), "two words")
+        amend(prepared.study, prepared.declared, "two words")
     _study(desk, 0.5).run(workers=1)
     with pytest.raises(InputError, match="already registered"):
-        amend(prepared.study, Declared.of(prepared), "two words")
+        amend(prepared.study, prepared.declared, "two words")
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ from market_kit import prices, reader
 from heldout.errors import StudyError
 from heldout.evidence import read_json
 from heldout.fit.ridge import RidgeBackbone
-from heldout.package.public import package_public
-from heldout.package.verify_any import verify_any
+from heldout.package.public.publish import package_public
+from heldout.package.verify.any import verify_any
 from heldout.registry import Registry, add
 from heldout.run import Study, fitting, models
 from heldout.verify import verify_run

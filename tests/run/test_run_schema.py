@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from heldout import plugins
-from heldout.run.schema import study_schema
 from heldout.study import load_yaml
+from heldout.study.schema import study_schema
 
 
 @pytest.fixture(scope="module")

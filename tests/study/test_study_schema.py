@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 
 from heldout.corpus.table import TableOptions
-from heldout.run.schema import study_schema
 from heldout.run.starter import write_starter
 from heldout.study import load_study, load_yaml
+from heldout.study.schema import study_schema
 
 # The embodied study is of families of backbones, and held to a model of its own.
 STUDIES = (Path(__file__).parents[2] / "examples").glob("*/study.yaml")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.metrics_future import future_rows
-from heldout.domains.embodied.observed import opened
+from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.policy.examples import Chunks, hand_path, last_place
+from heldout.domains.embodied.score.metrics_future import future_rows
 from heldout.evidence import canonical, read_json_lines
 
 Rows = list[dict[str, Any]]

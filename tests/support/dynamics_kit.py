@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.index import build_index
-from heldout.domains.embodied.labels import FrameLabels, object_runs_of, runs_of
-from heldout.domains.embodied.manifest import build_manifest
-from heldout.domains.embodied.media import write_video
-from heldout.domains.embodied.select import SelectionRules
-from heldout.domains.embodied.store import EpisodeWriter
-from heldout.domains.embodied.windows import ContextMode, Scale, WindowOptions
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.episodes.labels import FrameLabels, object_runs_of, runs_of
+from heldout.domains.embodied.episodes.media import write_video
+from heldout.domains.embodied.episodes.store import EpisodeWriter
+from heldout.domains.embodied.index.build import build_index
+from heldout.domains.embodied.index.windows import ContextMode, Scale, WindowOptions
+from heldout.domains.embodied.select.manifest import build_manifest
+from heldout.domains.embodied.select.rules import SelectionRules
 from heldout.domains.embodied.world.export import FutureSettings, export
 from heldout.domains.embodied.world.train import TrainOptions
 

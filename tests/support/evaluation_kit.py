@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_predictors import Nearest
-from heldout.domains.embodied.index import build_index
-from heldout.domains.embodied.labels import FrameLabels, object_runs_of, runs_of
-from heldout.domains.embodied.manifest import build_manifest
-from heldout.domains.embodied.select import SelectionRules
-from heldout.domains.embodied.store import EpisodeWriter
-from heldout.domains.embodied.windows import Scale, WindowOptions
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.episodes.labels import FrameLabels, object_runs_of, runs_of
+from heldout.domains.embodied.episodes.store import EpisodeWriter
+from heldout.domains.embodied.evaluate.predictors import Nearest
+from heldout.domains.embodied.index.build import build_index
+from heldout.domains.embodied.index.windows import Scale, WindowOptions
+from heldout.domains.embodied.select.manifest import build_manifest
+from heldout.domains.embodied.select.rules import SelectionRules
 from heldout.errors import InputError
-from heldout.evaluate.session import Sample
 from heldout.evidence import digest
+from heldout.predict.session import Sample
 
 FRAMES = 100
 TENS = Scale(10, 10)

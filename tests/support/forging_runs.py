@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from heldout.evaluate import Predictions
 from heldout.evidence import digest, dumps, read_json, sha256_file, write_json
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
 from heldout.gate.verdict_files import write_verdict
-from heldout.run.ledger import Ledger, Look
+from heldout.ledger.trials import Ledger, Look
 from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.task import Predictions
 from heldout.verify import results
 from heldout.verify.evidence import RunEvidence, StoredUnit
 
@@ -122,7 +122,7 @@ def _look(evidence: RunEvidence, verdict: str) -> dict[str, Any]:
 
 
 def _last_record(evidence: RunEvidence) -> dict[str, Any]:
-    from heldout.run.ledger import read_ledger
+    from heldout.ledger.trials import read_ledger
 
     mine = [link.record for link in read_ledger(evidence.folder.parent) if link.record["run"] == evidence.run["run"]]
     return dict(mine[-1])

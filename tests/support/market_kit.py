@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from heldout.domains.market.options import PanelOptions
-from heldout.domains.market.reader import MarketPanelReader
+from heldout.domains.market.panel.options import PanelOptions
+from heldout.domains.market.panel.reader import MarketPanelReader
 
 
 def days(count: int) -> pl.Series:

@@ -56,7 +56,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
 @pytest.fixture(scope="session")
 def bundle(judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its bundle, with the corpus. Not to be written to."""
-    from heldout.package.bundle import build_bundle
+    from heldout.package.kit.bundle import build_bundle
 
     return build_bundle(judged.folder, tmp_path_factory.mktemp("bundle"), corpus=judged.corpus).path
 

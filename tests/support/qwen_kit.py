@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.index import INDEX_FILE, MANIFEST_FILE, build_index
-from heldout.domains.embodied.labels import FrameLabels, object_runs_of, runs_of
-from heldout.domains.embodied.manifest import build_manifest
-from heldout.domains.embodied.media import write_video, write_wav
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.episodes.labels import FrameLabels, object_runs_of, runs_of
+from heldout.domains.embodied.episodes.media import write_video, write_wav
+from heldout.domains.embodied.episodes.store import EpisodeWriter
+from heldout.domains.embodied.index.build import INDEX_FILE, MANIFEST_FILE, build_index
+from heldout.domains.embodied.index.windows import Scale, WindowOptions
 from heldout.domains.embodied.qwen.base import TinySize, make_tiny
 from heldout.domains.embodied.qwen.batch import Dataset
 from heldout.domains.embodied.qwen.export import export
 from heldout.domains.embodied.qwen.settings import ExportSettings
-from heldout.domains.embodied.select import SelectionRules
-from heldout.domains.embodied.store import EpisodeWriter
-from heldout.domains.embodied.windows import Scale, WindowOptions
+from heldout.domains.embodied.select.manifest import build_manifest
+from heldout.domains.embodied.select.rules import SelectionRules
 from heldout.evidence import sha256_file, write_json
 
 FRAMES, CLOCK, SIDE = 60, 20.0, 32

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from heldout import Study
-from heldout.run.policy import Declared, amend
+from heldout.ledger.policy import amend
 
 STUDY = """
 study: tiny
@@ -64,7 +64,7 @@ def second_run(root: Path, first: Honest) -> Honest:
     study.write_text(STUDY.format(table=first.corpus.name, bound=0.3).replace("max_depth: 4", "max_depth: 5"))
     runs = first.folder.parents[1]
     prepared = Study.load(study).prepare(runs=runs)
-    amend(first.folder.parent, Declared.of(prepared), "the first bound was above the noise")
+    amend(first.folder.parent, prepared.declared, "the first bound was above the noise")
     return Honest(Study.load(study).run(runs=runs, workers=1).folder, first.corpus)
 
 

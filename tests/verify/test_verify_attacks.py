@@ -20,14 +20,14 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 from heldout.errors import InputError, TamperedError
-from heldout.evaluate import summarise
-from heldout.evaluate.trivial import trivial_contenders
 from heldout.evidence import canonical, digest, sha256_bytes, sha256_file, write_json
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
-from heldout.run.declaration import policy_sha256
+from heldout.ledger.declaration import policy_sha256
 from heldout.run.manifest import files_digest, run_files, write_manifest
 from heldout.run.resolve import IDENTITY, lock_yaml
+from heldout.task import summarise
+from heldout.task.trivial import trivial_contenders
 from heldout.verify import results, verify_run
 from heldout.verify.evidence import RunEvidence
 

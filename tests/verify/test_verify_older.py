@@ -9,7 +9,7 @@ import pytest
 
 from heldout import Study
 from heldout.errors import TamperedError
-from heldout.run.policy import Declared, amend, read_policies
+from heldout.ledger.policy import amend, read_policies
 from heldout.verify import verify_run
 
 ARCHIVE = Path(__file__).parent / "golden" / "run-before-group-looks.tar.xz"
@@ -42,7 +42,7 @@ def test_a_ledger_of_before_is_gone_on_with(older: Path) -> None:
     loosened = Study.load(study).run(workers=1)
     assert "HOLD" == loosened.verdict
     prepared = Study.load(study).prepare()
-    amend(prepared.study, Declared.of(prepared), "the bound was above what anybody needs")
+    amend(prepared.study, prepared.declared, "the bound was above what anybody needs")
     assert "PROMOTE" == Study.load(study).run(workers=1).verdict
 
 

@@ -28,8 +28,8 @@ def market(
 ) -> None:
     """Train five variants as challengers, shadow them for two years, decide, promote, roll back. Minutes."""
     with resumable():
-        from heldout.domains.market.demo import demo_market
-        from heldout.domains.market.demo_panel import Kind
+        from heldout.domains.market.demo.demo import demo_market
+        from heldout.domains.market.demo.panel import Kind
         from heldout.report.leaderboard import print_leaderboard
 
         if panel not in get_args(Kind):
@@ -60,9 +60,9 @@ def embodied(
 ) -> int:
     """Three backbones on simulated episodes, from physics to packages. All PROMOTE exits 0, else 1. Resumes."""
     with resumable():
-        from heldout.domains.embodied.demo import demo_embodied
-        from heldout.domains.embodied.demo_rows import lines
-        from heldout.domains.embodied.demo_study import load_demo_study, shortcuts
+        from heldout.domains.embodied.demo.demo import demo_embodied
+        from heldout.domains.embodied.demo.rows import lines
+        from heldout.domains.embodied.demo.study import load_demo_study, shortcuts
 
         chosen = load_demo_study(study, small=small, sets=shortcuts(tasks, seeds, steps))
         say = _silent if as_json else typer.echo

@@ -10,7 +10,7 @@ import typer
 from heldout.cli.printing import print_json
 
 if TYPE_CHECKING:
-    from heldout.package.doctor import Checkup
+    from heldout.package.doctor.doctor import Checkup
 
 _MISSING = 2
 _COLOURS = {"OK": "green", "FAILED": "bold red", "NOTE": "yellow"}
@@ -27,8 +27,8 @@ def doctor(
 ) -> int:
     """Look at the machine, FFmpeg, every encoder, every import, disk and memory. Exits 2 if something is missing."""
     from heldout.cli.kit import numbers, words
-    from heldout.domains.video.kit_doctor import check_up
-    from heldout.domains.video.kit_study import Adaptation
+    from heldout.domains.video.kit.doctor import check_up
+    from heldout.domains.video.kit.study import Adaptation
 
     wanted = Adaptation(ref_dir=ref_dir, encoders=words(encoders), cqs=numbers(cqs, "--cqs"), ffmpeg=ffmpeg)
     found = check_up(study, out_dir, wanted)

@@ -43,7 +43,7 @@ def judge(
 ) -> int:
     """Verify a run and show its verdict, or judge reported seed files. PROMOTE exits 0, HOLD 1, a broken link 3."""
     if reported:
-        from heldout.domains.video.reported import judge_reported, write_reported
+        from heldout.domains.video.published.judge import judge_reported, write_reported
 
         document = judge_reported(folder, seeds=_seeds(seeds))
         write_reported(folder, document)
@@ -66,12 +66,12 @@ def _verified(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: If there is none that can be verified.
     """
-    from heldout.package.judged import read_judged
+    from heldout.package.verify.judged import read_judged
 
     try:
         return dict(read_judged(folder).document)
     except InputError:
-        from heldout.domains.video.reported_files import holds_reports
+        from heldout.domains.video.published.reported_files import holds_reports
 
         if not holds_reports(folder):
             raise
@@ -114,10 +114,10 @@ def amend(
 ) -> None:
     """Let changed rules decide though held-out rows were looked at before, for a reason that stays on record."""
     from heldout.api import Study
-    from heldout.run.policy import Declared, amend
+    from heldout.ledger.policy import amend
 
     prepared = Study.load(study).prepare(variant, runs=runs)
-    policy = amend(prepared.study, Declared.of(prepared), reason)
+    policy = amend(prepared.study, prepared.declared, reason)
     if as_json:
         print_json({"schema": "heldout.amendment/1", "policy": policy.to_json()})
         return

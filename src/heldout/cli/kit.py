@@ -14,7 +14,7 @@ from heldout.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from heldout.package.bundle_import import Imported
+    from heldout.package.kit.importing import Imported
 
 app = typer.Typer(help="Portable training kits: build, run elsewhere, import the result.", no_args_is_help=True)
 app.add_typer(corpus_app, name="corpus")
@@ -37,9 +37,9 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Pack a study, its locked configuration, heldout itself and frozen requirements into one file."""
-    from heldout.domains.video.kit_doctor import unneeded
-    from heldout.package.kit import DEFAULT_TOLERANCE, KitOptions, build_kit
-    from heldout.package.requirements import default_targets, parse_target
+    from heldout.domains.video.kit.doctor import unneeded
+    from heldout.package.kit.build import DEFAULT_TOLERANCE, KitOptions, build_kit
+    from heldout.package.kit.requirements import default_targets, parse_target
 
     options = KitOptions(
         variant=variant,
@@ -74,7 +74,7 @@ def study_(
     ffmpeg: Annotated[Path | None, typer.Option(help="Another FFmpeg, for `auto`.")] = None,
 ) -> None:
     """Step 02: adapt the study to the raw sources of this machine."""
-    from heldout.domains.video.kit_study import Adaptation, adapt_study
+    from heldout.domains.video.kit.study import Adaptation, adapt_study
 
     geometry = {"width": width, "height": height, "fps": fps, "pix_fmt": pix_fmt}
     adaptation = Adaptation(
@@ -95,8 +95,8 @@ def verdict(
     as_json: Json = False,
 ) -> int:
     """Step 04: verify the evidence of a study's run, and tell its verdict: exit 0 PROMOTE, 1 HOLD, 2 none, 3 broken."""
-    from heldout.domains.video.kit_results import can_export
-    from heldout.package.results import find_result
+    from heldout.domains.video.kit.results import can_export
+    from heldout.package.kit.results import find_result
 
     found = find_result(study, variant, runs)
     if judged or exportable:
@@ -123,8 +123,8 @@ def bundle(
     as_json: Json = False,
 ) -> None:
     """Step 05: verify a run and pack it with all that its verdict rests on."""
-    from heldout.package.bundle import build_bundle
-    from heldout.package.results import find_result
+    from heldout.package.kit.bundle import build_bundle
+    from heldout.package.kit.results import find_result
 
     found = find_result(run, variant, runs)
     packed = build_bundle(found.run, out, kit=kit, corpus=None if without_corpus else corpus or found.corpus)
@@ -144,7 +144,7 @@ def import_(
     as_json: Json = False,
 ) -> int:
     """Check, verify and compare a bundle: exit 0 PROMOTE, 1 HOLD or no agreement, 3 refused or tampered."""
-    from heldout.package.bundle_import import import_bundle
+    from heldout.package.kit.importing import import_bundle
 
     found = import_bundle(archive, into, against=against, kit=kit, deep=deep)
     print_json(found.to_json()) if as_json else _print_import(found)

@@ -31,7 +31,7 @@ def pack(
     as_json: Json = False,
 ) -> None:
     """Pack raw files without loss, decode each again and compare, and write one file with its digest."""
-    from heldout.domains.video.transport import PackOptions, pack_corpus
+    from heldout.domains.video.kit.pack import PackOptions, pack_corpus
 
     geometry = {"width": width, "height": height, "fps": fps, "pix_fmt": pix_fmt}
     with resumable():
@@ -56,7 +56,7 @@ def extract(
     as_json: Json = False,
 ) -> int:
     """Unpack, decode and compare every file with its original's digest. Exit 3 if one is not the original."""
-    from heldout.domains.video.transport_extract import extract_corpus
+    from heldout.domains.video.kit.extract import extract_corpus
 
     with resumable():
         found = extract_corpus(archive, dest, workers=workers, keep=keep, ffmpeg=ffmpeg, on_file=_tell)
@@ -87,8 +87,8 @@ def merge(
     as_json: Json = False,
 ) -> int:
     """Merge by cell: alike duplicates are one, others are refused; gaps are listed, and exit with 5."""
-    from heldout.domains.video.spec import load_spec
-    from heldout.domains.video.transport_merge import merge_shards
+    from heldout.domains.video.encode.spec import load_spec
+    from heldout.domains.video.kit.merge import merge_shards
 
     spec = load_spec(study).spec if study is not None else None
     merged = merge_shards(shards, out, spec=spec, allow_gaps=allow_gaps)

@@ -32,8 +32,8 @@ def leaderboard(
     as_json: Json = False,
 ) -> int:
     """Rank arms by paired outcomes. Exit 0: a challenger is better; 1: the champion stays, and the board says why."""
-    from heldout.domains.market.board import Terms
-    from heldout.domains.market.contest import contest
+    from heldout.domains.market.board.board import Terms
+    from heldout.domains.market.board.contest import contest
     from heldout.evidence import write_page
     from heldout.evidence.overwriting import refuse_overwriting
     from heldout.report.leaderboard import leaderboard_html, print_leaderboard

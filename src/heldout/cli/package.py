@@ -34,7 +34,7 @@ def public(
     as_json: Json = False,
 ) -> None:
     """Pack what may be published: by role, without names of persons, hosts and folders. Exits 3 if it is refused."""
-    from heldout.package.public import package_public
+    from heldout.package.public.publish import package_public
 
     made = package_public(
         run,
@@ -64,7 +64,7 @@ def audit(
     as_json: Json = False,
 ) -> int:
     """Look for everything that must not be published. Exits 0 if there is nothing, 3 if there is."""
-    from heldout.package.public_audit import audit_package
+    from heldout.package.public.audit import audit_package
 
     found = audit_package(package, contract=contract, contracts=_contracts(workspace), hide=hide or [])
     if as_json:
@@ -77,6 +77,6 @@ def audit(
 
 
 def _contracts(workspace: Path) -> Mapping[str, Mapping[str, Any]]:
-    from heldout.domains.embodied.contracts import load_registry
+    from heldout.domains.embodied.contract.contracts import load_registry
 
     return {name: contract.config for name, contract in load_registry(workspace).items()}

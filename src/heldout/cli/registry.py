@@ -248,7 +248,7 @@ def flip_(
     back: Annotated[bool, typer.Option("--back", help="Take the last flip back, if its files still verify.")] = False,
 ) -> None:
     """Video: let registry.json name the members that individually cleared the gate."""
-    from heldout.domains.video.registry_json import flip, flip_back
+    from heldout.domains.video.published.registry_json import flip, flip_back
 
     if back == (verdict is not None):
         raise InputError("a flip goes one way", where="flip", hint="give --verdict PROMOTE.json, or --back")
@@ -263,7 +263,7 @@ def flip_(
 @registry_app.command()
 def validate(models: Annotated[Path, typer.Argument(help="registry.json, beside its models.")]) -> int:
     """Video: check registry.json: schema, files, digests, sidecars, weights inside. Exit 1 lists what is wrong."""
-    from heldout.domains.video.registry_json import validate_registry
+    from heldout.domains.video.published.registry_json import validate_registry
 
     problems = validate_registry(models)
     typer.echo("\n".join(problems) or f"{models} is valid")

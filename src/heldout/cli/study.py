@@ -14,7 +14,7 @@ app = typer.Typer(help="The study file: its schema, and what it resolves to.", n
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of study.yaml, for editors."""
-    from heldout.run.schema import study_schema
+    from heldout.study.schema import study_schema
 
     print_json(study_schema())
 

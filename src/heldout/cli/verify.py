@@ -43,7 +43,7 @@ def verify(
     with installed_only(), trusting_code(trust=trust_code):
         if len(paths) > 1:
             return _several(paths, options, as_json)
-        from heldout.package.verify_any import verify_any
+        from heldout.package.verify.any import verify_any
 
         found = verify_any(paths[0], **options)
     print_json(found.to_json()) if as_json else print_chain(found)
@@ -53,7 +53,7 @@ def verify(
 def _several(paths: Sequence[Path], options: Mapping[str, Any], as_json: bool) -> int:
     """One after the other, each under its path; what cannot be verified at all is said where it comes."""
     from heldout.errors import worst
-    from heldout.package.verify_each import to_json, verify_each
+    from heldout.package.verify.each import to_json, verify_each
 
     done = []
     for each in verify_each(paths, **options):

@@ -27,7 +27,7 @@ def replay(
 ) -> None:
     """Re-live history vintage by vintage with what was known then: fresh best, never switch, supported lead."""
     with resumable():
-        from heldout.domains.market.replay import Plan, replay
+        from heldout.domains.market.replay.replay import Plan, replay
         from heldout.report.leaderboard_replay import print_replay, write_replay
 
         plan = Plan(first, last, months, noise, effect=effect)

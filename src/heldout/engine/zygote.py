@@ -23,7 +23,7 @@ from heldout.engine.fence import shut_in
 from heldout.evidence import read_plain
 
 _PRELOADED = (
-    "heldout.run.asked",
+    "heldout.run.apart.child",
     "heldout.backbone.sklearn",
     "sklearn.pipeline",
     "sklearn.compose",

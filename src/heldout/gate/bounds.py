@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from heldout.evaluate.metrics import Metric, named
 from heldout.study import RuleSpec
+from heldout.task.metrics import Metric, named
 
 # The square of anything larger is no number: no result of a metric without a limit lies beyond.
 _BEYOND = 1e154

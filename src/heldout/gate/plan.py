@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from heldout.evaluate.conformal import groups_needed
 from heldout.gate.rules import SEEDS_LEVEL, corrected_level
 from heldout.gate.trivial import ID as NON_TRIVIAL
 from heldout.gate.trivial import says_nothing
 from heldout.study import BootstrapSpec, GateSpec, RuleSpec
+from heldout.task.conformal import groups_needed
 
 POWER = 0.8
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from heldout.evaluate.uncertainty import mean_interval
 from heldout.gate.outcome import RuleOutcome
 from heldout.study import COSTS, RuleSpec
+from heldout.task.uncertainty import mean_interval
 
 SEEDS_LEVEL = 0.95
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from heldout.evaluate.trivial import DESCRIPTIONS
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.rules import judge_rule
 from heldout.study import COSTS, GateSpec, RuleSpec
+from heldout.task.trivial import DESCRIPTIONS
 
 ID = "non-trivial"
 _BOUND = "at_most 0"

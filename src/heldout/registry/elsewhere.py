@@ -13,12 +13,12 @@ from typing import Any
 
 from heldout.errors import HeldoutError
 from heldout.evidence import Link
+from heldout.ledger import targets
+from heldout.ledger.declaration import axis_of, rules_of, with_code
+from heldout.ledger.history import POLICY_FILE, Groups, History
+from heldout.ledger.policy import Declared, ground_of
+from heldout.ledger.trials import LEDGER_FILE
 from heldout.registry.store import Registry
-from heldout.run import targets
-from heldout.run.declaration import axis_of, rules_of, with_code
-from heldout.run.history import POLICY_FILE, Groups, History
-from heldout.run.ledger import LEDGER_FILE
-from heldout.run.policy import Declared, ground_of
 from heldout.verify.evidence import RunEvidence
 
 

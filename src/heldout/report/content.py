@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from heldout.evaluate import metrics
 from heldout.gate.rules import copies_sentence
 from heldout.printable import printable
+from heldout.task import metrics
 
 MAX_ROWS = 200
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from heldout.corpus import CorpusManifest
 from heldout.errors import InputError, TamperedError
-from heldout.evaluate import Predictions
-from heldout.evaluate.predictions import read_predictions
 from heldout.evidence import read_json, read_plain, sha256_file, write_bytes, write_json
 from heldout.gate.verdict import level_of
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.manifest import files_digest, run_files
+from heldout.task import Predictions
+from heldout.task.predictions import read_predictions
 
 Opener = Callable[[Path], "Champion"]
 ID = "champion"

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 from heldout.corpus import Corpus
 from heldout.errors import CorpusError
-from heldout.evaluate import Predictions
-from heldout.evaluate.predictions import SLICE
 from heldout.run.units import Unit, read_unit
 from heldout.split import Fold
+from heldout.task import Predictions
+from heldout.task.predictions import SLICE
 
 
 def collect(

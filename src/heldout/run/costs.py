@@ -11,8 +11,8 @@ from typing import Any
 from heldout.backbone import Backbone, FeaturesView
 from heldout.corpus import Corpus
 from heldout.evidence import read_json
-from heldout.run.asked import turns_of
-from heldout.run.foreign import Apart, is_foreign
+from heldout.run.apart.child import turns_of
+from heldout.run.apart.foreign import Apart, is_foreign
 from heldout.run.units import PREDICTIONS, Unit
 from heldout.study import COSTS, GateSpec
 

@@ -14,12 +14,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from heldout.errors import HeldoutError, StaleError
-from heldout.evaluate import Predictions, summarise
-from heldout.evaluate.trivial import trivial_contenders
 from heldout.evidence import JsonLines, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run import champion
+from heldout.run.apart.stored import STORED_FILE, ask_stored
 from heldout.run.collect import collect
 from heldout.run.costs import COSTS_FILE, measure, wanted
 from heldout.run.failures import UnitFailure, failed
@@ -32,7 +31,8 @@ from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_
 from heldout.run.prepare import Prepared
 from heldout.run.resolve import lock_yaml
 from heldout.run.rules import refuse_never_judged
-from heldout.run.stored import STORED_FILE, ask_stored
+from heldout.task import Predictions, summarise
+from heldout.task.trivial import trivial_contenders
 
 Listener = Callable[[Mapping[str, Any]], None]
 _INPUTS = {"run.json", "study.lock.yaml", "corpus.json", "split.json", "progress.jsonl", ".lock"}

@@ -8,10 +8,10 @@ from typing import Any
 from heldout.errors import HeldoutError
 from heldout.evidence import digest, provenance, read_plain
 from heldout.gate.verdict_files import read_verdict
-from heldout.run.history import histories
-from heldout.run.ledger import Ledger
+from heldout.ledger.history import histories
+from heldout.ledger.policy import policy_of
+from heldout.ledger.trials import Ledger
 from heldout.run.manifest import MANIFEST_FILE, files_digest, run_files
-from heldout.run.policy import Declared, policy_of
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
 from heldout.run.resolve import lock_yaml
@@ -60,7 +60,7 @@ def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
         return False
     if last[1].get("policies_head") != verdict["policy"].get("head"):
         return False
-    policy = policy_of(list(histories(prepared.study)), Declared.of(prepared)).to_json()
+    policy = policy_of(list(histories(prepared.study)), prepared.declared).to_json()
     if any(verdict["policy"][key] != policy[key] for key in _DECIDING):
         return False
     return bool((verdict["required"], verdict["trial"]["attempt"]) == (required_verdicts(prepared), attempt))

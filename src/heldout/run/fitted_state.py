@@ -35,7 +35,7 @@ from heldout.engine import run_fresh
 from heldout.errors import UnitError
 from heldout.evidence import sha256_bytes, sha256_file
 from heldout.evidence.machine import machine_error
-from heldout.run.foreign import Apart, ReachedError, is_foreign
+from heldout.run.apart.foreign import Apart, ReachedError, is_foreign
 from heldout.run.layout import RunFolder
 from heldout.run.models import models
 from heldout.run.opened import watched

@@ -14,9 +14,9 @@ from heldout.engine.apart import asking
 from heldout.engine.local import as_completed
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, read_plain, write_bytes
+from heldout.run.apart.foreign import Apart, is_foreign
 from heldout.run.contender import Contender
 from heldout.run.failures import UnitFailure, unit_failure
-from heldout.run.foreign import Apart, is_foreign
 from heldout.run.layout import RunFolder
 from heldout.run.models import fits_here, models
 from heldout.run.units import Unit, UnitTask, fit_foreign, fit_unit, store_unit, why_not_finished

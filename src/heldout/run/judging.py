@@ -9,15 +9,15 @@ from heldout.backbone import Judged
 from heldout.evidence import digest, sha256_file, write_json
 from heldout.evidence import provenance as provenance_of
 from heldout.gate import Facts, Policy, build_verdict, judge
-from heldout.run import targets
+from heldout.ledger import targets
+from heldout.ledger.declaration import with_code
+from heldout.ledger.history import histories, tried_elsewhere
+from heldout.ledger.policy import policy_of, register
+from heldout.ledger.trials import Ledger, Look, Outcome
+from heldout.run.apart.stored import read_stored
 from heldout.run.costs import read_costs
-from heldout.run.declaration import with_code
-from heldout.run.history import histories, tried_elsewhere
-from heldout.run.ledger import Ledger, Look, Outcome
-from heldout.run.policy import Declared, policy_of, register
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
-from heldout.run.stored import read_stored
 
 
 def register_policy(prepared: Prepared) -> None:
@@ -25,9 +25,9 @@ def register_policy(prepared: Prepared) -> None:
     with Ledger(prepared.study) as ledger:
         ledger.attempt(prepared.identity)  # a ledger that cannot be read is found before compute is spent
         if prepared.resolved.smoke is None:
-            register(ledger, prepared.study, Declared.of(prepared))
+            register(ledger, prepared.study, prepared.declared)
         else:
-            policy_of(list(histories(prepared.study)), Declared.of(prepared))
+            policy_of(list(histories(prepared.study)), prepared.declared)
 
 
 NOTHING: Mapping[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}  # metrics of a run that fitted nothing
@@ -36,7 +36,7 @@ NOTHING: Mapping[str, Any] = {"members": {}, "ensemble": {}, "undefined": []}  #
 def judge_run(prepared: Prepared, metrics: Mapping[str, Any], wall_times: Mapping[int, float]) -> dict[str, Any]:
     """Judge, and write the look into the study's trial ledger."""
     with Ledger(prepared.study) as ledger:
-        known, declared = list(histories(prepared.study)), Declared.of(prepared)
+        known, declared = list(histories(prepared.study)), prepared.declared
         policy = policy_of(known, declared)
         required = required_verdicts(prepared)
         elsewhere = tried_elsewhere(known, declared.groups, prepared.identity)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from heldout.gate.plan import POWER, plan_gate
-from heldout.run.history import histories, tried_elsewhere
-from heldout.run.ledger import Ledger
-from heldout.run.policy import Declared, may_decide
+from heldout.ledger.history import histories, tried_elsewhere
+from heldout.ledger.policy import may_decide
+from heldout.ledger.trials import Ledger
 from heldout.run.prepare import Prepared
 
 SCHEMA = "heldout.gate-plan/1"
@@ -15,14 +15,14 @@ SCHEMA = "heldout.gate-plan/1"
 
 def run_plan(prepared: Prepared) -> dict[str, Any]:
     """What a run would do, without doing it: units, findings, and whether its rules may decide."""
-    ground = may_decide(list(histories(prepared.study)), Declared.of(prepared))
+    ground = may_decide(list(histories(prepared.study)), prepared.declared)
     return prepared.summary() | {"registration": ground.sentence}
 
 
 def gate_plan(prepared: Prepared) -> dict[str, Any]:
     """Whether each rule can pass on these groups and seeds, and whether this policy may decide."""
     resolved, study = prepared.resolved, prepared.study
-    known, declared = list(histories(study)), Declared.of(prepared)
+    known, declared = list(histories(study)), prepared.declared
     elsewhere = tried_elsewhere(known, declared.groups, prepared.identity)
     attempt = 1 + elsewhere
     if study.is_dir():

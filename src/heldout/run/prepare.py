@@ -13,18 +13,21 @@ from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding
 from heldout.errors import HeldoutError, StudyError
 from heldout.evidence import read_json
+from heldout.ledger.declaration import axis_of, rules_of, with_code
+from heldout.ledger.history import Groups
+from heldout.ledger.policy import Declared
+from heldout.ledger.targets import group_targets
+from heldout.ledger.trials import Identity
+from heldout.run.apart.foreign import Apart, ReachedError, is_foreign
 from heldout.run.belonging import refuse_foreign
 from heldout.run.code import Code, code_of, sha256_of, user_code_sha256
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
-from heldout.run.foreign import Apart, ReachedError, is_foreign
 from heldout.run.layout import RunFolder, known_runs, new_run, run_key
-from heldout.run.ledger import Identity
 from heldout.run.manifest import MANIFEST_FILE
 from heldout.run.resolve import Resolved
 from heldout.run.rules import check_gate
-from heldout.run.targets import group_targets
 from heldout.run.units import Unit, cached_corpus, make_unit
 from heldout.split import Split, check_split, split_corpus
 from heldout.study import placing
@@ -98,6 +101,13 @@ class Prepared:
             "findings": [finding.to_json() for finding in self.findings],
             "smoke": self.resolved.smoke,
         }
+
+    @property
+    def declared(self) -> Declared:
+        """What the run is judged by, and on which groups."""
+        rules = with_code(rules_of(self.resolved.config), self.fit_code)
+        groups = Groups(self.looked, self.corpus.manifest.sha256, self.split.sha256)
+        return Declared(rules, groups, axis_of(self.resolved.config), self.resolved.axes)
 
     @property
     def study(self) -> Path:

@@ -18,10 +18,10 @@ from heldout.corpus import Reader
 from heldout.errors import HeldoutError, InputError, StudyError, near_miss
 from heldout.evidence import digest, read_plain
 from heldout.evidence.secrets import secret_leaves, with_digests
+from heldout.ledger.declaration import axis_of, rules_of
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion, Opener
 from heldout.run.contender import Contender
-from heldout.run.declaration import axis_of, rules_of
 from heldout.run.rules import check_bounds, plain_names
 from heldout.study import (
     BASE,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from heldout.corpus import Corpus
 from heldout.errors import StudyError, near_miss
-from heldout.evaluate import metrics
 from heldout.gate.bounds import complaint
 from heldout.gate.plan import never_judged
 from heldout.study import COSTS, Document, GateSpec
+from heldout.task import metrics
 
 _MOST_SLICES = 100
 

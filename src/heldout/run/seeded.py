@@ -10,8 +10,8 @@ import numpy as np
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView
 from heldout.corpus import Corpus
-from heldout.evaluate.predictions import equal_predictions
 from heldout.run.units import group_view
+from heldout.task.predictions import equal_predictions
 
 _ROWS = 400
 

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray, TrainView
 from heldout.corpus import Corpus, Reader, Task
 from heldout.errors import CorpusError, HeldoutError, UnitError
-from heldout.evaluate.probabilities import why_not_probabilities
 from heldout.evidence import atomic_path, digest, plain_path, read_json, sha256_file, write_json
+from heldout.run.apart.foreign import Apart
 from heldout.run.code import Code, code_of
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
-from heldout.run.foreign import Apart
 from heldout.split import Fold
+from heldout.task.probabilities import why_not_probabilities
 
 SCHEMA = "heldout.unit/1"
 PREDICTIONS = "predictions.safetensors"

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 from heldout.backbone import FloatArray
 from heldout.corpus import CorpusManifest
 from heldout.errors import InputError
-from heldout.evaluate import Predictions, read_predictions
 from heldout.evidence import digest, plain_path, read_json, sha256_file
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, refuse_newer
 from heldout.run.layout import RunFolder
@@ -23,6 +22,7 @@ from heldout.run.resolve import read_lock
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold, Split
 from heldout.study import BootstrapSpec, GateSpec, SplitSpec
+from heldout.task import Predictions, read_predictions
 
 Json = Mapping[str, Any]
 _FINISH = "run the study to its end: `heldout run`"

@@ -10,23 +10,23 @@ import numpy as np
 import polars as pl
 
 from heldout.backbone import FloatArray
-from heldout.evaluate import Predictions, summarise
-from heldout.evaluate.predictions import safe_for_spreadsheets
-from heldout.evaluate.probabilities import why_not_probabilities
 from heldout.evidence import dumps, loads, plain_path, read_json, read_plain, sha256_file
 from heldout.gate import Facts, Policy, judge
 from heldout.gate.integrity import Stored
 from heldout.gate.verdict import verdict_of
+from heldout.ledger.declaration import policy_sha256
+from heldout.run.apart.stored import STORED_FILE, read_stored
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
 from heldout.run.costs import AS_SAVED, COSTS_FILE, model_bytes, read_costs, saved_bytes, wanted
-from heldout.run.declaration import policy_sha256
 from heldout.run.layout import RunFolder, safe_name
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
-from heldout.run.stored import STORED_FILE, read_stored
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
+from heldout.task import Predictions, summarise
+from heldout.task.predictions import safe_for_spreadsheets
+from heldout.task.probabilities import why_not_probabilities
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence, StoredUnit
 from heldout.verify.trivial import check_trivial, stated_trivial

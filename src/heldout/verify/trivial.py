@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.evaluate.trivial import NAMES, Trivial, trivial_contenders
 from heldout.evidence.provenance import code_digest
 from heldout.split import Fold
+from heldout.task.trivial import NAMES, Trivial, trivial_contenders
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from heldout import plugins
 from heldout.backbone import Backbone, ClassScores
-from heldout.run.foreign import Apart, is_foreign
+from heldout.run.apart.foreign import Apart, is_foreign
 from heldout.run.resolve import load_backbone
 from heldout.run.units import cached_corpus, test_view
 from heldout.verify.chain import BrokenError

@@ -9,10 +9,10 @@ from typing import Any
 
 from heldout.errors import StaleError, UnitError
 from heldout.evidence.machine import machine_error
+from heldout.run.apart.foreign import is_foreign
 from heldout.run.execute import execute
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import Trial, fit_trial
-from heldout.run.foreign import is_foreign
 from heldout.run.planning import gate_plan
 from heldout.run.prepare import Prepared, prepare
 from heldout.run.result import Run

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heldout.domains.embodied.labels import FrameLabels, object_runs_of, runs_of
-from heldout.domains.embodied.store import EpisodeWriter
+from heldout.domains.embodied.episodes.labels import FrameLabels, object_runs_of, runs_of
+from heldout.domains.embodied.episodes.store import EpisodeWriter
 
 FRAMES = 100
 MakeEpisode = Callable[..., Path]
@@ -77,7 +77,7 @@ def make_episode(tmp_path: Path) -> MakeEpisode:
 
 def add_sound(writer: EpisodeWriter, kind: str) -> None:
     """A recorded tone, silence of the right length, or a file with no samples at all."""
-    from heldout.domains.embodied.media import write_wav
+    from heldout.domains.embodied.episodes.media import write_wav
 
     seconds = np.arange(5 * 1600) / 1600
     tone = 9000 * np.sin(440 * seconds)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from heldout.cli.backbone import app
-from heldout.domains.embodied.contracts import ARTIFACT_KEYS, REQUIRED, load_registry, validate
+from heldout.cli.embodied.contracts import app
+from heldout.domains.embodied.contract.contracts import ARTIFACT_KEYS, REQUIRED, load_registry, validate
 from heldout.errors import InputError
 
 PUBLISHED = ("default_model_id", "local_model_env", *REQUIRED)
@@ -90,7 +90,7 @@ def own_schema(name: str, schema: Any) -> Callable[[dict[str, Any]], Any]:
     ("edit", "issue"),
     [
         (lambda c: c["entrypoints"].update(train="scripts/gone.py"), "entrypoint train"),
-        (lambda c: c["entrypoints"].update(train="heldout.domains.embodied.index:gone"), "entrypoint train"),
+        (lambda c: c["entrypoints"].update(train="heldout.domains.embodied.index.build:gone"), "entrypoint train"),
         (lambda c: c.update(status="done"), "status 'done'"),
         (lambda c: c["split_policy"]["default_counts"].pop("val"), "default_counts.val"),
         (lambda c: c["split_policy"]["default_counts"].update(test=0), "default_counts.test"),

@@ -15,9 +15,9 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
-from heldout.domains.embodied.checkpoint_tensors import is_finite, read_tensors
-from heldout.domains.embodied.contracts import BackboneContract, load_registry
+from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.checkpoint.tensors import is_finite, read_tensors
+from heldout.domains.embodied.contract.contracts import BackboneContract, load_registry
 from heldout.errors import InputError, PrerequisiteError
 
 Change = Callable[..., None]

@@ -16,10 +16,10 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.demo_rows import lines, row_of
-from heldout.domains.embodied.demo_steps import Steps
-from heldout.domains.embodied.demo_study import DEFAULT, DemoStudy, load_demo_study, options, shortcuts
-from heldout.domains.embodied.physics import SimOptions
+from heldout.domains.embodied.demo.rows import lines, row_of
+from heldout.domains.embodied.demo.steps import Steps
+from heldout.domains.embodied.demo.study import DEFAULT, DemoStudy, load_demo_study, options, shortcuts
+from heldout.domains.embodied.simulate.physics import SimOptions
 from heldout.errors import HeldoutError, InputError, PrerequisiteError, StaleError, StudyError
 from heldout.evidence import read_json, read_json_lines
 
@@ -195,7 +195,7 @@ def needs(*modules: str) -> Any:
 @needs("torch", "transformers", "peft", "accelerate", "llguidance", "metaworld", "mujoco")
 def test_the_whole_road_and_again(tmp_path: Path) -> None:
     """The demonstration would end without reports, or a second call would train, look or package again."""
-    from heldout.domains.embodied.physics import choose_renderer
+    from heldout.domains.embodied.simulate.physics import choose_renderer
 
     try:
         choose_renderer(video=True)
@@ -237,7 +237,7 @@ def test_a_backbone_that_is_only_planned_is_a_row_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A planned backbone would end the demonstration of all the others with a traceback."""
-    from heldout.domains.embodied import demo
+    from heldout.domains.embodied.demo import demo
 
     monkeypatch.setattr(demo, "_corpus", lambda *_: "key")
     folder = tmp_path / "configs/backbones"
@@ -254,8 +254,8 @@ def test_a_backbone_that_is_only_planned_is_a_row_with_its_reason(
 
 def test_what_the_end_needs_is_asked_for_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten minutes of training would end with a missing package."""
-    from heldout.domains.embodied.demo import demo_embodied
-    from heldout.package import public_secrets
+    from heldout.domains.embodied.demo.demo import demo_embodied
+    from heldout.package.content import secrets as public_secrets
 
     monkeypatch.setitem(sys.modules, "detect_secrets.core.plugins.util", None)
     public_secrets._plugins.cache_clear()

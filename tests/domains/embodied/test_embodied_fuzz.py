@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from heldout.domains.embodied.contracts import load_registry, parse_contract, validate
-from heldout.domains.embodied.guards import check_manifest
-from heldout.domains.embodied.index import build_index
-from heldout.domains.embodied.index_guards import check_index, read_index
-from heldout.domains.embodied.labels import answer, parse_labels
-from heldout.domains.embodied.manifest import build_manifest, read_manifest
-from heldout.domains.embodied.select import SelectionRules
-from heldout.domains.embodied.store import StoredEpisode
-from heldout.domains.embodied.views import view
-from heldout.domains.embodied.windows import WindowOptions
+from heldout.domains.embodied.contract.contracts import load_registry, parse_contract, validate
+from heldout.domains.embodied.episodes.labels import answer, parse_labels
+from heldout.domains.embodied.episodes.store import StoredEpisode
+from heldout.domains.embodied.index.build import build_index
+from heldout.domains.embodied.index.guards import check_index, read_index
+from heldout.domains.embodied.index.views import view
+from heldout.domains.embodied.index.windows import WindowOptions
+from heldout.domains.embodied.select.guards import check_manifest
+from heldout.domains.embodied.select.manifest import build_manifest, read_manifest
+from heldout.domains.embodied.select.rules import SelectionRules
 from heldout.errors import HeldoutError
 
 MakeEpisode = Callable[..., Path]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from heldout.domains.embodied.media import read_frames, read_sound, video_facts, write_video, write_wav
+from heldout.domains.embodied.episodes.media import read_frames, read_sound, video_facts, write_video, write_wav
 from heldout.errors import InputError
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heldout.domains.embodied.labels import FrameLabels, answer, majority, runs_of
-from heldout.domains.embodied.store import EpisodeWriter, StoredEpisode
+from heldout.domains.embodied.episodes.labels import FrameLabels, answer, majority, runs_of
+from heldout.domains.embodied.episodes.store import EpisodeWriter, StoredEpisode
 from heldout.errors import InputError, StaleError, TamperedError
 
 MakeEpisode = Callable[..., Path]

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from heldout.cli.main import build, main
-from heldout.domains.embodied.contracts import BackboneContract, load_registry
-from heldout.domains.embodied.evaluation_compare import Rules, compare, names_apart
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import run
-from heldout.domains.embodied.metrics_future import mean_of, pairs
+from heldout.domains.embodied.contract.contracts import BackboneContract, load_registry
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import run
+from heldout.domains.embodied.score.metrics_future import mean_of, pairs
+from heldout.domains.embodied.verify.compare import Rules, compare, names_apart
 from heldout.errors import InputError, RefusedError, TamperedError
-from heldout.evaluate.cluster import Contender, Draws, beside, paired
 from heldout.evidence import read_json
 from heldout.study import BootstrapSpec
+from heldout.task.cluster import Contender, Draws, beside, paired
 from heldout.verify import verify_path
 
 CONTRACT = "qwen3_omni_lora"

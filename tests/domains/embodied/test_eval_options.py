@@ -10,7 +10,7 @@ from evaluation_kit import make_index
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.evaluation_plan import Plan, parse_decoding
+from heldout.domains.embodied.evaluate.plan import Plan, parse_decoding
 from heldout.errors import HeldoutError, InputError, PrerequisiteError
 from heldout.evidence import read_json, read_json_lines
 

@@ -11,14 +11,14 @@ from evaluation_kit import make_index
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import merge_shards, run
-from heldout.domains.embodied.sealed import read_openings
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import merge_shards, run
+from heldout.domains.embodied.index.sealed import read_openings
 from heldout.errors import InputError, RefusedError, TamperedError
-from heldout.evaluate.shards import Shard
 from heldout.evidence import read_json
-from heldout.run.ledger import read_ledger
+from heldout.ledger.trials import read_ledger
+from heldout.predict.shards import Shard
 
 CONTRACT = "qwen3_omni_lora"
 

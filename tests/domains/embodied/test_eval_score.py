@@ -12,9 +12,9 @@ from published_kit import ACTIONS, noisy, predictions_of, write_dataset, write_l
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_score import score_file
-from heldout.domains.embodied.index_import import import_dataset
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.reported import score_file
+from heldout.domains.embodied.index.importing import import_dataset
 from heldout.errors import InputError
 
 FIELDS = ["action", "subtask", "objects", "contact", "transition", "next_action", "evidence_window"]

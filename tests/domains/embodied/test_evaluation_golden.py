@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import run
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import run
 from heldout.verify import verify_path
 
 GOLDEN = Path(__file__).parent / "golden" / "evaluations.tar.xz"

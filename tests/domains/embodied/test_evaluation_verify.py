@@ -39,13 +39,13 @@ from forging_kit import (
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import run
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import run
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import read_json, read_json_lines, sha256_file
-from heldout.package.public import package_public
-from heldout.package.verify_any import verify_any
+from heldout.package.public.publish import package_public
+from heldout.package.verify.any import verify_any
 from heldout.verify import verify_path
 
 CONTRACT = "qwen3_omni_lora"

@@ -9,10 +9,10 @@ import pytest
 from evaluation_kit import make_index
 from forging_kit import Change, counts, metric, put_rows, redigest, rows_of, swap_labels
 
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import run
-from heldout.domains.embodied.sealed import read_openings
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import run
+from heldout.domains.embodied.index.sealed import read_openings
 from heldout.verify import verify_path
 
 CONTRACT = "qwen3_omni_lora"

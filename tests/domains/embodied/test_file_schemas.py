@@ -15,13 +15,13 @@ from published_kit import noisy, predictions_of, write_dataset, write_lines
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
-from heldout.domains.embodied.contracts import BackboneContract, load_registry
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import run
-from heldout.domains.embodied.evaluation_score import score_file
-from heldout.domains.embodied.file_schemas import breaches, breaches_of_file, required_files, schema_of
-from heldout.domains.embodied.watch_validation import validate_evaluation, validate_training
+from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.contract.contracts import BackboneContract, load_registry
+from heldout.domains.embodied.contract.file_schemas import breaches, breaches_of_file, required_files, schema_of
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.reported import score_file
+from heldout.domains.embodied.evaluate.run import run
+from heldout.domains.embodied.training.validation import validate_evaluation, validate_training
 
 QWEN = "qwen3_omni_lora"
 

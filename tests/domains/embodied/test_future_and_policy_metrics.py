@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from published_kit import write_dataset, write_lines
 
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_score import score_file
-from heldout.domains.embodied.metrics_future import future_rows, score_futures
-from heldout.domains.embodied.metrics_policy import score_policy, trajectory_errors
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.reported import score_file
+from heldout.domains.embodied.score.metrics_future import future_rows, score_futures
+from heldout.domains.embodied.score.metrics_policy import score_policy, trajectory_errors
 from heldout.errors import InputError
 from heldout.study import BootstrapSpec
 

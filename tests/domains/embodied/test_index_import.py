@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from heldout.cli.index import app
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.index_guards import read_index
-from heldout.domains.embodied.index_import import import_dataset
-from heldout.domains.embodied.sealed import open_targets
+from heldout.cli.embodied.index import app
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.index.guards import read_index
+from heldout.domains.embodied.index.importing import import_dataset
+from heldout.domains.embodied.index.sealed import open_targets
 from heldout.errors import InputError
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from heldout.domains.embodied.index import build_index
-from heldout.domains.embodied.index_guards import read_index
-from heldout.domains.embodied.layouts import find_episodes, open_episode
-from heldout.domains.embodied.lerobot import refuse_statistics
-from heldout.domains.embodied.manifest import build_manifest, read_manifest
-from heldout.domains.embodied.media import write_video
-from heldout.domains.embodied.select import SelectionRules
-from heldout.domains.embodied.windows import WindowOptions
+from heldout.domains.embodied.episodes.layouts import find_episodes, open_episode
+from heldout.domains.embodied.episodes.lerobot import refuse_statistics
+from heldout.domains.embodied.episodes.media import write_video
+from heldout.domains.embodied.index.build import build_index
+from heldout.domains.embodied.index.guards import read_index
+from heldout.domains.embodied.index.windows import WindowOptions
+from heldout.domains.embodied.select.manifest import build_manifest, read_manifest
+from heldout.domains.embodied.select.rules import SelectionRules
 from heldout.errors import InputError, RefusedError
 
 LENGTHS = (40, 60, 50, 45)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from heldout.cli.embodied import app
-from heldout.domains.embodied.guards import check_manifest, normaliser_fitted_on_train
-from heldout.domains.embodied.manifest import build_manifest, read_manifest
-from heldout.domains.embodied.select import SelectionRules
+from heldout.cli.embodied.commands import app
+from heldout.domains.embodied.select.guards import check_manifest, normaliser_fitted_on_train
+from heldout.domains.embodied.select.manifest import build_manifest, read_manifest
+from heldout.domains.embodied.select.rules import SelectionRules
 from heldout.errors import CorpusError
 
 MakeEpisode = Callable[..., Path]

@@ -14,7 +14,7 @@ from checkpoint_kit import make_world, write
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.contracts import load_registry
+from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.evidence import read_json, write_json
 
 MakeEpisode = Callable[..., Path]

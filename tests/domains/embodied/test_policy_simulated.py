@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.physics import SimOptions
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.rollout import Rollouts
-from heldout.domains.embodied.simulate import choose_tasks, simulate
-from heldout.evaluate.session import Sample
+from heldout.domains.embodied.simulate.physics import SimOptions
+from heldout.domains.embodied.simulate.simulate import choose_tasks, simulate
 from heldout.evidence import read_json
+from heldout.predict.session import Sample
 
 pytestmark = pytest.mark.slow
 TASKS = ["drawer-open", "button-press-topdown", "door-open"]

@@ -13,12 +13,12 @@ import pytest
 from dynamics_kit import SIDE, make_index, write_episode
 from safetensors.numpy import load_file, save_file
 
-from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import merge_shards, run
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.observed import opened
+from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import merge_shards, run
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.policy.closed_loop import (
     DOCUMENT_FILE,
     ROWS_FILE,
@@ -36,8 +36,8 @@ from heldout.domains.embodied.policy.observe import ObservationSpec
 from heldout.domains.embodied.policy.space import ActionSpace
 from heldout.domains.embodied.policy.train import PolicyOptions, fit_normaliser, train
 from heldout.errors import CorpusError, InputError, RefusedError
-from heldout.evaluate.shards import Shard
 from heldout.evidence import digest, read_json, sha256_file, write_json
+from heldout.predict.shards import Shard
 
 CONTRACT = "policy_vla_branch"
 QUICK = PolicyOptions(steps=120, batch=32, hidden=32, points=4, side=16, stride=3, chunk=4, path=5)

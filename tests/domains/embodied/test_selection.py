@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from heldout.domains.embodied.candidates import Candidate
-from heldout.domains.embodied.select import BANDS, SelectionRules, hash_fraction, parse_fractions, select, split_sizes
+from heldout.domains.embodied.select.candidates import Candidate
+from heldout.domains.embodied.select.rules import (
+    BANDS,
+    SelectionRules,
+    hash_fraction,
+    parse_fractions,
+    select,
+    split_sizes,
+)
 from heldout.errors import CorpusError, InputError
 
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from heldout.cli.embodied import app
-from heldout.domains.embodied.physics import SimOptions, choose_renderer, record
-from heldout.domains.embodied.sim_labels import SimState, label
-from heldout.domains.embodied.simulate import choose_tasks, simulate
-from heldout.domains.embodied.store import StoredEpisode
-from heldout.domains.embodied.tasks import TASKS, SimTask
+from heldout.cli.embodied.commands import app
+from heldout.domains.embodied.episodes.store import StoredEpisode
+from heldout.domains.embodied.simulate.labels import SimState, label
+from heldout.domains.embodied.simulate.physics import SimOptions, choose_renderer, record
+from heldout.domains.embodied.simulate.simulate import choose_tasks, simulate
+from heldout.domains.embodied.simulate.tasks import TASKS, SimTask
 from heldout.engine.local import run_fresh
 from heldout.errors import InputError, PrerequisiteError, StaleError
 
@@ -103,7 +103,7 @@ def test_pictures_are_bitwise_the_same_and_show_the_scene(tmp_path: Path) -> Non
         )
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     episode = StoredEpisode.open(tmp_path / "a/drawer-open-s000/ep1", verify=True)
-    from heldout.domains.embodied.media import read_frames
+    from heldout.domains.embodied.episodes.media import read_frames
 
     frames = read_frames(episode.path("camera/corner2"), 0, 10)
     assert (10, 96, 96, 3) == frames.shape == episode.stream("camera/corner2").shape

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from published_kit import noisy, predictions_of, write_dataset, write_lines
 
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_score import score_file
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.reported import score_file
 
 TESTS = Path(__file__).parents[2]
 HERE = "domains/embodied"
@@ -31,8 +31,8 @@ WEAKNESSES = {
     10: ("a world model at chance", "test_future_and_policy_metrics.py::test_weakness_10_chance_and_copying"),
     11: ("no policy, and a class that all have", "test_weaknesses.py::test_weakness_11"),
     12: ("no intervals", "test_weaknesses.py::test_weakness_12"),
-    13: ("resume by id alone", "evaluate/test_evaluation_session.py::test_weakness_13"),
-    14: ("shards of anything are merged", "evaluate/test_evaluation_session.py::test_weakness_14"),
+    13: ("resume by id alone", "predict/test_session.py::test_weakness_13"),
+    14: ("shards of anything are merged", "predict/test_session.py::test_weakness_14"),
     15: ("gates that look at names", "test_checkpoint_gates.py::test_weakness_15"),
     16: ("expected counts are edited", "test_manifest_guard.py::test_weakness_16_equal_episode_names"),
     17: ("rules in prose", "test_backbone_contracts.py::test_weakness_17_every_broken_rule_is_an_issue"),

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from heldout.cli.index import app
-from heldout.domains.embodied.contracts import load_contract, load_registry
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.index import build_index
-from heldout.domains.embodied.index_guards import check_index, read_index, states_window
-from heldout.domains.embodied.manifest import build_manifest, read_manifest
-from heldout.domains.embodied.sealed import open_targets, read_openings
-from heldout.domains.embodied.select import SelectionRules
-from heldout.domains.embodied.windows import Scale, Window, WindowOptions, cap, context_span, parse_scale
+from heldout.cli.embodied.index import app
+from heldout.domains.embodied.contract.contracts import load_contract, load_registry
+from heldout.domains.embodied.index.build import build_index
+from heldout.domains.embodied.index.guards import check_index, read_index, states_window
+from heldout.domains.embodied.index.sealed import open_targets, read_openings
+from heldout.domains.embodied.index.source import IndexSource
+from heldout.domains.embodied.index.windows import Scale, Window, WindowOptions, cap, context_span, parse_scale
+from heldout.domains.embodied.select.manifest import build_manifest, read_manifest
+from heldout.domains.embodied.select.rules import SelectionRules
 from heldout.errors import CorpusError, InputError, TamperedError
 
 MakeEpisode = Callable[..., Path]

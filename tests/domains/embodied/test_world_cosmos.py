@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dynamics_kit import make_index, make_pairs
 
-from heldout.domains.embodied.observed import opened
+from heldout.domains.embodied.episodes.observed import opened
 from heldout.domains.embodied.world.cosmos import Generation, base_digest, load_pipeline, make_checkpoint
 from heldout.domains.embodied.world.features import window_features
 from heldout.domains.embodied.world.model import load_model

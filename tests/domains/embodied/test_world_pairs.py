@@ -13,7 +13,7 @@ from dynamics_kit import CLOCK_HZ, FRAMES, make_index, make_pairs, write_episode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heldout.domains.embodied.observed import check_names, opened
+from heldout.domains.embodied.episodes.observed import check_names, opened
 from heldout.domains.embodied.world.export import FutureSettings, export
 from heldout.domains.embodied.world.features import FeatureSpec, window_features
 from heldout.domains.embodied.world.pairs import check_pairs, horizon_frames, pair

@@ -16,21 +16,21 @@ import pytest
 from dynamics_kit import QUICK, make_index, make_pairs
 from safetensors.numpy import load_file, save_file
 
-from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import merge_shards, run
-from heldout.domains.embodied.observed import opened
-from heldout.domains.embodied.scaling import Scaling
-from heldout.domains.embodied.sealed import read_openings
-from heldout.domains.embodied.training_files import unlike_manifest
+from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import merge_shards, run
+from heldout.domains.embodied.index.sealed import read_openings
+from heldout.domains.embodied.training.files import unlike_manifest
+from heldout.domains.embodied.training.scaling import Scaling
 from heldout.domains.embodied.world.cosmos import Generation, dtype_option, make_checkpoint
 from heldout.domains.embodied.world.features import window_features
 from heldout.domains.embodied.world.model import load_model
 from heldout.domains.embodied.world.train import FutureData, fit_scalings, train
 from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
-from heldout.evaluate.shards import Shard
 from heldout.evidence import read_json, read_json_lines, sha256_file, write_json
+from heldout.predict.shards import Shard
 
 CONTRACT = "cosmos_world_model"
 

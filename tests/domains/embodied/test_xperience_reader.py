@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heldout.domains.embodied.index import build_index
-from heldout.domains.embodied.layouts import find_episodes, open_episode
-from heldout.domains.embodied.manifest import build_manifest, read_manifest
-from heldout.domains.embodied.select import SelectionRules
-from heldout.domains.embodied.windows import WindowOptions
-from heldout.domains.embodied.xperience import VIDEOS
-from heldout.domains.embodied.xperience_captions import Frames, labels_of
+from heldout.domains.embodied.episodes.layouts import find_episodes, open_episode
+from heldout.domains.embodied.episodes.xperience import VIDEOS
+from heldout.domains.embodied.episodes.xperience_captions import Frames, labels_of
+from heldout.domains.embodied.index.build import build_index
+from heldout.domains.embodied.index.windows import WindowOptions
+from heldout.domains.embodied.select.manifest import build_manifest, read_manifest
+from heldout.domains.embodied.select.rules import SelectionRules
 from heldout.errors import InputError
 
 FRAMES, RATE = 80, 20

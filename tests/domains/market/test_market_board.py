@@ -14,12 +14,12 @@ from leaderboard_kit import days, rng
 from market_kit import frame, prices
 
 from heldout import Study
-from heldout.domains.market.arms import Arm, Tried, arms_of_runs
-from heldout.domains.market.board import Terms, board_of_runs, market_board
-from heldout.domains.market.contest import contest
-from heldout.domains.market.outputs import checks_against, expected_scale, notes_on
-from heldout.domains.market.panel import Panel
-from heldout.domains.market.scoring import Policy, rank_ic
+from heldout.domains.market.board.arms import Arm, Tried, arms_of_runs
+from heldout.domains.market.board.board import Terms, board_of_runs, market_board
+from heldout.domains.market.board.contest import contest
+from heldout.domains.market.board.outputs import checks_against, expected_scale, notes_on
+from heldout.domains.market.board.scoring import Policy, rank_ic
+from heldout.domains.market.panel.panel import Panel
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.leaderboard import VetoPolicy, blocks, judge_lead, pair, rank_scale
 from heldout.registry import Registry, add, promote

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from market_kit import bound, days, frame, prices, reader
 from pydantic import ValidationError
 
-from heldout.domains.market.features import family_of, feature_matrices, standardised
-from heldout.domains.market.options import Features, PanelOptions
-from heldout.domains.market.panel import Panel, read_panel
-from heldout.domains.market.rows import build_rows
+from heldout.domains.market.panel.features import family_of, feature_matrices, standardised
+from heldout.domains.market.panel.options import Features, PanelOptions
+from heldout.domains.market.panel.panel import Panel, read_panel
+from heldout.domains.market.panel.rows import build_rows
 from heldout.errors import CorpusError
 from heldout.plugins import load
 from heldout.split import split_corpus

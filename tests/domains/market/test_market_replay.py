@@ -13,11 +13,11 @@ import yaml
 from market_kit import frame, prices
 from nightly import NIGHTLY
 
-from heldout.domains.market.demo_panel import generated_panel, skfolio_panel
-from heldout.domains.market.panel import read_panel
-from heldout.domains.market.relive import Task, relive
-from heldout.domains.market.replay import Plan, _arms, replay
-from heldout.domains.market.vintages import Vintage, vintages
+from heldout.domains.market.demo.panel import generated_panel, skfolio_panel
+from heldout.domains.market.panel.panel import read_panel
+from heldout.domains.market.replay.relive import Task, relive
+from heldout.domains.market.replay.replay import Plan, _arms, replay
+from heldout.domains.market.replay.vintages import Vintage, vintages
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import dumps
 from heldout.run.units import train_view
@@ -120,7 +120,7 @@ def test_nothing_of_the_future_reaches_a_vintage(study: Path, tmp_path: Path) ->
 
 def test_problem_10_a_vintage_trains_on_labels_that_had_matured(study: Path) -> None:
     """The last days before a vintage would teach it what happened in it."""
-    from heldout.domains.market.reader import MarketPanelReader
+    from heldout.domains.market.panel.reader import MarketPanelReader
 
     for arm in _arms(study, 2)[:2]:
         reader = MarketPanelReader(arm.options)
@@ -161,7 +161,7 @@ def test_the_same_replay_gives_the_same_bytes(document: dict[str, Any], study: P
 
 def test_vintages_are_whole_and_leave_no_date_out() -> None:
     """A year that is cut short would weigh like a whole one, or a date fall between two vintages."""
-    from heldout.domains.market.panel import Panel
+    from heldout.domains.market.panel.panel import Panel
 
     days = np.arange("2000-01-03", "2004-12-31", dtype="datetime64[D]")
     panel = Panel(days, ("A",), np.ones((len(days), 1)), np.ones((len(days), 1), dtype=bool))
@@ -198,7 +198,7 @@ def test_the_generated_panel_is_the_same_everywhere_and_holds_skill_only_if_told
 
 def test_a_panel_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demonstration would end in a traceback on most machines."""
-    monkeypatch.setattr("heldout.domains.market.demo_panel.find_spec", lambda name: None)
+    monkeypatch.setattr("heldout.domains.market.demo.panel.find_spec", lambda name: None)
     with pytest.raises(PrerequisiteError, match="skfolio"):
         skfolio_panel()
 
@@ -209,7 +209,7 @@ def test_problem_14_on_real_prices_the_honest_rule_never_serves_noise(tmp_path: 
     """The claim of the documents, on fewer years: the naive rule is there to be compared with."""
     from importlib.util import find_spec
 
-    from heldout.domains.market.demo import STUDY
+    from heldout.domains.market.demo.demo import STUDY
 
     if find_spec("skfolio") is None:
         pytest.skip("the panel ships with skfolio")

@@ -18,11 +18,11 @@ from scipy.stats import spearmanr
 
 from heldout import Study
 from heldout.errors import CorpusError, StudyError
-from heldout.evaluate import read_predictions, summarise
 from heldout.gate.rules import judge_rule
 from heldout.run.manifest import write_manifest
 from heldout.run.prepare import Prepared
 from heldout.study import BootstrapSpec, RuleSpec
+from heldout.task import read_predictions, summarise
 from heldout.verify import verify_run
 
 pytest.importorskip("sklearn")

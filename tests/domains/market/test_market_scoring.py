@@ -11,8 +11,8 @@ import pytest
 from leaderboard_kit import days, rng
 from scipy.stats import spearmanr
 
-from heldout.domains.market.panel import Panel
-from heldout.domains.market.scoring import Policy, forward_returns, prediction_matrix, rank_ic, trade
+from heldout.domains.market.board.scoring import Policy, forward_returns, prediction_matrix, rank_ic, trade
+from heldout.domains.market.panel.panel import Panel
 from heldout.errors import InputError
 from heldout.leaderboard import Design, blocks, judge_lead, pair
 

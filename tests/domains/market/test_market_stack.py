@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from heldout.backbone import FeaturesView, TrainView
 from heldout.corpus import Corpus
-from heldout.domains.market.backbone import MarketNoiseBackbone, MarketStackBackbone, NoiseParams, StackParams
-from heldout.domains.market.ic import cumulative_ic, rank_ic_by_date
-from heldout.domains.market.model import FILE
-from heldout.domains.market.stack import _inner, families
+from heldout.domains.market.board.ic import cumulative_ic, rank_ic_by_date
+from heldout.domains.market.model.backbone import MarketNoiseBackbone, MarketStackBackbone, NoiseParams, StackParams
+from heldout.domains.market.model.model import FILE
+from heldout.domains.market.model.stack import _inner, families
 from heldout.errors import CorpusError, InputError, StudyError, TamperedError
 
 pytest.importorskip("sklearn")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from heldout.domains.video import decoded
-from heldout.domains.video.produce import EncodeResult, produce
-from heldout.domains.video.spec import EncodeSpec
+from heldout.domains.video.encode import decoded
+from heldout.domains.video.encode.produce import EncodeResult, produce
+from heldout.domains.video.encode.spec import EncodeSpec
 from heldout.evidence import read_json_lines
 
 MakeClip = Callable[..., Path]

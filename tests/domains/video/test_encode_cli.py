@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from heldout.cli.video import app
+from heldout.cli.video.commands import app
 from heldout.errors import InputError
 
 MakeClip = Callable[..., Path]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heldout.domains.video.encoders import FAMILIES, Encoder, device_nodes, family_of
+from heldout.domains.video.encode.encoders import FAMILIES, Encoder, device_nodes, family_of
 from heldout.errors import InputError
 
 PUBLISHED = (

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from heldout.domains.video.kit_study import Adaptation, adapt_study, adapted, named_geometry
-from heldout.domains.video.spec import load_spec
+from heldout.domains.video.encode.spec import load_spec
+from heldout.domains.video.kit.study import Adaptation, adapt_study, adapted, named_geometry
 from heldout.errors import HeldoutError, InputError
 from heldout.evidence import write_json
 from heldout.study import load_study

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from heldout.corpus.guards import check_corpus
 from heldout.corpus.guards.prints import ALIKE, shared_prints
-from heldout.domains.video.phash import SIDE, picture_hashes
-from heldout.domains.video.produce import produce
-from heldout.domains.video.reader import FrameReader
-from heldout.domains.video.spec import EncodeSpec
+from heldout.domains.video.corpus.phash import SIDE, picture_hashes
+from heldout.domains.video.corpus.reader import FrameReader
+from heldout.domains.video.encode.produce import produce
+from heldout.domains.video.encode.spec import EncodeSpec
 from heldout.errors import CorpusError
 
 MakeClip = Callable[..., Path]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from heldout.domains.video.ffmpeg import find_ffmpeg
-from heldout.domains.video.probe import probe_all, probe_encoder, probe_scoring, require_usable
+from heldout.domains.video.encode.ffmpeg import find_ffmpeg
+from heldout.domains.video.encode.probe import probe_all, probe_encoder, probe_scoring, require_usable
 from heldout.errors import InputError, PrerequisiteError
 
 BROKEN_NVENC = """

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from heldout.domains.video.cell import FEATURES
-from heldout.domains.video.produce import EncodeResult, preview, produce
-from heldout.domains.video.spec import EncodeSpec
+from heldout.domains.video.encode.cell import FEATURES
+from heldout.domains.video.encode.produce import EncodeResult, preview, produce
+from heldout.domains.video.encode.spec import EncodeSpec
 from heldout.errors import InputError, PrerequisiteError, StaleError
 from heldout.evidence import read_json, read_json_lines, sha256_file
 

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from heldout.corpus.guards import check_corpus
-from heldout.domains.video import rows as decoding
-from heldout.domains.video.reader import FrameReader
-from heldout.domains.video.rows import FEATURES, read_rows
+from heldout.domains.video.corpus import rows as decoding
+from heldout.domains.video.corpus.reader import FrameReader
+from heldout.domains.video.corpus.rows import FEATURES, read_rows
 from heldout.errors import CorpusError, InputError, PrerequisiteError
 from heldout.plugins import load
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heldout.domains.video.registry_json import flip, flip_back, validate_registry
+from heldout.domains.video.published.registry_json import flip, flip_back, validate_registry
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import digest, read_json, sha256_file, write_json
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heldout.domains.video.reported import NOTE, discover_seeds, judge_reported, write_reported
+from heldout.domains.video.published.judge import NOTE, discover_seeds, judge_reported, write_reported
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import dumps, read_json
 from heldout.gate.verdict_files import read_verdict

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from heldout.domains.video.row_blocks import BlockLayout
-from heldout.domains.video.rows import _KNOWN, FEATURES
+from heldout.domains.video.corpus.blocks import BlockLayout
+from heldout.domains.video.corpus.rows import _KNOWN, FEATURES
 from heldout.errors import InputError
 from heldout.evidence import loads
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from heldout.domains.video import row_cache
-from heldout.domains.video import rows as decoding
-from heldout.domains.video.rows import FEATURES, read_rows
+from heldout.domains.video.corpus import cache as row_cache
+from heldout.domains.video.corpus import rows as decoding
+from heldout.domains.video.corpus.rows import FEATURES, read_rows
 from heldout.errors import CorpusError
 
 LINES = [

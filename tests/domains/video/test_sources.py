@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from heldout.domains.video.ffmpeg import find_ffmpeg
-from heldout.domains.video.geometry import Geometry, raw_geometry, scored_format
-from heldout.domains.video.sources import Source, locate, measure_sources
-from heldout.domains.video.spec import SourceSpec, load_spec, parse_fps, source_name
+from heldout.domains.video.encode.ffmpeg import find_ffmpeg
+from heldout.domains.video.encode.geometry import Geometry, raw_geometry, scored_format
+from heldout.domains.video.encode.sources import Source, locate, measure_sources
+from heldout.domains.video.encode.spec import SourceSpec, load_spec, parse_fps, source_name
 from heldout.errors import InputError
 
 

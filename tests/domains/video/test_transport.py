@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from archive_kit import OURS
 
-from heldout.domains.video.kit_study import Adaptation, adapted
-from heldout.domains.video.transport import CODECS, PackOptions, pack_corpus
-from heldout.domains.video.transport_extract import extract_corpus
+from heldout.domains.video.kit.extract import extract_corpus
+from heldout.domains.video.kit.pack import CODECS, PackOptions, pack_corpus
+from heldout.domains.video.kit.study import Adaptation, adapted
 from heldout.errors import InputError, TamperedError, UnitError
 from heldout.evidence import read_json, sha256_file
-from heldout.package.archive_write import write_archive
+from heldout.package.archive.write import write_archive
 
 MakeClip = Callable[..., Path]
 MakeFFmpeg = Callable[[str], Path]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from heldout.domains.video.plan import card_path
-from heldout.domains.video.produce import produce
-from heldout.domains.video.spec import EncodeSpec
-from heldout.domains.video.transport_merge import merge_shards, read_shards
+from heldout.domains.video.encode.plan import card_path
+from heldout.domains.video.encode.produce import produce
+from heldout.domains.video.encode.spec import EncodeSpec
+from heldout.domains.video.kit.merge import merge_shards, read_shards
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import digest, sha256_file, write_json
 

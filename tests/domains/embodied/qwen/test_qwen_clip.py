@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qwen_kit import SIDE, SMALL
 
-from heldout.domains.embodied.media import write_video
+from heldout.domains.embodied.episodes.media import write_video
 from heldout.domains.embodied.qwen.clip import as_seen, mosaic, patchify, read_clip
 from heldout.domains.embodied.qwen.settings import ExportSettings, parse_tile
 from heldout.domains.embodied.qwen.sound import mel, window_sound

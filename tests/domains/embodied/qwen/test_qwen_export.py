@@ -12,14 +12,14 @@ from qwen_kit import SMALL, change_index, make_seen_index, write_seen_episode
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.evaluation_labels import read_train_labels
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.guards import normaliser_fitted_on_train
-from heldout.domains.embodied.manifest import read_manifest
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.batch import Dataset
 from heldout.domains.embodied.qwen.export import export, fit_viewer
 from heldout.domains.embodied.qwen.sensors import measured
 from heldout.domains.embodied.qwen.settings import ExportSettings, read_export
+from heldout.domains.embodied.score.train_labels import read_train_labels
+from heldout.domains.embodied.select.guards import normaliser_fitted_on_train
+from heldout.domains.embodied.select.manifest import read_manifest
 from heldout.errors import CorpusError, InputError, TamperedError
 from heldout.evidence import read_json, sha256_file
 
@@ -100,7 +100,7 @@ def test_silence_everywhere_is_no_sound(tmp_path: Path) -> None:
     """An empty modality would be trained on, as it was in the published runs, and nothing would say so."""
     index = make_seen_index(tmp_path)
     for path in (tmp_path / "store").rglob("audio.wav"):
-        from heldout.domains.embodied.media import write_wav
+        from heldout.domains.embodied.episodes.media import write_wav
 
         write_wav(path, np.zeros(48000, np.int16), 16000)
     with pytest.raises(CorpusError, match="every sound is silence"):

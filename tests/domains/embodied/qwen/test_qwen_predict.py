@@ -12,12 +12,12 @@ from qwen_kit import make_data
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_answers import strict_problem
-from heldout.domains.embodied.evaluation_plan import Plan
-from heldout.domains.embodied.evaluation_run import run
-from heldout.domains.embodied.evaluation_source import IndexSource
+from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.evaluate.plan import Plan
+from heldout.domains.embodied.evaluate.run import run
+from heldout.domains.embodied.index.sealed import read_openings
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.decode import Decoding, Grammar
 from heldout.domains.embodied.qwen.options import TrainOptions
 from heldout.domains.embodied.qwen.predictor import Omni, load_trained
@@ -25,7 +25,7 @@ from heldout.domains.embodied.qwen.prompt import target_text
 from heldout.domains.embodied.qwen.tokens import END, load_tokenizer
 from heldout.domains.embodied.qwen.trainer import train
 from heldout.domains.embodied.qwen.validity import validity
-from heldout.domains.embodied.sealed import read_openings
+from heldout.domains.embodied.score.answers import strict_problem
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json_lines
 

@@ -181,7 +181,9 @@ def test_an_option_out_of_range_is_named(made: Path, tmp_path: Path, name: str, 
 
 def test_a_contract_of_another_backbone_is_refused(made: Path, tmp_path: Path) -> None:
     """Its gate would later look for files that this trainer never writes."""
-    contracts = Path(importlib.import_module("heldout.domains.embodied.contracts").__file__ or "").parent / "backbones"
+    contracts = (
+        Path(importlib.import_module("heldout.domains.embodied.contract.contracts").__file__ or "").parent / "backbones"
+    )
     arguments = {"dataset_jsonl": made / "data", "output_dir": tmp_path / "run", "run_id": None}
     arguments |= {"lora_target_modules": "q_proj, v_proj", "backbone_config": contracts / "qwen3_omni_lora.json"}
     found = from_arguments(arguments)

@@ -23,10 +23,9 @@ from smollm2_kit import SIZE, chat_tokenizer, make_prefix_data, small_llama
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint import Checkpoint, check_checkpoint
-from heldout.domains.embodied.contracts import load_registry
-from heldout.domains.embodied.evaluation_answers import strict_problem
-from heldout.domains.embodied.evaluation_source import IndexSource
+from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.contract.contracts import load_registry
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.base import describe, load_base
 from heldout.domains.embodied.qwen.batch import Dataset, collate
 from heldout.domains.embodied.qwen.clip import patchify
@@ -35,6 +34,7 @@ from heldout.domains.embodied.qwen.options import TrainOptions
 from heldout.domains.embodied.qwen.predictor import Omni, load_trained
 from heldout.domains.embodied.qwen.tokens import MEDIA, load_tokenizer
 from heldout.domains.embodied.qwen.trainer import train
+from heldout.domains.embodied.score.answers import strict_problem
 from heldout.domains.embodied.smollm2.base import find_weights, join, make_base
 from heldout.domains.embodied.smollm2.model import PrefixLlama, _places
 from heldout.errors import InputError, PrerequisiteError

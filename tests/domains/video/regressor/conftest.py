@@ -12,9 +12,9 @@ import pytest
 
 from heldout import Study
 from heldout.corpus import Corpus
-from heldout.domains.video.export_run import export_run
-from heldout.domains.video.reader import FrameReader
-from heldout.domains.video.rows import FEATURES
+from heldout.domains.video.corpus.reader import FrameReader
+from heldout.domains.video.corpus.rows import FEATURES
+from heldout.domains.video.export.run import export_run
 
 WriteFrames = Callable[..., Path]
 ReadFrames = Callable[[Path], Corpus]

@@ -11,16 +11,16 @@ import pytest
 
 from heldout.backbone import FeaturesView, FitJob, TrainView
 from heldout.corpus import Corpus
-from heldout.domains.video.backbone import FRParams, FRRegressorBackbone
-from heldout.domains.video.model import FILE, FRModel
+from heldout.domains.video.backbone.model import FILE, FRModel
+from heldout.domains.video.backbone.regressor import FRParams, FRRegressorBackbone
 from heldout.errors import RefusedError, TamperedError
-from heldout.evaluate.metrics import regression
 from heldout.plugins import load
 from heldout.run.resolve import load_backbone
 from heldout.run.units import test_view as held_out_view
 from heldout.run.units import train_view
 from heldout.split import Fold
 from heldout.study import GateSpec
+from heldout.task.metrics import regression
 
 pytest.importorskip("numba")
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from heldout.domains.video.confidence import calibration, clip_quantile, confidence, most
-from heldout.evaluate import Predictions, summarise
+from heldout.domains.video.recommend.confidence import calibration, clip_quantile, confidence, most
 from heldout.study import BootstrapSpec
+from heldout.task import Predictions, summarise
 
 
 def predictions(sources: int, *, seed: int = 0, spread: float = 0.3, frames: int = 4) -> Predictions:

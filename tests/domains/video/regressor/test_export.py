@@ -13,11 +13,11 @@ import pytest
 
 from heldout.backbone import FeaturesView
 from heldout.corpus import Corpus
-from heldout.domains.video import export
-from heldout.domains.video.backbone import FRParams, FRRegressorBackbone
-from heldout.domains.video.export import ExportedMember, export_members
-from heldout.domains.video.features import ENCODER_VOCAB
-from heldout.domains.video.rows import FEATURES
+from heldout.domains.video.backbone.features import ENCODER_VOCAB
+from heldout.domains.video.backbone.regressor import FRParams, FRRegressorBackbone
+from heldout.domains.video.corpus.rows import FEATURES
+from heldout.domains.video.export import members as export
+from heldout.domains.video.export.members import ExportedMember, export_members
 from heldout.errors import InputError, RefusedError, UnitError
 from heldout.evidence import digest, read_json, sha256_file
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from heldout.cli.main import main
-from heldout.domains.video.sidecar import content_sha256
+from heldout.domains.video.export.sidecar import content_sha256
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import read_json, sha256_file, write_json
 from heldout.verify import exports, verify_path, verify_run
@@ -79,8 +79,8 @@ def answers_of_the_graphs(folder: Path) -> None:
     from safetensors import safe_open
     from safetensors.numpy import save_file
 
-    from heldout.domains.video.features import Affine
-    from heldout.domains.video.parity import ask, read_proof
+    from heldout.domains.video.backbone.features import Affine
+    from heldout.domains.video.export.parity import ask, read_proof
 
     proof, card = read_proof(folder / PROOF), read_json(card_of(folder))
     scaler = Affine(np.array(card["feature_mean"]), np.array(card["feature_std"]))
@@ -443,7 +443,7 @@ def test_a_verifier_that_cannot_be_loaded_verifies_nothing(
 ) -> None:
     """An export would pass where the code that checks it is not installed."""
     alone = Path(shutil.copytree(victim / "exports", tmp_path / "alone"))
-    monkeypatch.setitem(sys.modules, "heldout.domains.video.export_checks", None)
+    monkeypatch.setitem(sys.modules, "heldout.domains.video.export.checks", None)
 
     (link,) = (link for link in verify_run(victim).links if link.id.startswith("export"))
     assert "NOT CHECKED" == link.state
@@ -478,7 +478,7 @@ def test_the_command_exits_by_the_chain_of_an_export(
 
 def test_the_proof_is_of_real_rows(exported: Any) -> None:
     """The proof would be of rows that nobody ever measured, or of too few to notice anything."""
-    from heldout.domains.video.parity import read_proof
+    from heldout.domains.video.export.parity import read_proof
 
     proof, manifest = read_proof(exported.folder / PROOF), read_json(exported.folder / MANIFEST)
     rows = {f"{row['src']}/{row['encoder']}/cq{row['cq']}/{row['frame_index']:06d}": row

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from heldout.corpus import Corpus
-from heldout.domains.video.features import (
+from heldout.domains.video.backbone.features import (
     CODEC_BLOCK,
     ENCODER_VOCAB,
     UNKNOWN,
@@ -15,7 +15,7 @@ from heldout.domains.video.features import (
     fit_inputs,
     rows_without_block,
 )
-from heldout.domains.video.rows import FEATURES
+from heldout.domains.video.corpus.rows import FEATURES
 from heldout.run.units import train_view
 from heldout.split import Fold
 

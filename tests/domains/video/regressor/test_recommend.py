@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from heldout.cli.main import main
-from heldout.domains.video.recommend import recommend
+from heldout.domains.video.recommend.recommend import recommend
 from heldout.errors import CorpusError, InputError, RefusedError, TamperedError
 from heldout.evidence import read_json
 

@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 
 from heldout.corpus.guards import Finding
-from heldout.domains.embodied.evaluation_plan import folder_digest
-from heldout.domains.embodied.metrics_future import mean_of, pairs
+from heldout.domains.embodied.evaluate.plan import folder_digest
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.rollout import EXPERT, POLICY, UNTRAINED
-from heldout.domains.embodied.tasks import TASKS
-from heldout.domains.embodied.training_files import METADATA_FILE, checkpoint_folder
+from heldout.domains.embodied.score.metrics_future import mean_of, pairs
+from heldout.domains.embodied.simulate.tasks import TASKS
+from heldout.domains.embodied.training.files import METADATA_FILE, checkpoint_folder
 from heldout.errors import InputError, RefusedError, TamperedError
-from heldout.evaluate.cluster import Contender, Draws, beside
-from heldout.evaluate.identity import Identity
-from heldout.evaluate.session import PredictorSpec, Sample, Session
-from heldout.evaluate.sources import program_digest
 from heldout.evidence import canonical, digest, loads, read_json, read_json_lines, write_bytes, write_json
+from heldout.evidence.sources import program_digest
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.verdict import verdict_of
+from heldout.predict.identity import Identity
+from heldout.predict.session import PredictorSpec, Sample, Session
 from heldout.study import BootstrapSpec
+from heldout.task.cluster import Contender, Draws, beside
 
 SCHEMA = "heldout.closed-loop/1"
 SEEN_CODE = "HO-G137"

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.index import SEALED
-from heldout.domains.embodied.labels import UNKNOWN, answer
-from heldout.domains.embodied.observed import opened, stream_span
+from heldout.domains.embodied.episodes.labels import UNKNOWN, answer
+from heldout.domains.embodied.episodes.observed import opened, stream_span
+from heldout.domains.embodied.episodes.store import Episode
+from heldout.domains.embodied.index.build import SEALED
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.policy.observe import Observation, ObservationSpec
-from heldout.domains.embodied.store import Episode
 from heldout.errors import CorpusError, RefusedError
 
 

@@ -15,7 +15,7 @@ from heldout.backbone import FloatArray
 from heldout.domains.embodied.policy.examples import Chunks
 from heldout.domains.embodied.policy.observe import Observation, ObservationSpec
 from heldout.domains.embodied.policy.space import SPACE_FILE, STATS_FILE, ActionSpace, Normaliser
-from heldout.domains.embodied.training_files import (
+from heldout.domains.embodied.training.files import (
     MANIFEST_FILE,
     WEIGHTS_FILE,
     deterministic_torch,

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.observed import grids, refusal, shrink, stream_span
-from heldout.domains.embodied.store import Episode
+from heldout.domains.embodied.episodes.observed import grids, refusal, shrink, stream_span
+from heldout.domains.embodied.episodes.store import Episode
 from heldout.errors import InputError, RefusedError
 
 _SENSED = frozenset({"pose", "proprioception", "mocap"})

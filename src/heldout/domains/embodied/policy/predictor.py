@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.observed import opened
+from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.policy.examples import coasting
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.space import STATS_FILE
-from heldout.domains.embodied.scaling import require_train_only
-from heldout.domains.embodied.training_files import checkpoint_folder
+from heldout.domains.embodied.training.files import checkpoint_folder
+from heldout.domains.embodied.training.scaling import require_train_only
 from heldout.errors import RefusedError
-from heldout.evaluate.session import Sample
+from heldout.predict.session import Sample
 
 _DIGITS = 7
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.observed import stream_span
+from heldout.domains.embodied.episodes.observed import stream_span
+from heldout.domains.embodied.episodes.store import Episode
 from heldout.domains.embodied.policy.examples import Chunks
 from heldout.domains.embodied.policy.space import CONVERSION, ActionSpace, Normaliser
-from heldout.domains.embodied.store import Episode
 from heldout.evidence import finite_or_none
 
 SCHEMA = "heldout.retargeting-audit/1"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.domains.embodied.physics import Controller, Recording, Senses, SimOptions, record
 from heldout.domains.embodied.policy.model import Policy, load_policy
-from heldout.domains.embodied.tasks import TASKS, SimTask
-from heldout.evaluate.session import Sample
+from heldout.domains.embodied.simulate.physics import Controller, Recording, Senses, SimOptions, record
+from heldout.domains.embodied.simulate.tasks import TASKS, SimTask
+from heldout.predict.session import Sample
 
 POLICY, UNTRAINED, EXPERT = "policy", "untrained", "expert"
 _TASKS = {task.name: task for task in TASKS}

@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.scaling import Scaling
-from heldout.domains.embodied.store import Episode
+from heldout.domains.embodied.episodes.store import Episode
+from heldout.domains.embodied.training.scaling import Scaling
 from heldout.errors import CorpusError, InputError
 
 SPACE_FILE, STATS_FILE = "action_space.json", "normalization_stats.json"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.labels import UNKNOWN
+from heldout.domains.embodied.episodes.labels import UNKNOWN
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.policy.examples import Chunks, Demonstration, Examples, collect, demonstrations
 from heldout.domains.embodied.policy.model import (
     CONFIG_FILE,
@@ -25,8 +25,7 @@ from heldout.domains.embodied.policy.model import (
 from heldout.domains.embodied.policy.observe import ObservationSpec
 from heldout.domains.embodied.policy.retarget import AUDIT_FILE, audit
 from heldout.domains.embodied.policy.space import CONVERSION, SPACE_FILE, STATS_FILE, ActionSpace, Normaliser
-from heldout.domains.embodied.scaling import Scaling, require_train_only
-from heldout.domains.embodied.training_files import (
+from heldout.domains.embodied.training.files import (
     PROBE_FILE,
     WEIGHTS_FILE,
     Tell,
@@ -37,9 +36,10 @@ from heldout.domains.embodied.training_files import (
     safetensors_bytes,
     tensors_of,
 )
+from heldout.domains.embodied.training.scaling import Scaling, require_train_only
 from heldout.errors import CorpusError, InputError
-from heldout.evaluate.sources import program_digest
 from heldout.evidence import digest
+from heldout.evidence.sources import program_digest
 
 _PROBED = 3
 _PART = "heldout.domains.embodied"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from heldout.domains.embodied.evaluation_plan import folder_digest
+from heldout.domains.embodied.evaluate.plan import folder_digest
 from heldout.domains.embodied.qwen.quiet import quiet
 from heldout.domains.embodied.qwen.tokens import MEDIA, load_tokenizer, train_tokenizer
 from heldout.errors import InputError, PrerequisiteError

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from heldout.domains.embodied.media import read_sound
+from heldout.domains.embodied.episodes.media import read_sound
 from heldout.domains.embodied.qwen.clip import Patches, Pixels, patchify, read_clip
 from heldout.domains.embodied.qwen.export import DATASET_FILE, MANIFEST_FILE
 from heldout.domains.embodied.qwen.settings import TEMPORAL

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.domains.embodied.media import iterate_frames, read_frames, write_video
+from heldout.domains.embodied.episodes.media import iterate_frames, read_frames, write_video
 from heldout.domains.embodied.qwen.settings import MERGE, PATCH, TEMPORAL, ExportSettings
 from heldout.errors import InputError
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from heldout.domains.embodied.evaluation_answers import strict_problem
 from heldout.domains.embodied.qwen.prompt import answer_schema
 from heldout.domains.embodied.qwen.tokens import END
+from heldout.domains.embodied.score.answers import strict_problem
 from heldout.errors import InputError, PrerequisiteError
 
 MOST_TOKENS = 256

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.index import SEALED
-from heldout.domains.embodied.labels import UNKNOWN
-from heldout.domains.embodied.media import write_video, write_wav
+from heldout.domains.embodied.episodes.labels import UNKNOWN
+from heldout.domains.embodied.episodes.media import write_video, write_wav
+from heldout.domains.embodied.index.build import SEALED
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.prompt import messages, target_text
 from heldout.domains.embodied.qwen.retrieval import Retriever
 from heldout.domains.embodied.qwen.sensors import Bridge, features, measured

@@ -172,7 +172,7 @@ def from_arguments(values: dict[str, Any]) -> TrainOptions:
     )
     contract = values.get("backbone_config")
     if contract is not None:
-        from heldout.domains.embodied.contracts import load_contract
+        from heldout.domains.embodied.contract.contracts import load_contract
 
         name = load_contract(contract).config["dataset_contract"]
         if name != DATASET_CONTRACT:

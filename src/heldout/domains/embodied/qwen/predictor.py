@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.evaluation_plan import folder_digest
-from heldout.domains.embodied.evaluation_source import IndexSource
+from heldout.domains.embodied.evaluate.plan import folder_digest
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.adapter import CONFIG_FILE, METADATA_FILE
 from heldout.domains.embodied.qwen.base import ENVIRONMENT, ORIGIN_FILE, find_base, load_base
 from heldout.domains.embodied.qwen.batch import make_example, question
@@ -23,8 +23,8 @@ from heldout.domains.embodied.qwen.settings import read_export
 from heldout.domains.embodied.qwen.tokens import load_tokenizer
 from heldout.domains.embodied.qwen.windows import Viewer
 from heldout.errors import InputError, PrerequisiteError, TamperedError
-from heldout.evaluate.session import Sample
 from heldout.evidence import read_json
+from heldout.predict.session import Sample
 
 
 class Omni:

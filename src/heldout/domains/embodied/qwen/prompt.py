@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heldout.domains.embodied.evaluation_answers import FIELDS, normalise
+from heldout.domains.embodied.score.answers import FIELDS, normalise
 from heldout.evidence import canonical
 
 MOST_OBJECTS = 8

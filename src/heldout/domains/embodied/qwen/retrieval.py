@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.labels import UNKNOWN
+from heldout.domains.embodied.episodes.labels import UNKNOWN
 
 _KEYS = ("action", "subtask")
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.layouts import open_episode
-from heldout.domains.embodied.store import Episode
+from heldout.domains.embodied.episodes.layouts import open_episode
+from heldout.domains.embodied.episodes.store import Episode
 from heldout.errors import InputError
 
 SCHEMA = "heldout.sensor-bridge/1"

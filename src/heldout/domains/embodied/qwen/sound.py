@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.domains.embodied.media import read_sound, sound_rate
+from heldout.domains.embodied.episodes.media import read_sound, sound_rate
 from heldout.domains.embodied.qwen.settings import SOUND_HZ
 from heldout.errors import InputError
 

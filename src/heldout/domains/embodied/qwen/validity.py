@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.evaluation_answers import is_valid, parse_answer, strict_problem
-from heldout.domains.embodied.evaluation_plan import read_plan
-from heldout.domains.embodied.evaluation_source import IndexSource
+from heldout.domains.embodied.evaluate.plan import read_plan
+from heldout.domains.embodied.index.source import IndexSource
+from heldout.domains.embodied.score.answers import is_valid, parse_answer, strict_problem
 from heldout.errors import InputError
-from heldout.evaluate.partial import PARTIAL_FILE, read_partial
 from heldout.evidence import loads
+from heldout.predict.partial import PARTIAL_FILE, read_partial
 
 SCHEMA = "heldout.qwen-validity/1"
 

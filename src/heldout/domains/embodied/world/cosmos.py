@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.media import read_frames
-from heldout.domains.embodied.scaling import Scaling
-from heldout.domains.embodied.store import Episode
-from heldout.domains.embodied.training_files import json_bytes, run_training
+from heldout.domains.embodied.episodes.media import read_frames
+from heldout.domains.embodied.episodes.store import Episode
+from heldout.domains.embodied.training.files import json_bytes, run_training
+from heldout.domains.embodied.training.scaling import Scaling
 from heldout.domains.embodied.world.export import FutureSettings
 from heldout.domains.embodied.world.features import FeatureSpec, picture_features, window_features
 from heldout.domains.embodied.world.model import CONFIG_FILE, CONFIG_SCHEMA, COSMOS, NORMALISER_FILE

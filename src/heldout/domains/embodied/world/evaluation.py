@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.evaluation import Scored
-from heldout.domains.embodied.evaluation_families import Plain, Truth, answer_of
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.metrics_future import future_rows
-from heldout.domains.embodied.observed import opened
-from heldout.domains.embodied.training_files import checkpoint_folder
+from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.evaluate.families import Plain, Truth, answer_of
+from heldout.domains.embodied.index.source import IndexSource
+from heldout.domains.embodied.score.metrics_future import future_rows
+from heldout.domains.embodied.score.score import Scored
+from heldout.domains.embodied.training.files import checkpoint_folder
 from heldout.domains.embodied.world.export import episode_folder, require_causal
 from heldout.domains.embodied.world.features import window_features
 from heldout.domains.embodied.world.model import load_model
 from heldout.domains.embodied.world.pairs import Pair, pair, require_pairs
 from heldout.errors import InputError
-from heldout.evaluate.session import Sample
 from heldout.evidence import loads
+from heldout.predict.session import Sample
 
 _SHOWN = 5
 

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.index import SEALED
-from heldout.domains.embodied.observed import opened
-from heldout.domains.embodied.store import Episode
-from heldout.domains.embodied.training_files import safetensors_bytes
+from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.episodes.store import Episode
+from heldout.domains.embodied.index.build import SEALED
+from heldout.domains.embodied.index.source import IndexSource
+from heldout.domains.embodied.training.files import safetensors_bytes
 from heldout.domains.embodied.world.features import FeatureSpec, action_bins, window_features
 from heldout.domains.embodied.world.pairs import Pair, SkippedPair, pair, require_pairs
 from heldout.errors import InputError, RefusedError

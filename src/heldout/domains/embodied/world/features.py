@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.observed import LANGUAGE_CODE, grids, refusal, shrink, stream_span
-from heldout.domains.embodied.store import Episode
+from heldout.domains.embodied.episodes.observed import LANGUAGE_CODE, grids, refusal, shrink, stream_span
+from heldout.domains.embodied.episodes.store import Episode
 from heldout.errors import InputError, RefusedError
 
 _GREY = np.array([0.299, 0.587, 0.114])

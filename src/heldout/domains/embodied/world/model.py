@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.scaling import Scaling
-from heldout.domains.embodied.store import Episode
-from heldout.domains.embodied.training_files import (
+from heldout.domains.embodied.episodes.store import Episode
+from heldout.domains.embodied.training.files import (
     MANIFEST_FILE,
     WEIGHTS_FILE,
     deterministic_torch,
     load_tensors,
     unlike_manifest,
 )
+from heldout.domains.embodied.training.scaling import Scaling
 from heldout.domains.embodied.world.export import FutureSettings, look
 from heldout.domains.embodied.world.features import FeatureSpec
 from heldout.errors import InputError, TamperedError

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.media import read_frames
+from heldout.domains.embodied.episodes.media import read_frames
+from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.world.pairs import Pair
 from heldout.errors import HeldoutError
 from heldout.report.pages import page_head

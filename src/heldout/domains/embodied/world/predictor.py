@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.evaluation_source import IndexSource
-from heldout.domains.embodied.observed import opened
-from heldout.domains.embodied.scaling import require_train_only
-from heldout.domains.embodied.training_files import checkpoint_folder
+from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.index.source import IndexSource
+from heldout.domains.embodied.training.files import checkpoint_folder
+from heldout.domains.embodied.training.scaling import require_train_only
 from heldout.domains.embodied.world.export import episode_folder
 from heldout.domains.embodied.world.model import NORMALISER_FILE, load_model
 from heldout.domains.embodied.world.pairs import horizon_frames
-from heldout.evaluate.session import Sample
+from heldout.predict.session import Sample
 
 _DIGITS = 7
 

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.observed import check_names
-from heldout.domains.embodied.scaling import Scaling, require_train_only
-from heldout.domains.embodied.training_files import (
+from heldout.domains.embodied.episodes.observed import check_names
+from heldout.domains.embodied.training.files import (
     PROBE_FILE,
     WEIGHTS_FILE,
     Tell,
@@ -25,6 +24,7 @@ from heldout.domains.embodied.training_files import (
     safetensors_bytes,
     tensors_of,
 )
+from heldout.domains.embodied.training.scaling import Scaling, require_train_only
 from heldout.domains.embodied.world.export import FEATURES_FILE, MANIFEST_FILE, PAIRS_FILE, SCHEMA
 from heldout.domains.embodied.world.model import (
     CONFIG_FILE,
@@ -36,8 +36,8 @@ from heldout.domains.embodied.world.model import (
 )
 from heldout.domains.embodied.world.pairs import check_pairs
 from heldout.errors import CorpusError, InputError, RefusedError, TamperedError
-from heldout.evaluate.sources import program_digest
 from heldout.evidence import digest, read_json, read_json_lines, sha256_file
+from heldout.evidence.sources import program_digest
 
 _PROBED = 4
 _PART = "heldout.domains.embodied"

@@ -1,0 +1,1 @@
+"""The gate of weights: what a checkpoint must be before it is asked."""

@@ -1,0 +1,1 @@
+"""Contracts of backbones: what each needs, makes and may publish."""

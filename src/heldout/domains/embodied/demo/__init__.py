@@ -1,0 +1,1 @@
+"""The demonstration: simulated episodes, four families, four verdicts."""

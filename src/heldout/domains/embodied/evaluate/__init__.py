@@ -1,0 +1,1 @@
+"""Evaluation of what a backbone answers about the windows of an index."""

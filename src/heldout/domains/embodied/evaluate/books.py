@@ -1,0 +1,287 @@
+"""The books of an index: which windows were scored, by which rules. Evaluations of every family share them.
+
+They are those of any study (``ledger.trials``, ``ledger.policy``), kept in the folder of the index, since that is what is
+looked at: where the evaluation lies, which workspace the contract came from and how either is called change nothing.
+Other indexes in the same folder, and those that evaluations near this one name, are asked too: whoever looked at a copy
+of the windows looked at the windows.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from heldout.domains.embodied.contract.contracts import BUILT_IN, BackboneContract, load_contract
+from heldout.domains.embodied.evaluate.families import Truth, answer_of
+from heldout.domains.embodied.evaluate.plan import index_named
+from heldout.domains.embodied.index.sealed import OPENINGS_FILE, read_openings
+from heldout.domains.embodied.index.source import IndexSource
+from heldout.domains.embodied.score.answers import LABEL_FIELDS, objects_of
+from heldout.domains.embodied.score.rules import COUNTS, FORM, GATE, JSON_VALIDITY, LEAST_EPISODES, policy_sha256
+from heldout.domains.embodied.score.score import FAMILIES, INTERVALS, family_of
+from heldout.errors import HeldoutError, TamperedError
+from heldout.evidence import START, Link, canonical, digest, head, read_json
+from heldout.gate import Policy
+from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
+from heldout.ledger import targets
+from heldout.ledger.history import POLICY_FILE, Groups, History
+from heldout.ledger.policy import Declared, policy_of, register
+from heldout.ledger.policy import amend as amended
+from heldout.ledger.trials import LEDGER_FILE, Ledger, Look, Trial, read_ledger
+from heldout.predict.session import Sample
+
+SCHEMA = "heldout.evaluation-rules/1"
+AMEND = "heldout eval amend INDEX --backbone ID --reason ..."
+COMPARISONS = "comparisons"
+"""Folder of the index that holds the books of comparisons."""
+ASKS = {"predictions.jsonl": "answers", "future_predictions.jsonl": "futures", "policy_predictions.jsonl": "actions"}
+
+
+def rules_of(contract: BackboneContract) -> dict[str, Any]:
+    """What of a contract decides, in the form of a study's rules: names and prose may change, this may not."""
+    primary = [str(name) for name in contract.config["primary_metrics"]]
+    rules: list[dict[str, Any]] = [
+        {"id": name, "metric": name, "against": "trivial", "at_least": 0.0}
+        for name in primary
+        if name not in (COUNTS, FORM)
+    ]
+    if FORM in primary:
+        rules.append({"id": FORM, "metric": "json_validity_strict", "at_least": JSON_VALIDITY})
+    required = [str(name) for name in contract.artifacts["required_eval_files"]]
+    schemas = contract.config.get("file_schemas") or {}
+    gate = {
+        "gate": GATE,
+        "rules": rules,
+        "min_groups": LEAST_EPISODES,
+        "min_seeds": 0,
+        "requires": sorted(f"{name} {digest(schemas.get(name))}" for name in required),
+        "slices": [],
+        "max_attempts": None,
+        "correct_for_attempts": "none",
+    }
+    split = {"kind": "declared", "held_out": "test", "asks": ASKS[family_of(contract)]}
+    return {
+        "schema": SCHEMA,
+        "gate": gate,
+        "bootstrap": INTERVALS.model_dump(mode="json"),
+        "split": split,
+        "yardsticks": {},
+    }
+
+
+def groups_of(source: IndexSource, split: str, truth: Truth, scored: Iterable[str] | None = None) -> Groups:
+    """Episodes of a split as the ledger names them: by the answers of all of their windows, whatever is scored of them.
+
+    Args:
+        source: The index.
+        split: Which windows.
+        truth: Answers by window.
+        scored: Episodes that are scored; all by default.
+    """
+    samples = source.samples(split)
+    said = [(sample.group, answer_of(truth, sample.id)) for sample in samples]
+    return Groups(named_groups(said, scored), source.sha256, digest([split, [sample.id for sample in samples]]))
+
+
+def named_groups(said: Iterable[tuple[str, Mapping[str, Any]]], scored: Iterable[str] | None = None) -> dict[str, Any]:
+    """The document of some episodes, of the answers of their windows in order of time.
+
+    Args:
+        said: Episode and answer of every window.
+        scored: Episodes that the document is of; all by default.
+    """
+    answers = defaultdict[str, list[list[Any]]](list)
+    for episode, one in said:
+        fields = [unicodedata.normalize("NFC", str(one.get(field))) for field in LABEL_FIELDS]
+        answers[episode].append([*fields, sorted(objects_of(one))])
+    names = [name for name, found in answers.items() for _ in found]
+    texts = np.array([canonical(answer).decode() for found in answers.values() for answer in found])
+    contents = {name: digest(found) for name, found in answers.items()}
+    return targets.targets_document(
+        pl.Series(names), texts, answers if scored is None else set(scored), contents=contents
+    )
+
+
+@dataclass(frozen=True)
+class Books:
+    """Ledger and registrations of one index, or of the comparisons on it.
+
+    Attributes:
+        index: Folder of the index.
+        index_sha256: Digest of the index.
+        near: A folder of evaluations: indexes that they name are asked too.
+        part: Folder in each index; that of comparisons, or none.
+        silent: Whether a record says nothing against the rules at hand, by the folder that it is in.
+    """
+
+    index: Path
+    index_sha256: str
+    near: Path | None = None
+    part: str = ""
+    silent: Callable[[Path, Link], bool] = lambda study, link: False
+
+    @property
+    def head(self) -> str:
+        """Digest of the last look."""
+        return head(read_ledger(self.folder))
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return self.index / self.part
+
+    def known(self) -> Iterator[History]:
+        """What these books and all others near them say.
+
+        Raises:
+            TamperedError: If one does not hold, or an evaluation near it names a record that is missing.
+        """
+        own = History.read(self.folder)
+        if not self.part:
+            self._check_named(own)
+        yield self.relevant(own)
+        for index in sorted(self._others()):
+            if any((index / self.part / name).exists() for name in (LEDGER_FILE, POLICY_FILE)):
+                yield self.relevant(History.read(index / self.part))
+
+    def policy(self, declared: Declared) -> Policy:
+        """What they say of declared rules."""
+        return policy_of(list(self.known()), declared)
+
+    def register(self, held: Ledger, declared: Declared, *, smoke: bool) -> Policy:
+        """Write rules down before a look, unless something forbids it; a smoke look registers nothing."""
+        known = list(self.known())
+        if not smoke:
+            register(held, self.folder, declared, known)
+        return self.policy(declared)
+
+    def amend(self, declared: Declared, reason: str) -> Policy:
+        """Allow changed rules, for a reason.
+
+        Raises:
+            InputError: Without a reason, or if there is nothing to amend.
+        """
+        self.folder.mkdir(exist_ok=True)
+        return amended(self.folder, declared, reason, self.known)
+
+    def record(self, held: Ledger, look: Look, declared: Declared, policy: Policy) -> Trial:
+        """Count a look, with what was seen and by which rules."""
+        groups, rules = (targets.store(self.folder, one) for one in (declared.groups.document, declared.rules))
+        return held.record(replace(look, groups_sha256=groups, rules_sha256=rules, policies_head=policy.head))
+
+    def still(self, verdict: Mapping[str, Any], contract: BackboneContract) -> bool:
+        """Whether the books say the same of a verdict's rules now as when it was given; nothing is opened for it."""
+        stated = verdict.get("policy")
+        if not isinstance(stated, Mapping):
+            return "trial" not in verdict
+        look = next(
+            (link.record for link in read_ledger(self.folder) if link.sha256 == verdict["trial"]["ledger_head"]), {}
+        )
+        if "groups_sha256" not in look:
+            return False
+        document = targets.read(self.folder, str(look["groups_sha256"]))
+        groups = Groups(document, self.index_sha256, str(look["split_sha256"]))
+        policy = self.policy(declared_of(contract, groups)).to_json()
+        return all(policy[key] == stated.get(key) for key in ("registered", "registration", "amendments"))
+
+    def relevant(self, history: History) -> History:
+        """A history without the records that say nothing against the rules at hand."""
+        looks, policies = (
+            tuple(link for link in links if not self.silent(history.study, link))
+            for links in (history.looks, history.policies)
+        )
+        return replace(history, looks=looks, policies=policies)
+
+    def _others(self) -> set[Path]:
+        """Other indexes: in the folder of this one, and those that evaluations near it name."""
+        home = self.index.resolve()
+        beside = {path.resolve() for path in home.parent.iterdir() if path.is_dir()}
+        named = {index.resolve() for _, index in _evaluations(self.near)}
+        return (beside | named) - {home}
+
+    def _check_named(self, own: History) -> None:
+        """None of the records that openings of the answers, or evaluations near these books, name may be missing."""
+        looks, policies = own.heads
+        named = [(LEDGER_FILE, str(one.get("ledger_head", START)), OPENINGS_FILE) for one in read_openings(self.index)]
+        for folder, index in _evaluations(self.near):
+            for document in _verdicts(folder) if index.resolve() == self.index.resolve() else ():
+                if self._is_of(document):
+                    by = f"the verdict of {folder.name}"
+                    named += [(LEDGER_FILE, _named(document, "trial", "ledger_head"), by)]
+                    named += [(POLICY_FILE, _named(document, "policy", "registration"), by)]
+        for name, record, by in named:
+            if record not in {START, *(looks if name == LEDGER_FILE else policies)}:
+                raise TamperedError(
+                    f"{name} lacks a record that {by} names",
+                    where=str(own.study / name),
+                    hint="put the file back from a copy: without it nobody knows what was looked at",
+                )
+
+    def _is_of(self, document: Mapping[str, Any]) -> bool:
+        """Whether a verdict was given over the index that lies here now."""
+        judged = document.get("judged")
+        return isinstance(judged, Mapping) and judged.get("index_sha256") == self.index_sha256
+
+
+def books_of(source: IndexSource, contract: BackboneContract, near: Path | None = None) -> Books:
+    """The books of an index, as they concern a contract."""
+    mine, asks = policy_sha256(contract.config["primary_metrics"], older=True), ASKS[family_of(contract)]
+    known = [
+        each
+        for each in map(load_contract, sorted(BUILT_IN.glob("*.json")))
+        if any(name in FAMILIES for name in each.artifacts["required_eval_files"])
+    ]
+    others = [each.config["primary_metrics"] for each in known if ASKS[family_of(each)] != asks]
+    fine = {mine, *(policy_sha256(primary, older=True) for primary in others)}
+    chosen_before = digest(rules_of(contract)) in {digest(rules_of(each)) for each in known}
+
+    def silent(study: Path, link: Link) -> bool:
+        """Older looks under these rules; and of another question, if these rules are built in, so nobody chose them."""
+        if "rules_sha256" not in link.record:
+            return "gate_sha256" in link.record and link.record["gate_sha256"] in fine
+        return chosen_before and targets.read(study, link.record["rules_sha256"])["split"].get("asks") != asks
+
+    return Books(source.folder, source.sha256, near, silent=silent)
+
+
+def declared_of(contract: BackboneContract, groups: Groups) -> Declared:
+    """What an evaluation by a contract declares."""
+    return Declared(rules_of(contract), groups)
+
+
+def episodes_of(samples: Sequence[Sample]) -> set[str]:
+    """Episodes of some windows."""
+    return {sample.group for sample in samples}
+
+
+def _named(document: Mapping[str, Any], block: str, key: str) -> str:
+    """The record that a verdict names; the start of every chain if it names none."""
+    found = document.get(block)
+    return str((found.get(key) if isinstance(found, Mapping) else None) or START)
+
+
+def _evaluations(near: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Evaluations in a folder, each with the index that it names."""
+    if near is None or not near.is_dir():
+        return
+    for folder in sorted(path for path in near.iterdir() if path.is_dir()):
+        index = index_named(folder)
+        if index is not None:
+            yield folder, index
+
+
+def _verdicts(folder: Path) -> Iterator[Mapping[str, Any]]:
+    for name in (PROMOTE_FILE, HOLD_FILE):
+        try:
+            document = read_json(folder / name)
+        except HeldoutError:
+            continue
+        if isinstance(document, Mapping):
+            yield document

@@ -1,0 +1,1 @@
+"""Windows: the corpus of episodes, with sealed targets."""

@@ -1,0 +1,71 @@
+"""How a registered backbone looks at a window. The index holds no backbone's name of its own.
+
+A contract's ``window_view`` maps a name to what stands in the record's ``adapter_views``:
+
+- ``{"of": [...]}``   those of the named inputs that the record has;
+- ``{"if": "audio"}`` whether the record has that input;
+- ``{"span": "context" | "window"}`` the first and last frame of that span;
+- anything else       itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from heldout.domains.embodied.contract.contracts import BackboneContract
+from heldout.errors import InputError
+
+_RULES = ("of", "if", "span")
+
+
+def inputs_of(record: Mapping[str, Any]) -> set[str]:
+    """Names of the inputs that a record has."""
+    media, features = record["modalities"]["media"], record["modalities"]["sensor_features"]
+    language, answer = record["modalities"]["language"], record["supervision"]
+    have = {
+        "video": bool(media["video_streams"] or media["mosaic_video_path"]),
+        "mosaic_video": bool(media["mosaic_video_path"]),
+        "audio": bool(media["audio_path"]),
+        "sensor_features": bool(features["path"]),
+        "sensor_features_npz": bool(features["path"]),
+        "sensor_streams": bool(record["modalities"].get("sensor_streams")),
+        "language": bool(language["question"]),
+        "language_prompt": bool(language["question"]),
+        "action_label": answer.get("action", "unknown") != "unknown",
+        "next_action_label": answer.get("next_action", "unknown") != "unknown",
+    }
+    return {name for name, there in have.items() if there}
+
+
+def view(contract: BackboneContract, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The view of one record; a contract without ``window_view`` gives its data contract alone.
+
+    Raises:
+        InputError: If the view uses a rule that does not exist.
+    """
+    spec = contract.config.get("window_view")
+    if not spec:
+        return {"sample_contract": contract.config["dataset_contract"]}
+    have = inputs_of(record)
+    return {name: _resolve(contract, name, rule, record, have) for name, rule in spec.items()}
+
+
+def _resolve(contract: BackboneContract, name: str, rule: Any, record: Mapping[str, Any], have: set[str]) -> Any:
+    if not isinstance(rule, dict):
+        return rule
+    match rule:
+        case {"of": list(names)} if all(isinstance(one, str) for one in names):
+            return [one for one in names if one in have]
+        case {"if": str(one)}:
+            return one in have
+        case {"span": "window"}:
+            return {key: record["window"][key] for key in ("start_frame", "end_frame")}
+        case {"span": "context"}:
+            context = record["modalities"]["media"]["context_window"]
+            return {key: context[key] for key in ("start_frame", "end_frame")}
+    raise InputError(
+        f"the view's rule {rule!r} does not exist",
+        where=f"{contract.path}: window_view.{name}",
+        hint=f"rules: {', '.join(_RULES)}",
+    )

@@ -1,0 +1,1 @@
+"""From rows of predictions to metrics, rules, files and a report."""

@@ -1,0 +1,1 @@
+"""Which episodes: candidates, rules, the manifest and its guard."""

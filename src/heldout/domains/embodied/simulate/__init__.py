@@ -1,0 +1,1 @@
+"""Episodes made by physics."""

@@ -1,0 +1,1 @@
+"""What every training writes, and who watches it."""

@@ -1,0 +1,1 @@
+"""An evaluation, verified link by link; two of them, compared."""

@@ -1,0 +1,1 @@
+"""Arms over time and the board that compares them, net of costs."""

@@ -1,0 +1,1 @@
+"""The demonstration: real prices, a zoo, a board."""

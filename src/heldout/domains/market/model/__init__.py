@@ -1,0 +1,1 @@
+"""Backbones of the market: noise and the stack."""

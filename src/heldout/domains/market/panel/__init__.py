@@ -1,0 +1,1 @@
+"""Panels: dates by names, their features and their reader."""

@@ -1,0 +1,1 @@
+"""Years lived again, vintage by vintage."""

@@ -1,0 +1,1 @@
+"""The regressor of frame quality and its features."""

@@ -1,0 +1,1 @@
+"""Scored frames as a corpus."""

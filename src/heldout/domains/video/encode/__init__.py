@@ -1,0 +1,1 @@
+"""Sources, encoders and cells: frames decoded, measured, encoded and scored."""

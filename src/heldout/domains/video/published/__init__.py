@@ -1,0 +1,1 @@
+"""The published formats of the video system, written and judged."""

@@ -1,0 +1,1 @@
+"""From predicted quality to a ladder of settings."""

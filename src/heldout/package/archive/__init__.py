@@ -1,0 +1,1 @@
+"""Archives, ours and those of others: written byte for byte the same, read within bounds."""

@@ -1,0 +1,1 @@
+"""What bytes say: their kind, secrets, names and places in them."""

@@ -1,0 +1,1 @@
+"""Whether a machine can run a study, and what it is."""

@@ -1,0 +1,1 @@
+"""Portable kits: built here, run elsewhere, and one verified bundle back."""

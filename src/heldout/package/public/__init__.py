@@ -1,0 +1,1 @@
+"""Public packages: only what a contract allows."""

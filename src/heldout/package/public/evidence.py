@@ -1,0 +1,93 @@
+"""A published run, read as a run: what models predicted comes from the tables, since the models stayed at home."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from heldout.backbone import FloatArray
+from heldout.evidence import read_json
+from heldout.run.layout import RunFolder
+from heldout.task import Predictions, read_predictions
+from heldout.verify.evidence import RunEvidence, StoredUnit
+
+
+def baseline_tables(evidence: RunEvidence) -> dict[str, bytes]:
+    """Held-out predictions of every complete baseline, by the name of their file in a package.
+
+    The run keeps them beside the baselines' models; without them no comparison could be computed again.
+    """
+    tables = {}
+    for name, (_, _, seeds) in evidence.contenders.items():
+        units = evidence.units(name) if name else {}
+        if name and len(units) == len(seeds) * len(evidence.split.folds):
+            frame = _assembled(evidence, units).to_frame()
+            stream = io.BytesIO()
+            frame.write_ndjson(stream)
+            tables[f"baselines/{name}/predictions.jsonl"] = stream.getvalue()
+    return tables
+
+
+@dataclass(frozen=True)
+class PublishedRun(RunEvidence):
+    """The documents of a run as they were published."""
+
+    with_models = False
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Classes, as the metrics name them: only the models knew them otherwise."""
+        return tuple(self.metrics["classes"])
+
+    @cached_property
+    def _units(self) -> dict[str, dict[tuple[int, str], StoredUnit]]:
+        """Fits, by their records and the rows that the tables hold of them."""
+        found: dict[str, dict[tuple[int, str], StoredUnit]] = {}
+        for name, (_, _, seeds) in self.contenders.items():
+            table = self._table(name, seeds)
+            folders = {
+                (seed, fold.id): RunFolder(self.folder).unit(seed, fold.id, name or None)
+                for seed in seeds
+                for fold in self.split.folds
+            }
+            found[name] = {
+                key: self._unit(folder, table, *key)
+                for key, folder in folders.items()
+                if table is not None and (folder / "unit.json").exists()
+            }
+        return found
+
+    def _table(self, name: str, seeds: tuple[int, ...]) -> Predictions | None:
+        if not name:
+            return self.predictions
+        path = self.folder / "baselines" / name / "predictions.jsonl"
+        return read_predictions(path, seeds, self.classes) if path.exists() else None
+
+    def _unit(self, folder: Path, table: Predictions, seed: int, fold: str) -> StoredUnit:
+        document = read_json(folder / "unit.json")
+        rows = np.flatnonzero((table.samples["fold"] == fold).to_numpy())
+        prediction = table.members[seed][rows]
+        if self.classes:
+            prediction = prediction[:, [self.classes.index(label) for label in document["classes"]]]
+        return StoredUnit(folder, document, prediction)
+
+
+def _assembled(evidence: RunEvidence, units: Mapping[tuple[int, str], StoredUnit]) -> Predictions:
+    """Predictions of a baseline, over the rows of the variant's own."""
+    mine = evidence.predictions
+    shape = next(iter(mine.members.values())).shape
+    members: dict[int, FloatArray] = {}
+    for (seed, fold), unit in units.items():
+        member = members.setdefault(seed, np.zeros(shape) if evidence.classes else np.full(shape, np.nan))
+        rows = np.flatnonzero((mine.samples["fold"] == fold).to_numpy())
+        if evidence.classes:
+            columns = [evidence.classes.index(label) for label in unit.document["classes"]]
+            member[rows[:, None], columns] = unit.prediction
+        else:
+            member[rows] = unit.prediction
+    return Predictions(mine.samples, members, mine.classes)

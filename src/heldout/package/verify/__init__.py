@@ -1,0 +1,1 @@
+"""Verification of whatever a path holds."""

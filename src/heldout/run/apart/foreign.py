@@ -1,0 +1,212 @@
+"""Backbones of which some code is foreign: fitted and asked one by one, each in a fresh process that is shut in.
+
+Foreign is whatever is neither heldout's own nor of scikit-learn, XGBoost, LightGBM or CatBoost. Such a process is given
+a train view, or a stored model and features; it sees no corpus, no run and no other fold, and nothing that it leaves
+behind is found by the next one. What is judged is what the stored model answers there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from heldout import errors
+from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray
+from heldout.backbone.estimators import is_known
+from heldout.corpus import Corpus
+from heldout.engine.apart import Answered, Shown, asked
+from heldout.errors import HeldoutError, UnitError
+from heldout.evidence import plain_path
+from heldout.run.apart.child import VALUES, ToAsk, ToCheck, ToFit, ToTime
+from heldout.run.code import files_of
+
+_HINT = "such code is given what `fit` and `predict` are given, its sources, and installed packages; nothing else"
+
+
+class ReachedError(UnitError):
+    """Foreign code asked for a file that was kept from it: the corpus, or the runs."""
+
+    code = "HO-E310"
+
+
+class _SaidError(Exception):
+    """What a process printed before it failed: its traceback, for the log of the unit."""
+
+
+class Answer(NamedTuple):
+    """What a stored model answered.
+
+    Attributes:
+        predicted: Its predictions.
+        parts: Those for the same rows in two parts; None if nobody asked.
+        warnings: What a reader must know.
+        fence: What held the process.
+    """
+
+    predicted: FloatArray | ClassScores
+    parts: FloatArray | None
+    warnings: list[str]
+    fence: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A backbone with foreign code, asked in processes of their own.
+
+    Attributes:
+        backbone: Bound to its parameters.
+        hidden: What its processes may not see: the corpus, the runs.
+    """
+
+    backbone: Backbone
+    hidden: tuple[Path, ...]
+
+    def check(self, corpus: Corpus) -> None:
+        """Complain about what no fold of this corpus could be fitted with."""
+        with self._asked("check", ToCheck(self.backbone, _emptied(corpus))):
+            pass
+
+    def fit(self, job: FitJob, folder: Path) -> None:
+        """Fit one model, and put what was saved into a folder."""
+        with self._asked("fit", ToFit(self.backbone, job), rows=job.view.features) as found:
+            _bring(found.out / "model", folder)
+
+    def try_out(self, job: FitJob, folder: Path, view: FeaturesView) -> Answer:
+        """Fit one model on a short budget, put it into a folder, and say what it answers from memory."""
+        with self._asked("fit", ToFit(self.backbone, job, quick=True, view=view), rows=view.features) as found:
+            _bring(found.out / "model", folder)
+            return _answer(found)
+
+    def ask(self, folder: Path, view: FeaturesView, *, parts: bool = False) -> Answer:
+        """What the model in a folder answers."""
+        with self._asked("ask", ToAsk(self.backbone, view, parts), folder, view.features) as found:
+            return _answer(found)
+
+    def turns(self, folder: Path, view: FeaturesView, count: int) -> list[float]:
+        """Microseconds a row that the model in a folder takes, each of several times."""
+        with self._asked("timed", ToTime(self.backbone, view, count), folder, view.features) as found:
+            return [float(each) for each in found.document["answer"]["turns"]]
+
+    def _asked(
+        self, what: str, argument: object, files: Path | None = None, rows: pl.DataFrame | None = None
+    ) -> _Asking:
+        sources = files_of(self.backbone)
+        named = [] if rows is None else list(_named_in(rows))
+        shown = Shown((*sources, *named), self.hidden, tuple(sorted({*_folders(sources)})))
+        return _Asking(asked(f"heldout.run.apart.child:{what}", argument, shown=shown, files=files))
+
+
+def _answer(found: Answered) -> Answer:
+    values, document, halves = _array(found.out / VALUES), found.document["answer"], found.out / f"parts-{VALUES}"
+    classes = tuple(str(each) for each in document["classes"])
+    return Answer(
+        ClassScores(classes, values) if classes else values,
+        _array(halves) if halves.exists() else None,
+        [str(each) for each in document["warnings"]],
+        {str(key): str(value) for key, value in found.document["fence"].items()},
+    )
+
+
+class _Asking:
+    """A question whose error is raised here."""
+
+    def __init__(self, question: Any) -> None:
+        self._question = question
+
+    def __enter__(self) -> Answered:
+        found: Answered = self._question.__enter__()
+        try:
+            _raise(found)
+        except BaseException:
+            self._question.__exit__(None, None, None)
+            raise
+        return found
+
+    def __exit__(self, *raised: object) -> None:
+        self._question.__exit__(*raised)
+
+
+def is_foreign(backbone: Backbone) -> bool:
+    """Whether some of its code is neither heldout's own nor of a library that is known."""
+    names = (type(backbone).__module__, *backbone.sources())
+    return not all(name.partition(".")[0] == "heldout" or is_known(name) for name in names)
+
+
+def _raise(found: Answered) -> None:
+    """Raise what the process says went wrong, in this process' own classes."""
+    error, reached = found.document.get("error"), found.document.get("reached")
+    if reached:
+        raise ReachedError(
+            f"the model's code opens {Path(str(reached[0])).name}, where the held-out rows are, or what they gave",
+            where=str(reached[0]),
+            hint=_HINT,
+        )
+    if error is None:
+        return
+    what, kind = str(error["what"]), getattr(errors, str(error["kind"]), None)
+    if isinstance(kind, type) and issubclass(kind, HeldoutError):
+        raise kind(what, where=error.get("where"), hint=error.get("hint"), code=error.get("code")) from None
+    if error.get("refused"):
+        what = f"the model's code was kept from {error['refused']}"
+        raise UnitError(what, where=error["refused"], hint=_HINT)
+    hint = _HINT if "ermission denied" in what else "correct it, and run the study again"
+    raise UnitError(what, where="the model's code", hint=hint) from _SaidError(found.words)
+
+
+def _bring(source: Path, folder: Path) -> None:
+    """Copy plain files out of the desk; links and devices stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_file() and not path.is_symlink():
+            shutil.copyfile(path, folder / path.name)
+
+
+def _array(path: Path) -> FloatArray:
+    if path.is_symlink() or not path.is_file():
+        raise UnitError("there are no predictions", where="the model's code", hint="correct `predict`")
+    return np.asarray(np.load(plain_path(path), allow_pickle=False), dtype=np.float64)
+
+
+def _emptied(corpus: Corpus) -> Corpus:
+    """The corpus without its rows."""
+    return replace(
+        corpus,
+        ids=corpus.ids.clear(),
+        groups=corpus.groups.clear(),
+        cells=None,
+        time=None,
+        prints=None,
+        features=corpus.features.clear(),
+        target=corpus.target[:0],
+    )
+
+
+def _named_in(rows: pl.DataFrame) -> Iterator[Path]:
+    """Files that the rows name, such as pictures: a model of them has to open them."""
+    for name, dtype in rows.schema.items():
+        values = rows[name].unique().drop_nulls().to_list() if dtype == pl.String else []
+        if values and _is_file(values[0]):
+            yield from (Path(value) for value in values if _is_file(value))
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_absolute() and Path(value).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _folders(sources: Sequence[Path]) -> Iterator[Path]:
+    """Where Python looks for these modules: their folders, up to the outermost package's."""
+    for path in sources:
+        folder = path.parent
+        yield folder
+        while (folder / "__init__.py").exists():
+            folder = folder.parent
+            yield folder

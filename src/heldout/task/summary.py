@@ -1,0 +1,323 @@
+"""``metrics.json``: every number that a gate may judge and a report may show, from predictions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from heldout.backbone import FloatArray
+from heldout.evidence import finite_or_none
+from heldout.study import BootstrapSpec
+from heldout.task import metrics
+from heldout.task.conformal import conformal
+from heldout.task.predictions import Predictions
+from heldout.task.trivial import Trivial
+from heldout.task.uncertainty import bootstrap_mean, gaussian_coverage, paired_gain
+
+SCHEMA = "heldout.metrics/1"
+Block = dict[str, Any]
+GroupScores = Mapping[str, Mapping[str, float]]
+_ROUNDING = 1e-12
+
+
+@dataclass
+class _Undefined:
+    """Collects why a number is null, so that none of them vanishes."""
+
+    found: list[dict[str, str]] = field(default_factory=list)
+
+    def plain(self, values: Mapping[str, float], where: str, why: Any) -> dict[str, float | None]:
+        for name, value in values.items():
+            if not np.isfinite(value):
+                self.found.append({"where": f"{where}/{name}", "why": why(name) if callable(why) else why})
+        return {name: finite_or_none(value) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The columns that every block needs, as numpy arrays."""
+
+    target: NDArray[Any]
+    folds: NDArray[Any]
+    groups: NDArray[Any]
+    cells: NDArray[Any] | None
+    classes: tuple[str, ...]
+    knows_nothing: bool = False  # a contender whose correlations count as 0 at least
+
+    def score(self, prediction: FloatArray, rows: NDArray[Any] | slice) -> dict[str, float]:
+        return self.measure(self.target[rows], prediction[rows])
+
+    def measure(self, target: NDArray[Any], prediction: FloatArray) -> dict[str, float]:
+        if self.classes:
+            return metrics.classification(target, prediction, self.classes)
+        found = metrics.regression(target, prediction)
+        return metrics.as_if_guessed(found) if self.knows_nothing else found
+
+    def why(self, prediction: FloatArray, rows: NDArray[Any] | slice) -> Any:
+        target = self.target if not self.classes else metrics.label_codes(self.target, self.classes)
+        return lambda name: metrics.why_undefined(name, target[rows], prediction[rows])
+
+
+def summarise(
+    predictions: Predictions,
+    n_train: Mapping[str, int],
+    bootstrap: BootstrapSpec,
+    baselines: Mapping[str, tuple[str, Predictions]] | None = None,
+    trivial: Mapping[str, Trivial] | None = None,
+) -> dict[str, Any]:
+    """Compute the whole document.
+
+    Args:
+        predictions: Out-of-fold predictions of every seed.
+        n_train: Training rows of each fold.
+        bootstrap: Level, draws and seed of the intervals.
+        baselines: By id: description and predictions of the cheap contenders.
+        trivial: Contenders that know nothing; None for a document of before there were any, which counts copies of
+            one model as several.
+    """
+    rows = _columns(predictions)
+    undefined = _Undefined()
+    ensemble, by_group = _block_and_groups(rows, predictions.ensemble, n_train, "ensemble", undefined)
+    copies = {} if trivial is None else predictions.copies
+    sigma = predictions.without(copies).sigma
+    ensemble |= _ensemble_only(predictions, sigma, rows, ensemble, by_group, bootstrap, undefined)
+    members = {
+        str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)[0]
+        for seed in sorted(predictions.members)
+    }
+    others: dict[str, Block] = {}
+    comparisons: dict[str, Block] = {}
+    rivals: dict[str, GroupScores] = {}
+    for name, (description, theirs) in sorted((baselines or {}).items()):
+        columns = _columns(theirs)
+        block, their_groups = _block_and_groups(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
+        comparisons[name] = _comparison(predictions.task, by_group, their_groups, bootstrap.level)
+        rivals[name] = their_groups
+        others[name] = block | {"description": description, "seeds": len(theirs.members)}
+    document = {
+        "schema": SCHEMA,
+        "task": predictions.task,
+        "classes": list(predictions.classes),
+        "primary": metrics.names(predictions.task)[0],
+        "rows": predictions.samples.height,
+        "groups": len(np.unique(rows.groups)),
+        "seeds": sorted(predictions.members),
+        "folds": sorted(ensemble["folds"]),
+        "members": members,
+        "ensemble": ensemble,
+        "baselines": others,
+        "comparisons": comparisons,
+        "undefined": undefined.found,
+    }
+    if trivial is None:
+        return document
+    known = _trivial(predictions, trivial, rivals, bootstrap)
+    return document | {"copies": {str(seed): first for seed, first in copies.items()}, "trivial": known}
+
+
+def _trivial(
+    predictions: Predictions,
+    trivial: Mapping[str, Trivial],
+    rivals: Mapping[str, GroupScores],
+    bootstrap: BootstrapSpec,
+) -> Block:
+    """What contenders that know nothing score on these rows, as far as rules read it, and which of them this run is."""
+    rows = replace(_columns(predictions), knows_nothing=True)
+    found: Block = {"same_as": None, "contenders": {}}
+    for name, contender in trivial.items():
+        answers = contender.predict(rows.folds)
+        alone, nowhere = Predictions(predictions.samples, {0: answers}, predictions.classes), _Undefined()
+        block, by_group = _block_and_groups(rows, answers, {}, name, nowhere)
+        block |= _ensemble_only(alone, None, rows, block, by_group, None, nowhere)
+        gains = {
+            rival: _comparison(predictions.task, by_group, theirs, bootstrap.level) for rival, theirs in rivals.items()
+        }
+        for gain in (gain for each in gains.values() for gain in each.values()):
+            del gain["differences"]
+        found["contenders"][name] = {
+            "answers": contender.to_json(),
+            "ensemble": _read_by_rules(block),
+            "comparisons": gains,
+        }
+        if found["same_as"] is None and predictions.copy_of(answers):
+            found["same_as"] = name
+    return found
+
+
+def _read_by_rules(block: Block) -> Block:
+    """A block without what no rule reads: a contender that knows nothing is in no table."""
+    parts = ("mean", "pooled", "cells", "within_cell", "conformal")
+    kept = {part: block[part] for part in parts if part in block}
+    part = "groups" if "groups" in block else "folds"
+    kept[part] = {name: _metrics_of(each) for name, each in block[part].items()}
+    if "slices" in block:
+        kept["slices"] = {
+            column: {value: _metrics_of(each) for value, each in values.items()}
+            for column, values in block["slices"].items()
+        }
+    return kept
+
+
+def _metrics_of(part: Block) -> Block:
+    return {name: value for name, value in part.items() if name in metrics.METRICS}
+
+
+def _columns(predictions: Predictions) -> _Rows:
+    samples = predictions.samples
+    return _Rows(
+        target=predictions.target,
+        folds=samples["fold"].to_numpy(),
+        groups=samples["group"].to_numpy(),
+        cells=_cells(samples) if "cell" in samples.columns else None,
+        classes=predictions.classes,
+    )
+
+
+def _cells(samples: pl.DataFrame) -> NDArray[Any]:
+    """Cell of each row; where several folds hold a row out, its cell is one for each: no two models share a cell."""
+    several = samples["sample_id"].is_duplicated().any()
+    cells = samples.select(pl.format("{}\x00{}", "cell", "fold") if several else pl.col("cell")).to_series()
+    found: NDArray[Any] = cells.to_numpy()
+    return found
+
+
+def _block_and_groups(
+    rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined
+) -> tuple[Block, GroupScores]:
+    """A block, and the scores of every group; where each fold is a group, rows are scored once for both."""
+    block, by_fold = _block(rows, prediction, n_train, where, undefined)
+    if np.array_equal(rows.folds.astype(str), rows.groups.astype(str)):
+        return block, by_fold
+    return block, _by_group(rows, prediction)
+
+
+def _block(
+    rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined
+) -> tuple[Block, GroupScores]:
+    folds: dict[str, Block] = {}
+    by_fold: dict[str, dict[str, float]] = {}
+    by_metric: dict[str, list[float]] = {}
+    for fold, members in _segments(rows.folds).items():
+        scores = by_fold[fold] = rows.score(prediction, members)
+        for name, value in scores.items():
+            by_metric.setdefault(name, []).append(value)
+        plain = undefined.plain(scores, f"{where}/folds/{fold}", rows.why(prediction, members))
+        folds[fold] = {"rows": len(members), "n_train": n_train.get(fold, 0)} | plain
+    block: Block = {"folds": folds}
+    for label, function in _STATISTICS.items():
+        values = {name: float(function(np.array(items))) for name, items in by_metric.items()}
+        block[label] = undefined.plain(values, f"{where}/{label}", _fold_reason(label, len(folds)))
+    everything = slice(None)
+    pooled = rows.score(prediction, everything)
+    block["pooled"] = undefined.plain(pooled, f"{where}/pooled", rows.why(prediction, everything))
+    if rows.cells is not None and not rows.classes:
+        block |= _cell_blocks(rows, prediction, where, undefined)
+    return block, by_fold
+
+
+def _std(values: FloatArray) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+_STATISTICS: dict[str, Callable[[FloatArray], Any]] = {"mean": np.mean, "std": _std, "min": np.min, "max": np.max}
+
+
+def _fold_reason(label: str, folds: int) -> str:
+    return "one fold has no spread" if label == "std" and folds < 2 else "a fold is undefined"
+
+
+def _cell_blocks(rows: _Rows, prediction: FloatArray, where: str, undefined: _Undefined) -> Block:
+    """Per clip (a cell's mean against its mean), and the mean over cells of what happens inside one."""
+    assert rows.cells is not None
+    segments = list(_segments(rows.cells).values())
+    targets = np.array([rows.target[members].mean() for members in segments])
+    means = np.array([prediction[members].mean() for members in segments])
+    if np.ptp(targets) <= _ROUNDING * np.ptp(rows.target):
+        targets = np.zeros_like(targets)  # targets relative to their cell's mean: what is left of it is rounding
+    clip = rows.measure(targets, means)
+    inside = [rows.score(prediction, members) for members in segments]
+    within: dict[str, Any] = {"cells": len(segments), "undefined_cells": {}}
+    for name in metrics.REGRESSION:
+        values = np.array([scores[name] for scores in inside])
+        missing = int(np.isnan(values).sum())
+        if missing:
+            within["undefined_cells"][name] = missing
+        mean = float(np.mean(values[~np.isnan(values)])) if missing < len(values) else float("nan")
+        within |= undefined.plain({name: mean}, f"{where}/within_cell", "it is undefined in every cell")
+    reason = lambda name: metrics.why_undefined(name, targets, means)  # noqa: E731
+    return {"cells": undefined.plain(clip, f"{where}/cells", reason), "within_cell": within}
+
+
+def _by_group(rows: _Rows, prediction: FloatArray) -> GroupScores:
+    return {group: rows.score(prediction, members) for group, members in _segments(rows.groups).items()}
+
+
+def _ensemble_only(
+    predictions: Predictions,
+    sigma: FloatArray | None,
+    rows: _Rows,
+    block: Block,
+    by_group: GroupScores,
+    bootstrap: BootstrapSpec | None,
+    undefined: _Undefined,
+) -> Block:
+    segments = _segments(rows.groups)
+    extra: Block = {"worst_group": {}, "intervals": {}}
+    if set(by_group) != set(block["folds"]):
+        extra["groups"] = {
+            group: {"rows": len(segments[group])}
+            | undefined.plain(scores, f"ensemble/groups/{group}", rows.why(predictions.ensemble, segments[group]))
+            for group, scores in by_group.items()
+        }
+    for name in metrics.names(predictions.task):
+        values = {group: scores[name] for group, scores in by_group.items()}
+        group, value = metrics.worst(name, values)
+        extra["worst_group"][name] = {"group": group, "value": finite_or_none(value)}
+        if bootstrap is not None:
+            extra["intervals"][name] = bootstrap_mean(np.array(list(values.values())), bootstrap)
+    if sigma is not None:
+        extra["sigma"] = gaussian_coverage(rows.target, predictions.ensemble, sigma, segments)
+    if not rows.classes:
+        extra["conformal"] = conformal(rows.target, predictions.ensemble, sigma, segments)
+    if predictions.slices:
+        extra["slices"] = {
+            name: {
+                value: {"rows": len(members)}
+                | undefined.plain(
+                    rows.score(predictions.ensemble, members),
+                    f"ensemble/slices/{name}/{value}",
+                    rows.why(predictions.ensemble, members),
+                )
+                for value, members in _segments(labels).items()
+            }
+            for name, labels in sorted(predictions.slices.items())
+        }
+    return extra
+
+
+def _comparison(task: metrics.Kind, mine: GroupScores, other: GroupScores, level: float) -> Block:
+    """By metric: what is gained over another model, group by group; positive is better for the run that is judged."""
+    found: Block = {}
+    for name in metrics.names(task):
+        direction = metrics.METRICS[name].better
+        if direction == "near zero":
+            continue  # a difference has no better direction there; that of the absolute value does
+        sign = -1.0 if direction == "lower" else 1.0
+        gains = [
+            np.array([sign * part.get(group, {}).get(name, np.nan) for group in sorted(mine)]) for part in (mine, other)
+        ]
+        found[name] = paired_gain(gains[0], gains[1], level)
+    return found
+
+
+def _segments(labels: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """Row numbers of each label, labels sorted, rows ascending."""
+    names, inverse = np.unique(labels.astype(str), return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    starts = np.searchsorted(inverse[order], np.arange(len(names) + 1))
+    return {str(name): order[starts[code] : starts[code + 1]] for code, name in enumerate(names)}

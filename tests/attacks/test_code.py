@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attack_kit import Desk, heldout, module_of, route, table_desk
 
-from heldout.run.code import code_of
+from heldout.backbone.code import code_of
 from heldout.run.resolve import load_backbone
 
 ESTIMATOR = """
@@ -118,9 +118,9 @@ def test_the_list_of_codes_is_verified(mine: Desk, key: str) -> None:
 
 def test_what_is_not_used_costs_no_fit() -> None:
     """A comment in a demonstration would refit everything."""
+    from heldout.backbone import code
     from heldout.corpus.table import TableReader
     from heldout.evidence import imports
-    from heldout.run import code
 
     seen: set[str] = set()
     backbone = load_backbone("sklearn", {"estimator": "sklearn.linear_model.Ridge"})

@@ -19,7 +19,7 @@ SRC = Path(heldout.__file__).parent
 # Files of our own installation, of the kernel, or of a stream that PyAV opens by name.
 _OWN = {
     "corpus/room.py", "evidence/opening.py", "report/pages.py", "zoo/process.py", "package/doctor/doctor.py",
-    "package/doctor/machine.py", "plugins.py", "engine/zygote.py", "run/code.py",
+    "package/doctor/machine.py", "plugins.py", "engine/zygote.py", "backbone/code.py",
     "package/kit/wheel.py", "package/kit/steps/check_kit.py", "domains/embodied/contract/file_schemas.py",
     "domains/embodied/episodes/media.py", "domains/market/demo/demo.py", "domains/market/demo/panel.py",
 }  # fmt: skip

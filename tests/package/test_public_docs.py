@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from heldout.package.public.findings import CODES
+from heldout.package.content.findings import CODES
 
 PAGE = Path(__file__).parents[2] / "docs" / "package.md"
 

@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 
 from heldout.backbone import Backbone, Contract, Params
+from heldout.backbone.code import Code
 from heldout.corpus import Corpus
 from heldout.corpus.table import TableOptions, TableReader
 from heldout.errors import CorpusError, InputError, UnitError
 from heldout.evidence import read_json, sha256_file
 from heldout.run import units
-from heldout.run.code import Code
 from heldout.run.contender import Contender
 from heldout.run.units import Unit, UnitTask, fit_unit, make_unit, store_unit, stream_seed, why_not_finished
 from heldout.split import Fold

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.episodes.paths import Chunks, hand_path, last_place
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.policy.examples import Chunks, hand_path, last_place
 from heldout.domains.embodied.score.metrics_future import future_rows
 from heldout.evidence import canonical, read_json_lines
 

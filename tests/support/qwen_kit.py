@@ -13,7 +13,8 @@ from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.domains.embodied.episodes.labels import FrameLabels, object_runs_of, runs_of
 from heldout.domains.embodied.episodes.media import write_video, write_wav
 from heldout.domains.embodied.episodes.store import EpisodeWriter
-from heldout.domains.embodied.index.build import INDEX_FILE, MANIFEST_FILE, build_index
+from heldout.domains.embodied.index.build import build_index
+from heldout.domains.embodied.index.names import INDEX_FILE, MANIFEST_FILE
 from heldout.domains.embodied.index.windows import Scale, WindowOptions
 from heldout.domains.embodied.qwen.base import TinySize, make_tiny
 from heldout.domains.embodied.qwen.batch import Dataset

@@ -19,7 +19,7 @@ from heldout.errors import HeldoutError, InputError, PrerequisiteError, StaleErr
 from heldout.evidence.secrets import without_passwords
 from heldout.registry import tables
 from heldout.registry.chain import GENESIS
-from heldout.registry.glance import FILE
+from heldout.registry.version import FILE
 
 _PATIENCE_S = 30
 _LOCK = select(tables.head).with_for_update()

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from heldout.evidence import loads
-from heldout.registry.version import Version, only_match, record_of, version_of
+from heldout.registry.version import FILE, Version, only_match, record_of, version_of
 
-FILE = "registry.sqlite"
 _VERSIONS = (
     "SELECT v.id, v.sha256, v.content, s.stage, s.place FROM heldout_versions v "
     "JOIN heldout_stages s ON s.version = v.id"

@@ -10,6 +10,8 @@ from typing import Any
 from heldout.errors import InputError
 from heldout.evidence import loads
 
+FILE = "registry.sqlite"  # in a registry's folder
+
 
 @dataclass(frozen=True)
 class Version:

@@ -18,7 +18,6 @@ from heldout.evidence import JsonLines, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run import champion
-from heldout.run.apart.stored import STORED_FILE, ask_stored
 from heldout.run.collect import collect
 from heldout.run.costs import COSTS_FILE, measure, wanted
 from heldout.run.failures import UnitFailure, failed
@@ -31,6 +30,7 @@ from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_
 from heldout.run.prepare import Prepared
 from heldout.run.resolve import lock_yaml
 from heldout.run.rules import refuse_never_judged
+from heldout.run.stored import STORED_FILE, ask_stored
 from heldout.task import Predictions, summarise
 from heldout.task.trivial import trivial_contenders
 

@@ -14,10 +14,10 @@ from heldout.ledger.declaration import with_code
 from heldout.ledger.history import histories, tried_elsewhere
 from heldout.ledger.policy import policy_of, register
 from heldout.ledger.trials import Ledger, Look, Outcome
-from heldout.run.apart.stored import read_stored
 from heldout.run.costs import read_costs
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
+from heldout.run.stored import read_stored
 
 
 def register_policy(prepared: Prepared) -> None:

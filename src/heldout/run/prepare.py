@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from heldout.backbone.code import Code, code_of, sha256_of, user_code_sha256
 from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding
 from heldout.errors import HeldoutError, StudyError
@@ -20,7 +21,6 @@ from heldout.ledger.targets import group_targets
 from heldout.ledger.trials import Identity
 from heldout.run.apart.foreign import Apart, ReachedError, is_foreign
 from heldout.run.belonging import refuse_foreign
-from heldout.run.code import Code, code_of, sha256_of, user_code_sha256
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray, TrainView
+from heldout.backbone.code import Code, code_of
 from heldout.corpus import Corpus, Reader, Task
 from heldout.errors import CorpusError, HeldoutError, UnitError
 from heldout.evidence import atomic_path, digest, plain_path, read_json, sha256_file, write_json
 from heldout.run.apart.foreign import Apart
-from heldout.run.code import Code, code_of
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.split import Fold

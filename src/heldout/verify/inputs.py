@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heldout.backbone.code import sha256_of
 from heldout.corpus import SCHEMA as CORPUS_SCHEMA
 from heldout.evidence import digest, read_json
-from heldout.run.code import sha256_of
 from heldout.run.layout import run_key
 from heldout.run.resolve import IDENTITY, load_backbone
 from heldout.run.resolve import SCHEMA as LOCK_SCHEMA

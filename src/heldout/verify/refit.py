@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from heldout.backbone import Backbone
+from heldout.backbone.code import code_of
 from heldout.corpus import Reader
 from heldout.evidence import digest
 from heldout.evidence.provenance import code_digest, package_versions
-from heldout.run.code import code_of
 from heldout.run.collect import collect
 from heldout.run.contender import Contender
 from heldout.run.fitted_state import FITTED_STATE, examine_fitted

@@ -15,13 +15,13 @@ from heldout.gate import Facts, Policy, judge
 from heldout.gate.integrity import Stored
 from heldout.gate.verdict import verdict_of
 from heldout.ledger.declaration import policy_sha256
-from heldout.run.apart.stored import STORED_FILE, read_stored
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
 from heldout.run.costs import AS_SAVED, COSTS_FILE, model_bytes, read_costs, saved_bytes, wanted
 from heldout.run.layout import RunFolder, safe_name
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
+from heldout.run.stored import STORED_FILE, read_stored
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.task import Predictions, summarise

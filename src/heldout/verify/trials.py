@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from heldout.backbone.code import user_code_sha256
 from heldout.evidence import START, digest, sha256_file
 from heldout.ledger import targets
 from heldout.ledger.declaration import axis_of, rules_of, with_code
 from heldout.ledger.history import POLICY_FILE, Groups, History
 from heldout.ledger.policy import Declared, ground_of, policy_of
 from heldout.ledger.trials import LEDGER_FILE, read_ledger, trial_at
-from heldout.run.code import user_code_sha256
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence
 

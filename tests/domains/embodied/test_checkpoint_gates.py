@@ -15,9 +15,10 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
-from heldout.domains.embodied.checkpoint.tensors import is_finite, read_tensors
+from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import BackboneContract, load_registry
+from heldout.domains.embodied.training.tensors import is_finite, read_tensors
 from heldout.errors import InputError, PrerequisiteError
 
 Change = Callable[..., None]

@@ -9,9 +9,10 @@ import pytest
 from checkpoint_kit import write
 from safetensors.numpy import load_file, save_file
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import load_registry
-from heldout.domains.embodied.evaluate.plan import folder_digest
+from heldout.domains.embodied.training.files import folder_digest
 
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 

@@ -15,13 +15,14 @@ from published_kit import noisy, predictions_of, write_dataset, write_lines
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import BackboneContract, load_registry
 from heldout.domains.embodied.contract.file_schemas import breaches, breaches_of_file, required_files, schema_of
 from heldout.domains.embodied.evaluate.plan import Plan
 from heldout.domains.embodied.evaluate.reported import score_file
 from heldout.domains.embodied.evaluate.run import run
-from heldout.domains.embodied.training.validation import validate_evaluation, validate_training
+from heldout.domains.embodied.watch.validation import validate_evaluation, validate_training
 
 QWEN = "qwen3_omni_lora"
 

@@ -13,9 +13,11 @@ import pytest
 from dynamics_kit import SIDE, make_index, write_episode
 from safetensors.numpy import load_file, save_file
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.episodes.paths import Chunks
 from heldout.domains.embodied.evaluate.plan import Plan
 from heldout.domains.embodied.evaluate.run import merge_shards, run
 from heldout.domains.embodied.index.source import IndexSource
@@ -30,7 +32,7 @@ from heldout.domains.embodied.policy.closed_loop import (
     success_evidence,
     write_rows,
 )
-from heldout.domains.embodied.policy.examples import Chunks, collect, demonstrations
+from heldout.domains.embodied.policy.examples import collect, demonstrations
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.observe import ObservationSpec
 from heldout.domains.embodied.policy.space import ActionSpace

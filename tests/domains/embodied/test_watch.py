@@ -17,12 +17,12 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint.gate import Checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.domains.embodied.evaluate.plan import Plan
 from heldout.domains.embodied.index.sealed import read_openings
-from heldout.domains.embodied.training.progress import read_progress
-from heldout.domains.embodied.training.watch import Watch, WatchOptions
+from heldout.domains.embodied.watch.progress import read_progress
+from heldout.domains.embodied.watch.watch import Watch, WatchOptions
 from heldout.errors import InputError, StaleError, UnitError
 from heldout.evidence import read_json, read_json_lines
 

@@ -15,7 +15,7 @@ from dynamics_kit import make_index, make_pairs
 from heldout.domains.embodied.episodes.observed import opened
 from heldout.domains.embodied.world.cosmos import Generation, base_digest, load_pipeline, make_checkpoint
 from heldout.domains.embodied.world.features import window_features
-from heldout.domains.embodied.world.model import load_model
+from heldout.domains.embodied.world.load import load_model
 from heldout.evidence import read_json
 
 diffusers = pytest.importorskip("diffusers")

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heldout.domains.embodied.episodes.observed import check_names, opened
+from heldout.domains.embodied.world.data import FutureData
 from heldout.domains.embodied.world.export import FutureSettings, export
 from heldout.domains.embodied.world.features import FeatureSpec, window_features
 from heldout.domains.embodied.world.pairs import check_pairs, horizon_frames, pair
-from heldout.domains.embodied.world.train import FutureData
 from heldout.errors import CorpusError, InputError, RefusedError
 from heldout.evidence import read_json, read_json_lines, sha256_file, write_json
 

@@ -16,7 +16,8 @@ import pytest
 from dynamics_kit import QUICK, make_index, make_pairs
 from safetensors.numpy import load_file, save_file
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.domains.embodied.episodes.observed import opened
 from heldout.domains.embodied.evaluate.plan import Plan
@@ -25,9 +26,10 @@ from heldout.domains.embodied.index.sealed import read_openings
 from heldout.domains.embodied.training.files import unlike_manifest
 from heldout.domains.embodied.training.scaling import Scaling
 from heldout.domains.embodied.world.cosmos import Generation, dtype_option, make_checkpoint
+from heldout.domains.embodied.world.data import FutureData, fit_scalings
 from heldout.domains.embodied.world.features import window_features
-from heldout.domains.embodied.world.model import load_model
-from heldout.domains.embodied.world.train import FutureData, fit_scalings, train
+from heldout.domains.embodied.world.load import load_model
+from heldout.domains.embodied.world.train import train
 from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
 from heldout.evidence import read_json, read_json_lines, sha256_file, write_json
 from heldout.predict.shards import Shard

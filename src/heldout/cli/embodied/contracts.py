@@ -98,7 +98,8 @@ def checkpoint(
     json_: JsonOption = False,
 ) -> None:
     """Run a backbone's checkpoint gate. Exits 1 if something is wrong, or could not be looked at."""
-    from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+    from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+    from heldout.domains.embodied.checkpoint.seen import Checkpoint
     from heldout.domains.embodied.contract.contracts import find_contract, load_registry
 
     contract = find_contract(load_registry(workspace, config_dir), backbone)

@@ -78,8 +78,8 @@ def check(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Run the index guard. Exits 1 if it objects."""
-    from heldout.domains.embodied.index.build import INDEX_FILE
     from heldout.domains.embodied.index.guards import check_index
+    from heldout.domains.embodied.index.names import INDEX_FILE
     from heldout.domains.embodied.select.manifest import read_manifest
 
     path = index / INDEX_FILE if index.is_dir() else index

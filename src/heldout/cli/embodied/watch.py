@@ -11,7 +11,7 @@ import typer
 from heldout.cli.printing import print_json, resumable
 
 if TYPE_CHECKING:
-    from heldout.domains.embodied.training.watch import WatchOptions
+    from heldout.domains.embodied.watch.watch import WatchOptions
 
 
 def watch(
@@ -46,10 +46,10 @@ def watch(
     json_: Annotated[bool, typer.Option("--json", help="Print the last event as one JSON document.")] = False,
 ) -> int:
     """Watch a training to its end, gate its checkpoint, evaluate. PROMOTE exits 0, HOLD exits 1."""
-    from heldout.domains.embodied.checkpoint.gate import Checkpoint
+    from heldout.domains.embodied.checkpoint.seen import Checkpoint
     from heldout.domains.embodied.contract.contracts import find_contract, load_registry
     from heldout.domains.embodied.evaluate.plan import Plan, parse_decoding
-    from heldout.domains.embodied.training.watch import Watch, WatchOptions
+    from heldout.domains.embodied.watch.watch import Watch, WatchOptions
 
     contract = find_contract(load_registry(workspace), backbone)
     weights = checkpoint or training

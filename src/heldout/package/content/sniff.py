@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from heldout.package.public.findings import Finding
+from heldout.package.content.findings import Finding
 
 _DEEPEST, _MOST = 4, 64 << 20
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

@@ -11,11 +11,11 @@ from typing import Any
 from heldout.errors import HeldoutError, InputError, near_miss
 from heldout.evidence import loads, read_plain, sha256_file
 from heldout.package.archive.contents import compare
-from heldout.package.archive.open import Opened, open_package
 from heldout.package.archive.read import Member, is_archive, read_members
+from heldout.package.content.findings import Finding, audit_document
 from heldout.package.content.privacy import Names
-from heldout.package.public.findings import Finding, audit_document
 from heldout.package.public.judge import Judge
+from heldout.package.public.open import Opened, open_package
 from heldout.package.public.roles import PACKAGE_FILE, PACKAGE_SCHEMA, Publication, default_publication, publication_of
 
 Contracts = Mapping[str, Mapping[str, Any]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from heldout.evidence import open_plain
 from heldout.package.content.encoded import find_bulk, find_encoded
+from heldout.package.content.findings import Finding
 from heldout.package.content.markup import read_page, without_data
 from heldout.package.content.pictures import problems
 from heldout.package.content.privacy import CODE, SENTENCE, Names, find_private, other_readings
@@ -15,7 +16,6 @@ from heldout.package.content.private import find_private as find_known
 from heldout.package.content.secrets import find_secrets, is_secret_value
 from heldout.package.content.sniff import look_inside, sniff
 from heldout.package.content.views import BrokenTypeError, View, formulas, parsed, views
-from heldout.package.public.findings import Finding
 from heldout.package.public.roles import (
     PACKAGE_FILE,
     PICTURE_TYPES,

@@ -18,13 +18,13 @@ from heldout import __version__
 from heldout.errors import HeldoutError, InputError, RefusedError
 from heldout.evidence import dumps, loads, read_plain, sha256_bytes, sha256_file, write_bytes
 from heldout.package.archive.write import write_archive
+from heldout.package.content.findings import Finding, refuse
 from heldout.package.content.pictures import DamagedError, stripped
 from heldout.package.content.privacy import Names, Scrubber
 from heldout.package.content.sniff import is_text
 from heldout.package.content.views import BrokenTypeError, rewritten
 from heldout.package.public.audit import Contracts, find_publication
 from heldout.package.public.evidence import baseline_tables
-from heldout.package.public.findings import Finding, refuse
 from heldout.package.public.judge import Judge, secrets
 from heldout.package.public.roles import (
     PACKAGE_FILE,

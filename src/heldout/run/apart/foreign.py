@@ -18,13 +18,13 @@ import polars as pl
 
 from heldout import errors
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray
+from heldout.backbone.code import files_of
 from heldout.backbone.estimators import is_known
 from heldout.corpus import Corpus
 from heldout.engine.apart import Answered, Shown, asked
 from heldout.errors import HeldoutError, UnitError
 from heldout.evidence import plain_path
 from heldout.run.apart.child import VALUES, ToAsk, ToCheck, ToFit, ToTime
-from heldout.run.code import files_of
 
 _HINT = "such code is given what `fit` and `predict` are given, its sources, and installed packages; nothing else"
 

@@ -12,7 +12,8 @@ from qwen_kit import make_data
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.domains.embodied.evaluate.plan import Plan
 from heldout.domains.embodied.evaluate.run import run

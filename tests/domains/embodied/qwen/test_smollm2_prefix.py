@@ -23,7 +23,8 @@ from smollm2_kit import SIZE, chat_tokenizer, make_prefix_data, small_llama
 from typer.testing import CliRunner
 
 from heldout.cli.main import build
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.base import describe, load_base

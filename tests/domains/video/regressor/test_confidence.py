@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from heldout.domains.video.recommend.confidence import calibration, clip_quantile, confidence, most
+from heldout.domains.video.export.confidence import calibration, clip_quantile, confidence, most
 from heldout.study import BootstrapSpec
 from heldout.task import Predictions, summarise
 

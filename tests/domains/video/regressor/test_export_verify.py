@@ -80,7 +80,7 @@ def answers_of_the_graphs(folder: Path) -> None:
     from safetensors.numpy import save_file
 
     from heldout.domains.video.backbone.features import Affine
-    from heldout.domains.video.export.parity import ask, read_proof
+    from heldout.domains.video.backbone.parity import ask, read_proof
 
     proof, card = read_proof(folder / PROOF), read_json(card_of(folder))
     scaler = Affine(np.array(card["feature_mean"]), np.array(card["feature_std"]))
@@ -478,7 +478,7 @@ def test_the_command_exits_by_the_chain_of_an_export(
 
 def test_the_proof_is_of_real_rows(exported: Any) -> None:
     """The proof would be of rows that nobody ever measured, or of too few to notice anything."""
-    from heldout.domains.video.export.parity import read_proof
+    from heldout.domains.video.backbone.parity import read_proof
 
     proof, manifest = read_proof(exported.folder / PROOF), read_json(exported.folder / MANIFEST)
     rows = {f"{row['src']}/{row['encoder']}/cq{row['cq']}/{row['frame_index']:06d}": row

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from heldout import Study
+from heldout.domains.video.backbone import onnx as onnx_graph
 from heldout.domains.video.backbone.model import FRModel
-from heldout.domains.video.export import onnx as onnx_graph
 from heldout.evidence import write_json
 from heldout.run.manifest import files_digest, run_files, write_manifest
 from heldout.verify import verify_run

@@ -5,99 +5,20 @@ A check that cannot be made (no base at hand, no manifest) is a finding too: wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from heldout.corpus.guards import Finding
-from heldout.domains.embodied.contract.contracts import BackboneContract
-from heldout.domains.embodied.contract.file_schemas import Breach, breaches_of_file
-from heldout.errors import HeldoutError, PrerequisiteError, near_miss
-from heldout.evidence import read_json
+from heldout.domains.embodied.checkpoint import lora, policy, world
+from heldout.domains.embodied.checkpoint.seen import Checkpoint, Gate, Verdict
+from heldout.errors import PrerequisiteError, near_miss
 
-SCHEMA = "heldout.checkpoint/1"
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a gate looks at.
-
-    Attributes:
-        folder: Weights and their configuration.
-        contract: Of the backbone.
-        training: Folder of the training's own files; the checkpoint's by default.
-        base: Folder of the base model, where it is at hand.
-        manifest: Episode manifest, where it is at hand.
-    """
-
-    folder: Path
-    contract: BackboneContract
-    training: Path | None = None
-    base: Path | None = None
-    manifest: Path | None = None
-
-    def find(self, name: str) -> Path | None:
-        """A file of the checkpoint or of its training; ``*`` may stand in the name."""
-        for folder in (self.folder, self.training):
-            if folder is not None:
-                found = sorted(path for path in folder.glob(name) if path.is_file())
-                if found:
-                    return found[0]
-        return None
-
-    def breaches(self) -> list[Breach]:
-        """Where a required file of the training does not keep its schema."""
-        config = self.contract.config
-        found = [(name, self.find(name)) for name in self.contract.artifacts["required_training_files"]]
-        return [one for name, path in found if path is not None for one in breaches_of_file(config, name, path)]
-
-    def document(self, name: str) -> dict[str, Any] | None:
-        """A JSON object of the checkpoint; None if it is not there or is no object."""
-        path = self.find(name)
-        if path is None:
-            return None
-        try:
-            value = read_json(path)
-        except HeldoutError:
-            return None
-        return value if isinstance(value, dict) else None
-
-
-@dataclass
-class Verdict:
-    """What a gate found, and what it saw."""
-
-    findings: list[Finding] = field(default_factory=list)
-    checks: dict[str, str] = field(default_factory=dict)
-    report: dict[str, Any] = field(default_factory=dict)
-
-    def check(self, name: str, code: str, problems: list[str], hint: str, *, where: str = "") -> None:
-        """Note a check by name: PASS without problems, FAIL with them."""
-        self.checks[name] = "FAIL" if problems else "PASS"
-        if problems:
-            shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-            self.findings.append(Finding(code, blocking=True, what=f"{name}: {shown}", where=where or name, hint=hint))
-
-    def unseen(self, name: str, code: str, why: str, hint: str) -> None:
-        """Note a check that could not be made."""
-        self.checks[name] = "NOT CHECKED"
-        self.findings.append(Finding(code, blocking=True, what=f"{name}: not checked, {why}", where=name, hint=hint))
-
-    def to_json(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """The document."""
-        return {
-            "schema": SCHEMA,
-            "backbone": checkpoint.contract.id,
-            "gate": checkpoint.contract.artifacts["checkpoint_gate"],
-            "status": "fail" if self.findings else "pass",
-            "checks": self.checks,
-            "findings": [finding.to_json() for finding in self.findings],
-            "report": self.report,
-        }
-
-
-Gate = Callable[[Checkpoint, Verdict], None]
+_GATES: Mapping[str, Gate] = {
+    "lora_safetensors_shape_check": lora.check,
+    "lora_safetensors_shape_check_and_load_smoke": lora.check,
+    "world_model_checkpoint_and_generation_config": world.check,
+    "policy_checkpoint_action_space_and_normalizer": policy.check,
+    "base_weight_vllm_reasoner_setup_metadata": world.check_served,
+}
 
 
 def check_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -107,10 +28,9 @@ def check_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         PrerequisiteError: If no gate has that name, or the folder does not exist.
     """
     name = checkpoint.contract.artifacts["checkpoint_gate"]
-    gates = _gates()
-    if name not in gates:
+    if name not in _GATES:
         raise PrerequisiteError(
-            f"no gate is named {name!r}", where=str(checkpoint.contract.path), hint=near_miss(name, gates)
+            f"no gate is named {name!r}", where=str(checkpoint.contract.path), hint=near_miss(name, _GATES)
         )
     if not checkpoint.folder.is_dir():
         raise PrerequisiteError("there is no checkpoint", where=str(checkpoint.folder), hint="check the path")
@@ -120,19 +40,5 @@ def check_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     verdict.check("required_files", "HO-G120", missing, "train again, or give --training the training's folder")
     broken = [str(breach) for breach in checkpoint.breaches()]
     verdict.check("schemas", "HO-G129", broken, "heldout backbone show has the schemas; write the file as they say")
-    gates[name](checkpoint, verdict)
+    _GATES[name](checkpoint, verdict)
     return verdict.to_json(checkpoint)
-
-
-def _gates() -> Mapping[str, Gate]:
-    from heldout.domains.embodied.checkpoint import lora as checkpoint_lora
-    from heldout.domains.embodied.checkpoint import policy as checkpoint_policy
-    from heldout.domains.embodied.checkpoint import world as checkpoint_world
-
-    return {
-        "lora_safetensors_shape_check": checkpoint_lora.check,
-        "lora_safetensors_shape_check_and_load_smoke": checkpoint_lora.check,
-        "world_model_checkpoint_and_generation_config": checkpoint_world.check,
-        "policy_checkpoint_action_space_and_normalizer": checkpoint_policy.check,
-        "base_weight_vllm_reasoner_setup_metadata": checkpoint_world.check_served,
-    }

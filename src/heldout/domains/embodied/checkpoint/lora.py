@@ -11,12 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, Verdict
 from heldout.domains.embodied.checkpoint.reload import reload_problems
-from heldout.domains.embodied.checkpoint.tensors import Tensor, is_finite, is_zero, read_folder, read_tensors
+from heldout.domains.embodied.checkpoint.seen import Checkpoint, Verdict
 from heldout.domains.embodied.checkpoint.whole import check_whole, split_whole
-from heldout.domains.embodied.evaluate.plan import folder_digest
 from heldout.domains.embodied.qwen.targets import TOWERS
+from heldout.domains.embodied.training.files import folder_digest
+from heldout.domains.embodied.training.tensors import Tensor, is_finite, is_zero, read_folder, read_tensors
 from heldout.errors import HeldoutError
 
 _NAME = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>A|B)(?:\.[^.]+)?\.weight$")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, Verdict
+from heldout.domains.embodied.checkpoint.seen import Checkpoint, Verdict
 from heldout.domains.embodied.checkpoint.world import prediction, weights
 from heldout.domains.embodied.select.guards import normaliser_fitted_on_train
 from heldout.domains.embodied.select.manifest import read_manifest

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint
-from heldout.domains.embodied.checkpoint.tensors import read_tensors
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.qwen.base import KINDS, load_base
 from heldout.domains.embodied.qwen.quiet import quiet
+from heldout.domains.embodied.training.tensors import read_tensors
 from heldout.errors import HeldoutError, PrerequisiteError
 from heldout.evidence import read_json
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, Verdict
-from heldout.domains.embodied.checkpoint.tensors import Tensor, read_folder
+from heldout.domains.embodied.checkpoint.seen import Checkpoint, Verdict
+from heldout.domains.embodied.training.tensors import Tensor, read_folder
 
 Whole = dict[str, dict[str, Tensor]]
 

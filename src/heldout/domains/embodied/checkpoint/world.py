@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, Verdict
 from heldout.domains.embodied.checkpoint.reload import predict_problems
-from heldout.domains.embodied.checkpoint.tensors import is_finite, is_zero, read_tensors
+from heldout.domains.embodied.checkpoint.seen import Checkpoint, Verdict
+from heldout.domains.embodied.training.tensors import is_finite, is_zero, read_tensors
 from heldout.errors import HeldoutError
 from heldout.evidence import sha256_file
 

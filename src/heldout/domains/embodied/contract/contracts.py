@@ -21,7 +21,7 @@ from heldout.evidence import read_json
 
 BUILT_IN = Path(__file__).parent / "backbones"
 _PART = "heldout.domains.embodied"
-# A contract's bytes are named by whatever was judged under it, so contracts keep the places that they were written with.
+# Whatever was judged names its contract by digest, so contracts keep the places that they were written with.
 _MOVED = {
     f"{_PART}.checkpoint:check_checkpoint": f"{_PART}.checkpoint.gate:check_checkpoint",
     f"{_PART}.evaluation_run:run": f"{_PART}.evaluate.run:run",

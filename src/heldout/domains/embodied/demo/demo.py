@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import BackboneContract, find_contract, load_registry
 from heldout.domains.embodied.demo.families import BEFORE_EVALUATION, TRAINERS, Job, Trained, check_options
 from heldout.domains.embodied.demo.rows import row_of
@@ -22,7 +22,7 @@ from heldout.domains.embodied.demo.steps import Say, Steps
 from heldout.domains.embodied.demo.study import DemoStudy, DemoVariant, FamilySpec, options
 from heldout.domains.embodied.evaluate.plan import Plan
 from heldout.domains.embodied.simulate.physics import SimOptions
-from heldout.domains.embodied.training.watch import FULL, Watch, WatchOptions
+from heldout.domains.embodied.watch.watch import FULL, Watch, WatchOptions
 from heldout.errors import CorpusError, HeldoutError, PrerequisiteError, StaleError, UnitError
 from heldout.evidence import sha256_file, write_json
 from heldout.package.content.secrets import require_search

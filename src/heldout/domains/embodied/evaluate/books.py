@@ -1,7 +1,7 @@
 """The books of an index: which windows were scored, by which rules. Evaluations of every family share them.
 
-They are those of any study (``ledger.trials``, ``ledger.policy``), kept in the folder of the index, since that is what is
-looked at: where the evaluation lies, which workspace the contract came from and how either is called change nothing.
+They are those of any study (``ledger.trials``, ``ledger.policy``), kept in the folder of the index, since that is what
+is looked at: where the evaluation lies, which workspace the contract came from and how either is called change nothing.
 Other indexes in the same folder, and those that evaluations near this one name, are asked too: whoever looked at a copy
 of the windows looked at the windows.
 """
@@ -21,7 +21,8 @@ import polars as pl
 from heldout.domains.embodied.contract.contracts import BUILT_IN, BackboneContract, load_contract
 from heldout.domains.embodied.evaluate.families import Truth, answer_of
 from heldout.domains.embodied.evaluate.plan import index_named
-from heldout.domains.embodied.index.sealed import OPENINGS_FILE, read_openings
+from heldout.domains.embodied.index.names import OPENINGS_FILE
+from heldout.domains.embodied.index.sealed import read_openings
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.score.answers import LABEL_FIELDS, objects_of
 from heldout.domains.embodied.score.rules import COUNTS, FORM, GATE, JSON_VALIDITY, LEAST_EPISODES, policy_sha256

@@ -162,7 +162,7 @@ class Brought:
 
     def _recorded(self, row: Row) -> bool:
         """Whether a row's path, and what it begins with, are those of the hand in the recorded episode."""
-        from heldout.domains.embodied.policy.examples import Chunks, hand_path, last_place
+        from heldout.domains.embodied.episodes.paths import Chunks, hand_path, last_place
 
         _, record = next(iter(self._records([self._heads[str(row["id"])]])))
         try:

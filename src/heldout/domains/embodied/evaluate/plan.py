@@ -12,8 +12,9 @@ from typing import Any
 from heldout.domains.embodied.contract.contracts import BackboneContract
 from heldout.domains.embodied.evaluate.predictors import BUILT_IN
 from heldout.domains.embodied.index.source import IndexSource
+from heldout.domains.embodied.training.files import folder_digest
 from heldout.errors import HeldoutError, InputError, near_miss
-from heldout.evidence import digest, read_json, sha256_file
+from heldout.evidence import read_json
 from heldout.evidence.sources import program_digest
 from heldout.predict.identity import Identity
 from heldout.predict.session import PredictorSpec, Sample
@@ -154,15 +155,3 @@ def index_named(folder: Path) -> Path | None:
         if isinstance(index, str):
             return folder / index
     return None
-
-
-def folder_digest(folder: Path) -> str:
-    """Digest of the files of a folder, by name.
-
-    Raises:
-        InputError: If there is no file.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not paths:
-        raise InputError("the adapter has no files", where=str(folder), hint="check --adapter")
-    return digest({path.relative_to(folder).as_posix(): sha256_file(path) for path in paths})

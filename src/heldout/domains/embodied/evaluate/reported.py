@@ -14,7 +14,7 @@ from heldout.domains.embodied.evaluate.held import NO_INDEX, Brought, held_rule
 from heldout.domains.embodied.evaluate.plan import BROUGHT_FILE, PLAN_FILE
 from heldout.domains.embodied.evaluate.predictors import train_labels as train_labels_of
 from heldout.domains.embodied.evaluate.sitting import Sitting
-from heldout.domains.embodied.index.build import INDEX_FILE, MANIFEST_FILE
+from heldout.domains.embodied.index.names import INDEX_FILE, MANIFEST_FILE
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.score.files import MAKES, judged_files, write_files
 from heldout.domains.embodied.score.report import FrameReader, page

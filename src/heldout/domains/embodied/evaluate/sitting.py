@@ -13,7 +13,7 @@ from typing import Any
 
 from heldout.domains.embodied.contract.contracts import BackboneContract
 from heldout.domains.embodied.evaluate.books import AMEND, Books, books_of, declared_of, episodes_of, groups_of
-from heldout.domains.embodied.index.build import SEALED
+from heldout.domains.embodied.index.names import SEALED
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.score.rules import policy_sha256
 from heldout.domains.embodied.score.score import Scored

@@ -18,8 +18,8 @@ from heldout.domains.embodied.episodes.layouts import open_episode
 from heldout.domains.embodied.episodes.store import Episode
 from heldout.domains.embodied.index.guards import check_index
 from heldout.domains.embodied.index.heads import Heads
+from heldout.domains.embodied.index.names import INDEX_FILE, MANIFEST_FILE, SEALED, SKIPPED_FILE, TARGETS_FILE
 from heldout.domains.embodied.index.records import EpisodeCut, index_record, relative, train_options
-from heldout.domains.embodied.index.sealed import TARGETS_FILE
 from heldout.domains.embodied.index.windows import Scale, SkippedWindow, WindowOptions
 from heldout.domains.embodied.select.manifest import MANIFEST_FILE as EPISODES_FILE
 from heldout.domains.embodied.select.manifest import read_manifest
@@ -27,10 +27,6 @@ from heldout.errors import CorpusError, InputError, TamperedError
 from heldout.evidence import atomic_path, canonical, sha256_file, write_json
 
 SCHEMA = "heldout.window-index/1"
-INDEX_FILE = "window_index.jsonl"
-MANIFEST_FILE = "window_index_manifest.json"
-SKIPPED_FILE = "skipped_windows.jsonl"
-SEALED = frozenset({"test"})
 
 
 def build_index(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contract.contracts import BackboneContract
-from heldout.domains.embodied.index.build import INDEX_FILE, write_index, write_manifest
+from heldout.domains.embodied.index.build import write_index, write_manifest
 from heldout.domains.embodied.index.guards import check_index
+from heldout.domains.embodied.index.names import INDEX_FILE
 from heldout.domains.embodied.index.records import PROMPT_TYPE, TARGET
 from heldout.domains.embodied.index.views import view
 from heldout.domains.embodied.select.shapes import RecordShape, check_shape

@@ -11,11 +11,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from heldout.domains.embodied.index.names import MANIFEST_FILE, OPENINGS_FILE, TARGETS_FILE
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import append_link, read_chain, read_json, read_json_lines, sha256_file
 
-TARGETS_FILE = "sealed_targets.jsonl"
-OPENINGS_FILE = "openings.jsonl"
 OPENING_SCHEMA = "heldout.sealed-opening/1"
 
 
@@ -31,8 +30,6 @@ def open_targets(index: Path, purpose: str, ledger_head: str | None = None) -> d
         InputError: If nothing is sealed there or no purpose is given.
         TamperedError: If the answers are not those that the manifest names.
     """
-    from heldout.domains.embodied.index.build import MANIFEST_FILE
-
     if not purpose.strip():
         raise InputError("no purpose", where="open_targets", hint="say which run looks at the answers")
     seal = read_json(index / MANIFEST_FILE).get("sealed_targets")

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from heldout.domains.embodied.index.build import INDEX_FILE, MANIFEST_FILE, SEALED
 from heldout.domains.embodied.index.heads import Head, read_heads
+from heldout.domains.embodied.index.names import INDEX_FILE, MANIFEST_FILE, SEALED
 from heldout.domains.embodied.index.sealed import open_targets
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import digest, loads, open_plain, read_json, sha256_file

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from heldout.corpus.guards import Finding
-from heldout.domains.embodied.evaluate.plan import folder_digest
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.rollout import EXPERT, POLICY, UNTRAINED
 from heldout.domains.embodied.score.metrics_future import mean_of, pairs
 from heldout.domains.embodied.simulate.tasks import TASKS
-from heldout.domains.embodied.training.files import METADATA_FILE, checkpoint_folder
+from heldout.domains.embodied.training.files import METADATA_FILE, checkpoint_folder, folder_digest
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import canonical, digest, loads, read_json, read_json_lines, write_bytes, write_json
 from heldout.evidence.sources import program_digest

@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.episodes.paths import hand_path, last_place
 from heldout.domains.embodied.episodes.store import Episode
 from heldout.domains.embodied.evaluate.families import Plain, Truth, answer_of
-from heldout.domains.embodied.evaluate.plan import folder_digest
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, FOLDER, METRIC, ROWS_FILE, read_closed_loop
-from heldout.domains.embodied.policy.examples import hand_path, last_place
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.predictor import episode_folder
 from heldout.domains.embodied.policy.retarget import AUDIT_FILE, audit_predictions
 from heldout.domains.embodied.score.metrics_answers import nothing
 from heldout.domains.embodied.score.rules import judge
 from heldout.domains.embodied.score.score import Scored
-from heldout.domains.embodied.training.files import checkpoint_folder, json_bytes
+from heldout.domains.embodied.training.files import checkpoint_folder, folder_digest, json_bytes
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import loads, read_json, read_plain, sha256_file, write_bytes
 from heldout.predict.session import Sample

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.policy.examples import Chunks
+from heldout.domains.embodied.episodes.paths import Chunks
 from heldout.domains.embodied.policy.observe import Observation, ObservationSpec
 from heldout.domains.embodied.policy.space import SPACE_FILE, STATS_FILE, ActionSpace, Normaliser
 from heldout.domains.embodied.training.files import (

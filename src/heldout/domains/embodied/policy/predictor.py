@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.episodes.observed import opened
+from heldout.domains.embodied.episodes.paths import coasting
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.policy.examples import coasting
 from heldout.domains.embodied.policy.model import load_policy
 from heldout.domains.embodied.policy.space import STATS_FILE
 from heldout.domains.embodied.training.files import checkpoint_folder

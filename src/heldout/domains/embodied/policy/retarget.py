@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from heldout.domains.embodied.episodes.observed import stream_span
+from heldout.domains.embodied.episodes.paths import Chunks
 from heldout.domains.embodied.episodes.store import Episode
-from heldout.domains.embodied.policy.examples import Chunks
 from heldout.domains.embodied.policy.space import CONVERSION, ActionSpace, Normaliser
 from heldout.evidence import finite_or_none
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.domains.embodied.episodes.labels import UNKNOWN
+from heldout.domains.embodied.episodes.paths import Chunks
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.policy.examples import Chunks, Demonstration, Examples, collect, demonstrations
+from heldout.domains.embodied.policy.examples import Demonstration, Examples, collect, demonstrations
 from heldout.domains.embodied.policy.model import (
     CONFIG_FILE,
     CONFIG_SCHEMA,

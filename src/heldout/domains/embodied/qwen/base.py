@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from heldout.domains.embodied.evaluate.plan import folder_digest
 from heldout.domains.embodied.qwen.quiet import quiet
 from heldout.domains.embodied.qwen.tokens import MEDIA, load_tokenizer, train_tokenizer
+from heldout.domains.embodied.training.files import folder_digest
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import read_json, write_json
 

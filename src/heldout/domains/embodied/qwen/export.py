@@ -16,7 +16,7 @@ import numpy as np
 
 from heldout.domains.embodied.episodes.labels import UNKNOWN
 from heldout.domains.embodied.episodes.media import write_video, write_wav
-from heldout.domains.embodied.index.build import SEALED
+from heldout.domains.embodied.index.names import SEALED
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.prompt import messages, target_text
 from heldout.domains.embodied.qwen.retrieval import Retriever

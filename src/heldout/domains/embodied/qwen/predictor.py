@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.evaluate.plan import folder_digest
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.adapter import CONFIG_FILE, METADATA_FILE
 from heldout.domains.embodied.qwen.base import ENVIRONMENT, ORIGIN_FILE, find_base, load_base
@@ -22,6 +21,7 @@ from heldout.domains.embodied.qwen.quiet import quiet
 from heldout.domains.embodied.qwen.settings import read_export
 from heldout.domains.embodied.qwen.tokens import load_tokenizer
 from heldout.domains.embodied.qwen.windows import Viewer
+from heldout.domains.embodied.training.files import folder_digest
 from heldout.errors import InputError, PrerequisiteError, TamperedError
 from heldout.evidence import read_json
 from heldout.predict.session import Sample

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from heldout.errors import InputError, PrerequisiteError, RefusedError, StaleError
-from heldout.evidence import JsonLines, dumps, flush_folder, read_json, sha256_bytes, sha256_file, write_bytes
+from heldout.evidence import JsonLines, digest, dumps, flush_folder, read_json, sha256_bytes, sha256_file, write_bytes
 from heldout.evidence import write_json as write_document
 
 CHECKPOINT, PROGRESS_FILE, METADATA_FILE = "checkpoint", "progress.jsonl", "training_metadata.json"
@@ -158,7 +158,7 @@ def safetensors_bytes(arrays: Arrays) -> bytes:
 
 def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
     """Arrays of a safetensors file."""
-    from heldout.domains.embodied.checkpoint.tensors import read_tensors
+    from heldout.domains.embodied.training.tensors import read_tensors
 
     return {tensor.name: tensor.array() for tensor in read_tensors(path)}
 
@@ -171,3 +171,15 @@ def probe_bytes(inputs: Arrays, outputs: Arrays) -> bytes:
 def json_bytes(document: Mapping[str, Any]) -> bytes:
     """A JSON document as it stands in a file."""
     return dumps(dict(document))
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of the files of a folder, by name.
+
+    Raises:
+        InputError: If there is no file.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not paths:
+        raise InputError("the adapter has no files", where=str(folder), hint="check --adapter")
+    return digest({path.relative_to(folder).as_posix(): sha256_file(path) for path in paths})

@@ -16,7 +16,7 @@ import polars as pl
 
 from heldout.domains.embodied.evaluate.books import ASKS, COMPARISONS, Books
 from heldout.domains.embodied.evaluate.plan import index_named
-from heldout.domains.embodied.index.build import INDEX_FILE
+from heldout.domains.embodied.index.names import INDEX_FILE
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.score.rules import LEAST_EPISODES
 from heldout.domains.embodied.score.score import INTERVALS

@@ -8,7 +8,7 @@ from typing import Any
 from heldout.domains.embodied.evaluate.held import Brought
 from heldout.domains.embodied.evaluate.plan import index_named
 from heldout.domains.embodied.evaluate.predictors import train_labels
-from heldout.domains.embodied.index.build import INDEX_FILE, SEALED
+from heldout.domains.embodied.index.names import INDEX_FILE, SEALED
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.score.files import TRAIN_FILE
 from heldout.domains.embodied.score.score import Row

@@ -10,7 +10,7 @@ from heldout.domains.embodied.contract.file_schemas import breaches
 from heldout.domains.embodied.evaluate.books import rules_of
 from heldout.domains.embodied.evaluate.held import held_rule
 from heldout.domains.embodied.evaluate.sitting import registered_rule
-from heldout.domains.embodied.index.build import SEALED
+from heldout.domains.embodied.index.names import SEALED
 from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.domains.embodied.score.files import CONTRACT_FILE
 from heldout.domains.embodied.score.rules import NON_TRIVIAL, files_rule, judge, policy_sha256

@@ -23,10 +23,10 @@ from heldout.domains.embodied.episodes.media import read_frames
 from heldout.domains.embodied.episodes.store import Episode
 from heldout.domains.embodied.training.files import json_bytes, run_training
 from heldout.domains.embodied.training.scaling import Scaling
+from heldout.domains.embodied.world.data import FutureData, fit_scalings
 from heldout.domains.embodied.world.export import FutureSettings
 from heldout.domains.embodied.world.features import FeatureSpec, picture_features, window_features
 from heldout.domains.embodied.world.model import CONFIG_FILE, CONFIG_SCHEMA, COSMOS, NORMALISER_FILE
-from heldout.domains.embodied.world.train import FutureData, fit_scalings
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import digest, read_json, sha256_file
 

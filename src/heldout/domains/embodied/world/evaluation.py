@@ -21,7 +21,7 @@ from heldout.domains.embodied.score.score import Scored
 from heldout.domains.embodied.training.files import checkpoint_folder
 from heldout.domains.embodied.world.export import episode_folder, require_causal
 from heldout.domains.embodied.world.features import window_features
-from heldout.domains.embodied.world.model import load_model
+from heldout.domains.embodied.world.load import load_model
 from heldout.domains.embodied.world.pairs import Pair, pair, require_pairs
 from heldout.errors import InputError
 from heldout.evidence import loads

@@ -23,7 +23,7 @@ import numpy as np
 from heldout.backbone import FloatArray
 from heldout.domains.embodied.episodes.observed import opened
 from heldout.domains.embodied.episodes.store import Episode
-from heldout.domains.embodied.index.build import SEALED
+from heldout.domains.embodied.index.names import SEALED
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.training.files import safetensors_bytes
 from heldout.domains.embodied.world.features import FeatureSpec, action_bins, window_features

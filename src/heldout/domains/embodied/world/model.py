@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,27 +101,6 @@ def run_network(net: Any, inputs: Arrays) -> NDArray[np.float32]:
     return found
 
 
-@functools.lru_cache(maxsize=2)
-def load_model(folder: Path) -> FutureModel:
-    """The model of a checkpoint: the trained network, or Cosmos behind the same interface.
-
-    Raises:
-        InputError: If it is no world model.
-        TamperedError: If a file is not the one that the checkpoint's manifest names.
-    """
-    config = read_config(folder)
-    settings = FutureSettings(**config["settings"])
-    spec = FeatureSpec.parse(config["features"], where=str(folder / CONFIG_FILE))
-    scaling = Scaling.parse(read_json(folder / NORMALISER_FILE), where=str(folder / NORMALISER_FILE))
-    if config["model_type"] == COSMOS:
-        from heldout.domains.embodied.world.cosmos import CosmosModel
-
-        return CosmosModel(settings, spec, scaling, config["generation"])
-    told = config["action_normaliser"]
-    acted = Scaling.parse(told, where=str(folder / CONFIG_FILE)) if told else None
-    return LearntModel(settings, spec, scaling, acted, _network(folder, config))
-
-
 def read_config(folder: Path) -> dict[str, Any]:
     """``model_config.json`` of a checkpoint that is whole.
 
@@ -143,7 +121,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def load_predict(folder: Path) -> Callable[[Arrays], Arrays]:
     """A function of the network's inputs, of the weights on disk."""
-    net = _network(folder, read_json(folder / CONFIG_FILE))
+    net = network_of(folder, read_json(folder / CONFIG_FILE))
 
     def predict(inputs: Arrays) -> Arrays:
         return {"future": run_network(net, inputs)}
@@ -151,7 +129,12 @@ def load_predict(folder: Path) -> Callable[[Arrays], Arrays]:
     return predict
 
 
-def _network(folder: Path, config: dict[str, Any]) -> Any:
+def network_of(folder: Path, config: dict[str, Any]) -> Any:
+    """The trained network of a checkpoint, in evaluation mode.
+
+    Raises:
+        InputError: If the weights do not fit its configuration.
+    """
     torch = deterministic_torch(0)
     from heldout.domains.embodied.world.network import build
 

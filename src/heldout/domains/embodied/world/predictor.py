@@ -11,7 +11,8 @@ from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.training.files import checkpoint_folder
 from heldout.domains.embodied.training.scaling import require_train_only
 from heldout.domains.embodied.world.export import episode_folder
-from heldout.domains.embodied.world.model import NORMALISER_FILE, load_model
+from heldout.domains.embodied.world.load import load_model
+from heldout.domains.embodied.world.model import NORMALISER_FILE
 from heldout.domains.embodied.world.pairs import horizon_frames
 from heldout.predict.session import Sample
 

@@ -135,7 +135,7 @@ class FRRegressorBackbone(Backbone):
         Raises:
             PrerequisiteError: If onnx or onnxruntime is not installed.
         """
-        from heldout.domains.video.export.parity import as_graph
+        from heldout.domains.video.backbone.parity import as_graph
 
         return as_graph(model)
 
@@ -194,13 +194,13 @@ class FRRegressorBackbone(Backbone):
 
     def published_files(self, judged: Judged) -> dict[str, Any]:
         """``loso_seed{N}.json`` of every seed."""
-        from heldout.domains.video.published import files as published
+        from heldout.domains.video.backbone import published
 
         return published.published_files(judged)
 
     def published_verdict_fields(self, judged: Judged) -> dict[str, Any]:
         """The published fields of the verdict."""
-        from heldout.domains.video.published import files as published
+        from heldout.domains.video.backbone import published
 
         return published.published_verdict_fields(judged)
 

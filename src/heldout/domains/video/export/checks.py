@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from heldout.domains.video.backbone.features import CODEC_BLOCK, ENCODER_VOCAB, ENCODER_VOCAB_VERSION, Affine
+from heldout.domains.video.backbone.onnx import INPUTS, OPSET, OUTPUTS
+from heldout.domains.video.backbone.parity import TOLERANCE, ask, distance, read_proof
 from heldout.domains.video.backbone.regressor import FRParams
 from heldout.domains.video.corpus.rows import FEATURES
 from heldout.domains.video.export import graphs as export_graphs
 from heldout.domains.video.export import sidecar
-from heldout.domains.video.export.onnx import INPUTS, OPSET, OUTPUTS
-from heldout.domains.video.export.parity import TOLERANCE, ask, distance, read_proof
-from heldout.domains.video.recommend.confidence import confidence
+from heldout.domains.video.export.confidence import confidence
 from heldout.errors import PrerequisiteError
 from heldout.evidence import digest, dumps, loads, read_json, read_plain, sha256_file
 from heldout.verify.chain import BrokenError, Check

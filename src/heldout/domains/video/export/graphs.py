@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.video.backbone.features import CODEC_BLOCK
+from heldout.domains.video.backbone.onnx import INPUTS, IR_VERSION, OPERATORS, OPSET, OUTPUTS
 from heldout.domains.video.corpus.rows import FEATURES
-from heldout.domains.video.export.onnx import INPUTS, IR_VERSION, OPERATORS, OPSET, OUTPUTS
 from heldout.errors import HeldoutError, PrerequisiteError
 from heldout.evidence import loads, read_plain
 from heldout.verify.chain import BrokenError

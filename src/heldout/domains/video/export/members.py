@@ -17,11 +17,12 @@ import numpy as np
 
 from heldout.backbone import FitJob, TrainView
 from heldout.corpus import Corpus
+from heldout.domains.video.backbone import onnx as onnx_graph
+from heldout.domains.video.backbone import parity
 from heldout.domains.video.backbone.model import FILE, FRModel
+from heldout.domains.video.backbone.parity import TOLERANCE, Parity
 from heldout.domains.video.backbone.regressor import FRRegressorBackbone
-from heldout.domains.video.export import onnx as onnx_graph
-from heldout.domains.video.export import parity, sidecar
-from heldout.domains.video.export.parity import TOLERANCE, Parity
+from heldout.domains.video.export import sidecar
 from heldout.errors import HeldoutError, InputError, RefusedError, UnitError
 from heldout.evidence import digest, dumps, read_json, sha256_bytes, sha256_file, write_bytes, write_json
 from heldout.evidence.provenance import code_digest

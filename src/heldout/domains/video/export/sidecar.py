@@ -15,10 +15,10 @@ import numpy as np
 from heldout.corpus import Corpus
 from heldout.domains.video.backbone.features import CODEC_BLOCK, ENCODER_VOCAB, ENCODER_VOCAB_VERSION, Float64
 from heldout.domains.video.backbone.model import FRModel
+from heldout.domains.video.backbone.onnx import INPUTS, OPSET, OUTPUTS
+from heldout.domains.video.backbone.parity import TOLERANCE, Parity
 from heldout.domains.video.corpus.rows import FEATURES
-from heldout.domains.video.export.onnx import INPUTS, OPSET, OUTPUTS
-from heldout.domains.video.export.parity import TOLERANCE, Parity
-from heldout.domains.video.recommend.confidence import calibration, confidence
+from heldout.domains.video.export.confidence import calibration, confidence
 from heldout.evidence import canonical, digest
 from heldout.evidence.provenance import plain, portable
 from heldout.task import Predictions

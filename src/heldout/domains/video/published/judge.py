@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from heldout.corpus.guards import Finding
-from heldout.domains.video.published.files import worst_fold
-from heldout.domains.video.published.gate import (
+from heldout.domains.video.backbone.published import worst_fold
+from heldout.domains.video.backbone.published_gate import (
     ADR,
     DEFAULT_SEEDS,
     MEAN_PLCC,

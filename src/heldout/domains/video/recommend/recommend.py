@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 
 from heldout.domains.video.backbone.features import ENCODER_VOCAB, UNKNOWN, Affine, Float64, Inputs
-from heldout.domains.video.export.parity import open_session, score
+from heldout.domains.video.backbone.parity import open_session, score
+from heldout.domains.video.export.confidence import clip_quantile, most, too_few
 from heldout.domains.video.export.sidecar import ENSEMBLE_SCHEMA
-from heldout.domains.video.recommend.confidence import clip_quantile, most, too_few
 from heldout.domains.video.recommend.ladder import CELL, read_ladder
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import read_json, read_plain

@@ -27,7 +27,7 @@ from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import open_plain
 from heldout.package.archive.form import Fault, gzip_faults, packing_faults, tar_faults, zip_faults
 from heldout.package.archive.read import ZSTD, safe_name, unzstd
-from heldout.package.public.findings import Finding
+from heldout.package.content.findings import Finding
 from heldout.package.public.roles import Publication
 
 _CHUNK = 1 << 18

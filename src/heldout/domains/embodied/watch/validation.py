@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import BackboneContract
 from heldout.domains.embodied.contract.file_schemas import breaches_of_file
-from heldout.domains.embodied.training.progress import COMPLETE
+from heldout.domains.embodied.watch.progress import COMPLETE
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, read_json_lines
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from heldout.backbone import Judged
 from heldout.domains.video.backbone.features import CODEC_BLOCK, ENCODER_VOCAB_VERSION
-from heldout.domains.video.published.gate import (
+from heldout.domains.video.backbone.published_gate import (
     ADR,
     PARENT_ADR,
     Bounds,

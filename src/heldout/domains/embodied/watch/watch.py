@@ -22,12 +22,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from heldout.domains.embodied.checkpoint.gate import Checkpoint, check_checkpoint
+from heldout.domains.embodied.checkpoint.gate import check_checkpoint
+from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.evaluate.plan import Plan
 from heldout.domains.embodied.evaluate.run import run as evaluate
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.training.progress import COMPLETE, FAILED, Progress, read_progress
-from heldout.domains.embodied.training.validation import validate_evaluation, validate_training
+from heldout.domains.embodied.watch.progress import COMPLETE, FAILED, Progress, read_progress
+from heldout.domains.embodied.watch.validation import validate_evaluation, validate_training
 from heldout.errors import HeldoutError, StaleError, UnitError
 from heldout.evidence import JsonLines, write_json
 

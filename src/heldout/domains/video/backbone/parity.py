@@ -15,11 +15,11 @@ import polars as pl
 
 from heldout.backbone import FeaturesView, Served
 from heldout.backbone.tensors import pack, unpack
+from heldout.domains.video.backbone import onnx as onnx_graph
 from heldout.domains.video.backbone.features import CODEC_BLOCK, ENCODER_VOCAB, Affine, Float32, Float64, feature_matrix
 from heldout.domains.video.backbone.model import FRModel
+from heldout.domains.video.backbone.onnx import INPUTS, OUTPUTS
 from heldout.domains.video.corpus.rows import FEATURES
-from heldout.domains.video.export import onnx as onnx_graph
-from heldout.domains.video.export.onnx import INPUTS, OUTPUTS
 from heldout.errors import PrerequisiteError
 
 TOLERANCE = 1e-5

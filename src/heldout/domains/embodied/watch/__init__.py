@@ -1,0 +1,1 @@
+"""Watching a training, and judging what it leaves."""

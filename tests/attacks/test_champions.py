@@ -10,7 +10,7 @@ import pytest
 from attack_kit import Desk, route
 
 from heldout.evidence import sha256_file
-from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.run.layout import files_digest, run_files, write_manifest
 
 KIND = "yardstick"
 BEATS = {"id": "beats", "metric": "rmse", "against": "champion", "at_least": 0.0}

@@ -13,7 +13,7 @@ from attack_kit import Desk, heldout, route
 
 from heldout.evidence import dumps, read_json
 from heldout.gate.verdict_files import write_verdict
-from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.run.layout import files_digest, run_files, write_manifest
 
 KIND = "a verdict believed unseen"
 PUBLISHED = {

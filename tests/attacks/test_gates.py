@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from heldout.evidence import sha256_file, write_json
 from heldout.gate import Facts, judge
-from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.run.layout import files_digest, run_files, write_manifest
 from heldout.split import Fold
 from heldout.study import BootstrapSpec, GateSpec
 from heldout.task import Predictions, summarise

@@ -60,8 +60,8 @@ def test_every_file_that_a_predictor_imports_is_in_its_digest(program: Path) -> 
 
 def test_what_belongs_to_others_is_not_followed() -> None:
     """A new version of a library's documentation would make every half-finished evaluation worthless."""
-    found = program_sources((f"{PART}.evaluation_predictors",), PART)
-    assert {f"{PART}.evaluation_source", f"{PART}.store", f"{PART}.evaluation_labels"} <= set(found)
+    found = program_sources((f"{PART}.evaluate.predictors",), PART)
+    assert {f"{PART}.index.source", f"{PART}.episodes.store", f"{PART}.score.train_labels"} <= set(found)
     assert all(f"{name}.".startswith(f"{PART}.") for name in found)
 
 

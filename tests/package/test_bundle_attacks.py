@@ -197,7 +197,7 @@ def _refused(archive: Path, imports: Path) -> None:
 
 def _rewrite(run: Path, name: str, text: str) -> None:
     """A text of the run with other words, every digest above it mended."""
-    from heldout.run.manifest import files_digest, run_files, write_manifest
+    from heldout.run.layout import files_digest, run_files, write_manifest
 
     (run / "fits" / "note.md").unlink()
     (run / name).write_text((run / name).read_text() + text)

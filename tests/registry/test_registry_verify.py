@@ -155,7 +155,7 @@ def test_a_changed_run_does_not_come_in(lite: Registry, copied: Runs, name: str)
 
 def test_numbers_forged_with_every_digest_mended_do_not_come_in(lite: Registry, copied: Runs) -> None:
     """Whoever edits metrics and mends manifest and verdict would get a better number registered."""
-    from heldout.run.manifest import files_digest, run_files, write_manifest
+    from heldout.run.layout import files_digest, run_files, write_manifest
 
     run = copied("constant")
     (run / "HOLD.json").rename(run / "PROMOTE.json")

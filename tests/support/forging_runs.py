@@ -18,7 +18,7 @@ from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
 from heldout.gate.verdict_files import write_verdict
 from heldout.ledger.trials import Ledger, Look
-from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.run.layout import files_digest, run_files, write_manifest
 from heldout.task import Predictions
 from heldout.verify import results
 from heldout.verify.evidence import RunEvidence, StoredUnit

@@ -24,7 +24,7 @@ from heldout.evidence import canonical, digest, sha256_bytes, sha256_file, write
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
 from heldout.ledger.declaration import policy_sha256
-from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.run.layout import files_digest, run_files, write_manifest
 from heldout.run.resolve import IDENTITY, lock_yaml
 from heldout.task import summarise
 from heldout.task.trivial import trivial_contenders

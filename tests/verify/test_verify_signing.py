@@ -14,7 +14,7 @@ import pytest
 from heldout.cli.main import main
 from heldout.errors import InputError, PrerequisiteError, TamperedError
 from heldout.evidence import read_json, sha256_file, write_json
-from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
+from heldout.run.layout import SIGNATURE_FILE, files_digest, run_files, write_manifest
 from heldout.verify import verify_run
 
 pytest.importorskip("securesystemslib")

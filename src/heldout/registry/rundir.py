@@ -16,7 +16,7 @@ from typing import Any
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import canonical, loads, sha256_file
 from heldout.registry.vouched import Asked, Vouched, look
-from heldout.run.manifest import MANIFEST_FILE
+from heldout.run.layout import MANIFEST_FILE
 from heldout.verify import Verification
 from heldout.verify.chain import walk
 from heldout.verify.evidence import RunEvidence

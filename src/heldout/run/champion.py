@@ -16,7 +16,7 @@ from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json, read_plain, sha256_file, write_bytes, write_json
 from heldout.gate.verdict import level_of
 from heldout.gate.verdict_files import read_verdict
-from heldout.run.manifest import files_digest, run_files
+from heldout.run.layout import files_digest, run_files
 from heldout.task import Predictions
 from heldout.task.predictions import read_predictions
 

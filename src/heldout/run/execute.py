@@ -25,8 +25,7 @@ from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import with_fitted_state
 from heldout.run.fitting import Report, copy_finished, fit_units, plan_units
 from heldout.run.judging import NOTHING, judge_run, register_policy, wall_times
-from heldout.run.layout import RunFolder
-from heldout.run.manifest import SIGNATURE_FILE, files_digest, run_files, write_manifest
+from heldout.run.layout import SIGNATURE_FILE, RunFolder, files_digest, run_files, write_manifest
 from heldout.run.prepare import Prepared
 from heldout.run.resolve import lock_yaml
 from heldout.run.rules import refuse_never_judged

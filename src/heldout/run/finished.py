@@ -11,7 +11,7 @@ from heldout.gate.verdict_files import read_verdict
 from heldout.ledger.history import histories
 from heldout.ledger.policy import policy_of
 from heldout.ledger.trials import Ledger
-from heldout.run.manifest import MANIFEST_FILE, files_digest, run_files
+from heldout.run.layout import MANIFEST_FILE, files_digest, run_files
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
 from heldout.run.resolve import lock_yaml

@@ -36,9 +36,9 @@ from heldout.errors import UnitError
 from heldout.evidence import sha256_bytes, sha256_file
 from heldout.evidence.machine import machine_error
 from heldout.run.apart.foreign import Apart, ReachedError, is_foreign
+from heldout.run.apart.opened import watched
 from heldout.run.layout import RunFolder
 from heldout.run.models import models
-from heldout.run.opened import watched
 from heldout.run.prepare import Prepared
 from heldout.run.units import Unit, fit_job
 from heldout.split import Fold, Split

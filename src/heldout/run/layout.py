@@ -1,4 +1,8 @@
-"""The run directory: ``runs/<study>/<label>-<date>-<hash8>/``, one for each variant, corpus, code and packages."""
+"""The run directory: ``runs/<study>/<label>-<date>-<hash8>/``, one for each variant, corpus, code and packages.
+
+``manifest.json`` names every file of a run by digest, and one digest binds them all to the verdict. A run belongs where
+it was made: a folder that was copied under another study, or another name, is not taken over.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,23 @@ import hashlib
 import itertools
 import re
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from heldout.evidence import digest
+from heldout.errors import HeldoutError, InputError
+from heldout.evidence import digest, read_json, sha256_file, write_json
+from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 
+RUN_FILE = "run.json"
+MANIFEST_SCHEMA = "heldout.manifest/1"
+MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "verdict.dsse.json"
+VERDICT_FILES = frozenset({PROMOTE_FILE, HOLD_FILE})
+# Streams and locks, and what comes after the verdict.
+BESIDE_FILES = frozenset({MANIFEST_FILE, "progress.jsonl", ".lock", SIGNATURE_FILE})
+BESIDE_FOLDERS = frozenset({"exports", "failures", "scratch"})
 _LONGEST_NAME = 96
 
 
@@ -89,3 +104,57 @@ def safe_name(name: str) -> str:
     if 0 < len(quoted) <= _LONGEST_NAME:
         return quoted
     return quoted[:64] + "~" + hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def run_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and sha256 of every file of the run, by its path inside the run directory."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and relative.as_posix() not in BESIDE_FILES and relative.parts[0] not in BESIDE_FOLDERS:
+            files[relative.as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    return files
+
+
+def files_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """One digest over all files but the verdict, which holds it: who edits a file must edit the verdict too."""
+    return digest({name: entry["sha256"] for name, entry in files.items() if name not in VERDICT_FILES})
+
+
+def write_manifest(folder: Path) -> None:
+    """Write ``manifest.json``, last of all."""
+    write_json(folder / MANIFEST_FILE, {"schema": MANIFEST_SCHEMA, "files": run_files(folder)})
+
+
+def stated_otherwise(folder: Path, expected: Mapping[str, Any]) -> str | None:
+    """The first key of ``expected`` that the folder's ``run.json`` states otherwise.
+
+    None where it agrees, and where it cannot be read: such a run is one to mend.
+    """
+    try:
+        found = read_json(folder / RUN_FILE)
+        return next((key for key, value in expected.items() if found[key] != value), None)
+    except (HeldoutError, KeyError, TypeError):
+        return None
+
+
+def refuse_foreign(folder: Path, expected: Mapping[str, Any]) -> None:
+    """Refuse a run directory whose own documents say that it is another run.
+
+    Args:
+        folder: The run directory.
+        expected: What its ``run.json`` must state, by key.
+
+    Raises:
+        InputError: With the key that differs.
+    """
+    key = stated_otherwise(folder, expected)
+    if key is None:
+        return
+    stated = read_json(folder / RUN_FILE)[key]
+    raise InputError(
+        f"this folder is of another run: its {key} is {stated!r}, not {expected[key]!r}",
+        where=f"{folder / RUN_FILE}: {key}",
+        hint=f"a verdict stays with the study and the ledger that it was given in: move that folder out of "
+        f"{folder.parent}, then the same command makes a run of its own",
+    )

@@ -20,12 +20,10 @@ from heldout.ledger.policy import Declared
 from heldout.ledger.targets import group_targets
 from heldout.ledger.trials import Identity
 from heldout.run.apart.foreign import Apart, ReachedError, is_foreign
-from heldout.run.belonging import refuse_foreign
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
-from heldout.run.layout import RunFolder, known_runs, new_run, run_key
-from heldout.run.manifest import MANIFEST_FILE
+from heldout.run.layout import MANIFEST_FILE, RunFolder, known_runs, new_run, refuse_foreign, run_key
 from heldout.run.resolve import Resolved
 from heldout.run.rules import check_gate
 from heldout.run.units import Unit, cached_corpus, make_unit

@@ -9,8 +9,7 @@ from typing import Any
 from heldout.corpus import CorpusManifest
 from heldout.evidence import provenance, read_json, sha256_file
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, read_verdict
-from heldout.run.belonging import stated_otherwise
-from heldout.run.layout import known_runs
+from heldout.run.layout import known_runs, stated_otherwise
 from heldout.run.prepare import Prepared
 
 

@@ -16,8 +16,7 @@ from heldout.corpus import CorpusManifest
 from heldout.errors import InputError
 from heldout.evidence import digest, plain_path, read_json, sha256_file
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, refuse_newer
-from heldout.run.layout import RunFolder
-from heldout.run.manifest import MANIFEST_FILE
+from heldout.run.layout import MANIFEST_FILE, RunFolder
 from heldout.run.resolve import read_lock
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold, Split

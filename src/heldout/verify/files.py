@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from heldout.evidence import digest, dumps, read_plain, sha256_file
-from heldout.gate.verdict import SCHEMA as VERDICT_SCHEMA
+from heldout.gate.verdict import MANIFEST_SCHEMA as VERDICT_SCHEMA
 from heldout.gate.verdict_files import read_verdict
-from heldout.run.manifest import BESIDE_FILES, BESIDE_FOLDERS, SCHEMA, VERDICT_FILES, files_digest
+from heldout.run.layout import BESIDE_FILES, BESIDE_FOLDERS, MANIFEST_SCHEMA, VERDICT_FILES, files_digest
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence
 
@@ -29,7 +29,7 @@ def check_verdict_file(evidence: RunEvidence) -> str:
 def check_files(evidence: RunEvidence) -> str:
     """Every file that the manifest names is there, unchanged, and nothing stands among them that it does not name."""
     document = evidence.manifest
-    if document["schema"] != SCHEMA:
+    if document["schema"] != MANIFEST_SCHEMA:
         raise BrokenError(f"the schema is {document['schema']!r}", "manifest.json")
     if dumps(document) != read_plain(evidence.folder / "manifest.json"):
         raise BrokenError("the manifest is not in the form in which a run writes it", "manifest.json")

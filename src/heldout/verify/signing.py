@@ -8,7 +8,7 @@ from typing import Any
 
 from heldout.errors import InputError
 from heldout.evidence import canonical, write_json
-from heldout.run.manifest import SIGNATURE_FILE
+from heldout.run.layout import SIGNATURE_FILE
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.signature import PAYLOAD_TYPE, read_envelope, read_key, require_library, statement
 from heldout.verify.verify import verify_run

@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from heldout import Study
 from heldout.errors import CorpusError, StudyError
 from heldout.gate.rules import judge_rule
-from heldout.run.manifest import write_manifest
+from heldout.run.layout import write_manifest
 from heldout.run.prepare import Prepared
 from heldout.study import BootstrapSpec, RuleSpec
 from heldout.task import read_predictions, summarise

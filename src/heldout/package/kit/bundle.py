@@ -18,7 +18,7 @@ from heldout.ledger.trials import LEDGER_FILE
 from heldout.package.archive.write import write_archive
 from heldout.package.content.private import private_words, refuse_private
 from heldout.package.doctor.machine import Machine, detect
-from heldout.run.manifest import MANIFEST_FILE, SIGNATURE_FILE
+from heldout.run.layout import MANIFEST_FILE, SIGNATURE_FILE
 from heldout.verify import verify_run
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.exports import FOLDER as EXPORTS

@@ -13,7 +13,7 @@ from heldout.package.archive.contents import compare
 from heldout.package.archive.read import Member
 from heldout.package.public.evidence import PublishedRun
 from heldout.package.public.roles import PACKAGE_FILE, PACKAGE_SCHEMA
-from heldout.run.manifest import files_digest
+from heldout.run.layout import files_digest
 from heldout.verify import files, inputs, published, results
 from heldout.verify.chain import BrokenError, Check, Found, NotCheckedError
 from heldout.verify.evaluations import EvaluationEvidence, checks_of

@@ -13,7 +13,7 @@ from heldout import Study
 from heldout.domains.video.backbone import onnx as onnx_graph
 from heldout.domains.video.backbone.model import FRModel
 from heldout.evidence import write_json
-from heldout.run.manifest import files_digest, run_files, write_manifest
+from heldout.run.layout import files_digest, run_files, write_manifest
 from heldout.verify import verify_run
 
 STUDY = """

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from heldout.evidence import digest, dumps, read_plain, sha256_file
-from heldout.gate.verdict import MANIFEST_SCHEMA as VERDICT_SCHEMA
+from heldout.gate.verdict import SCHEMA as VERDICT_SCHEMA
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.layout import BESIDE_FILES, BESIDE_FOLDERS, MANIFEST_SCHEMA, VERDICT_FILES, files_digest
 from heldout.verify.chain import BrokenError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.backbone import Judged
-from heldout.domains.embodied.metrics_future import future_rows
+from heldout.domains.embodied.score.metrics_future import future_rows
 from heldout.evidence import dumps
 from heldout.run.resolve import load_backbone
 from heldout.verify.evidence import RunEvidence

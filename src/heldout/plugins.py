@@ -101,6 +101,11 @@ def names(kind: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=f"heldout.{kind}")})
 
 
+def module_of(kind: str, name: str) -> str:
+    """The module that brings a plug-in; nothing is imported for it."""
+    return next(point.module for point in entry_points(group=f"heldout.{kind}") if point.name == name)
+
+
 def load(kind: str, name: str, *, where: str | None = None) -> Any:
     """Load a plug-in by name.
 

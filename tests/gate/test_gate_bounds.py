@@ -8,13 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heldout.gate.bounds import complaint
+from heldout.gate import bounds
 from heldout.study import RuleSpec
-from heldout.task.metrics import CLASSIFICATION, METRICS, REGRESSION, named
+from heldout.task.classification import CLASSIFICATION, MORE_OF_CLASSES
+from heldout.task.metrics import BUILT_IN, named
+from heldout.task.regression import MORE_OF_VALUES, REGRESSION
 
 BOUNDS = st.floats(-1e6, 1e6)
 KEYS = st.sampled_from(["at_least", "at_most"])
-METRIC = st.sampled_from([*REGRESSION, *CLASSIFICATION])
+METRIC = st.sampled_from([each.name for each in (*REGRESSION, *MORE_OF_VALUES, *CLASSIFICATION, *MORE_OF_CLASSES)])
+
+
+def complaint(rule: RuleSpec) -> bounds.Complaint | None:
+    metric = named(rule.metric)
+    assert metric is not None
+    return bounds.complaint(rule, metric)
 
 
 def _rule(metric: str, key: str, bound: float, **more: Any) -> RuleSpec:
@@ -28,7 +36,7 @@ def _keeps(value: float, key: str, bound: float) -> bool:
 @given(METRIC, KEYS, st.floats(-2, 2) | BOUNDS)
 def test_a_bound_that_stands_can_be_broken_and_kept(metric: str, key: str, bound: float) -> None:
     """A rule that every result passes would be shown as a hurdle that was taken."""
-    low, high = METRICS[metric].range
+    low, high = BUILT_IN[metric].range
     kept = [_keeps(limit, key, bound) for limit in (max(low, -1e7), min(high, 1e7))]
     if complaint(_rule(metric, key, bound, why="meant so here")) is None:
         assert any(kept)
@@ -40,19 +48,19 @@ def test_a_bound_that_stands_can_be_broken_and_kept(metric: str, key: str, bound
 @given(METRIC, KEYS, st.floats(0, 1))
 def test_a_bound_without_a_reason_is_kept_by_the_best_value(metric: str, key: str, share: float) -> None:
     """A model could be refused for being too good, or promoted for being bad, by a slip of one word."""
-    low, high = (min(max(limit, -9.0), 9.0) for limit in METRICS[metric].range)
+    low, high = (min(max(limit, -9.0), 9.0) for limit in BUILT_IN[metric].range)
     bound = low + share * (high - low)
     if complaint(_rule(metric, key, bound)) is None:
-        assert _keeps(METRICS[metric].best, key, bound)
+        assert _keeps(BUILT_IN[metric].best, key, bound)
     elif complaint(_rule(metric, key, bound, why="meant so here")) is None:
-        assert not _keeps(METRICS[metric].best, key, bound)
+        assert not _keeps(BUILT_IN[metric].best, key, bound)
 
 
 @given(METRIC, KEYS, BOUNDS)
 def test_a_reason_turns_a_bound_round_and_does_not_empty_it(metric: str, key: str, bound: float) -> None:
     """`why:` would be a way past every check."""
     with_reason = complaint(_rule(metric, key, bound, why="meant so here"))
-    low, high = METRICS[metric].range
+    low, high = BUILT_IN[metric].range
     assert (with_reason is not None) == (_keeps(low, key, bound) == _keeps(high, key, bound) and not low < bound < high)
 
 
@@ -70,7 +78,7 @@ def test_members_and_parts_have_the_range_of_the_metric(statistic: str, over: st
 @pytest.mark.parametrize(("alias", "name"), [("pearson", "plcc"), ("spearman", "srocc")])
 def test_plain_names_are_the_metrics_of_documents(alias: str, name: str) -> None:
     """A rule in plain words would judge nothing."""
-    assert named(alias) is METRICS[name]
+    assert named(alias) is BUILT_IN[name]
     assert named("no such metric") is None
 
 

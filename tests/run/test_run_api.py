@@ -45,7 +45,7 @@ def test_run_gives_verdict_metrics_and_report(judged: tuple[Any, Run]) -> None:
     """A notebook would have to know the names of the files."""
     run = Run(judged[1].folder)
     assert "PROMOTE" == run.verdict == run.document["verdict"]
-    assert "heldout.metrics/1" == run.metrics["schema"]
+    assert "heldout.metrics/2" == run.metrics["schema"]
     assert run.metrics["ensemble"]["pooled"]["plcc"] > 0.9
     assert run.report.read_text().startswith("<!doctype html>") or run.report.is_file()
 

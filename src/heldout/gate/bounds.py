@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from heldout.study import RuleSpec
-from heldout.task.metrics import Metric, named
+from heldout.task.metric import Metric
 
 # The square of anything larger is no number: no result of a metric without a limit lies beyond.
 _BEYOND = 1e154
@@ -35,15 +35,16 @@ class _Asked(NamedTuple):
     best: float | None
 
 
-def complaint(rule: RuleSpec) -> Complaint | None:
-    """Why a rule decides nothing, whatever comes out; None if it decides, or its metric is not known here.
+def complaint(rule: RuleSpec, metric: Metric) -> Complaint | None:
+    """Why a rule decides nothing, whatever comes out; None if it decides.
 
     Args:
         rule: The rule as declared.
+        metric: What it asks.
     """
-    metric = named(rule.metric)
-    if metric is None:
-        return None
+    if rule.against is not None and metric.better == "near zero":
+        what = f"rule {rule.id!r}: {rule.metric} is best near zero, so a difference of two has no better direction"
+        return Complaint("against", what, "judge its size, such as abs_bias")
     asked = _asked(rule, metric)
     key = "at_least" if rule.at_least is not None else "at_most"
     bound = rule.at_least if rule.at_least is not None else rule.at_most

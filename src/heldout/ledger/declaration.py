@@ -40,7 +40,14 @@ def rules_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "bootstrap": config["bootstrap"],
         "split": config["split"],
         "yardsticks": _yardsticks(config),
-    }
+    } | _brought(config)
+
+
+def _brought(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of the rules that are no built-in ones: function, direction, arguments, code. Often none."""
+    named = {rule["metric"] for rule in config["gate"]["rules"]}
+    found = [each for each in config.get("metrics", ()) if isinstance(each, Mapping) and each["name"] in named]
+    return {"metrics": {each["name"]: dict(each) for each in found}} if found else {}
 
 
 def axis_of(config: Mapping[str, Any]) -> str:
@@ -85,6 +92,9 @@ def compared(declared: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[boo
     """Whether nothing is looser than in known rules, and the champion's move if a registry made one in between."""
     moved, same = _champions(declared["yardsticks"], known["yardsticks"])
     if not same or declared["split"] != known["split"] or declared["bootstrap"] != known["bootstrap"]:
+        return False, None
+    brought = declared.get("metrics", {})
+    if any(brought.get(name) != metric for name, metric in known.get("metrics", {}).items()):
         return False, None
     for name, value in known["yardsticks"].items():
         if name != CHAMPION and declared["yardsticks"].get(name) != value:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from heldout.gate.rules import copies_sentence
 from heldout.printable import printable
-from heldout.task import metrics
+from heldout.task.metric import CONSTANT_PREDICTION
+from heldout.task.metrics import BUILT_IN
 
 MAX_ROWS = 200
 
@@ -78,8 +80,15 @@ class Content:
     @property
     def names(self) -> list[str]:
         """Metrics to show, the primary one first."""
-        found = self.metrics["ensemble"]["mean"]
-        return [each.name for each in metrics.METRICS.values() if each.of_itself and each.name in found]
+        return [name for name, known in self._known.items() if known["shown"]]
+
+    @cached_property
+    def _known(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is known of every metric, by name; documents of before do not list theirs."""
+        listed = self.metrics.get("metrics")
+        if listed is None:
+            listed = [BUILT_IN[name].to_json() for name in self.metrics["ensemble"]["mean"]]
+        return {each["name"]: each for each in listed}
 
     @property
     def labels(self) -> list[str]:
@@ -88,11 +97,11 @@ class Content:
 
     def label(self, name: str) -> str:
         """A metric's name for people."""
-        metric = metrics.named(name)
-        if metric is None:
+        known = self._known.get(name)
+        if known is None:
             return name
-        unit = self.units if metric.unit is None else metric.unit
-        return f"{metric.label} [{unit}]" if unit else metric.label
+        unit = self.units if known["unit"] is None else known["unit"]
+        return f"{known['label']} [{unit}]" if unit else str(known["label"])
 
     @property
     def primary(self) -> str:
@@ -180,12 +189,12 @@ class Content:
         """Sort key of a value of the primary metric; what is undefined comes before the worst."""
         if value is None:
             return float("-inf")
-        return -value if metrics.METRICS[self.primary].better == "lower" else value
+        return -value if self._known[self.primary]["better"] == "lower" else value
 
     @property
     def extremes(self) -> list[str]:
         """What the least and the largest value of the primary metric are called."""
-        return ["worst", "best"] if metrics.METRICS[self.primary].better == "higher" else ["least", "most"]
+        return ["worst", "best"] if self._known[self.primary]["better"] == "higher" else ["least", "most"]
 
     def _worst_first(self, row: Mapping[str, Any]) -> tuple[float, str]:
         return self.worst_first(row["primary"]), row["fold"]
@@ -201,7 +210,7 @@ class Content:
             lines.append(Contender(f"{self.verdict['variant']}, one seed", what, 1, self._means(member), False))
         for name, block in self.metrics["baselines"].items():
             theirs, ours = block["mean"][self.primary], main["mean"][self.primary]
-            better = theirs is not None and ours is not None and metrics.better(self.primary, theirs, ours)
+            better = theirs is not None and ours is not None and self.worst_first(theirs) > self.worst_first(ours)
             values, gain = self._means(block), self._gain(name)
             lines.append(Contender(name, block["description"], block["seeds"], values, better, gain))
         return lines
@@ -230,9 +239,7 @@ class Content:
         """Whether the primary metric, a correlation, is undefined because a contender predicts one number."""
         start, end = f"baselines/{name}/folds/", f"/{self.primary}"
         return any(
-            each["why"] == metrics.CONSTANT_PREDICTION
-            and each["where"].startswith(start)
-            and each["where"].endswith(end)
+            each["why"] == CONSTANT_PREDICTION and each["where"].startswith(start) and each["where"].endswith(end)
             for each in self.metrics["undefined"]
         )
 

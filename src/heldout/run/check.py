@@ -70,6 +70,7 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
         sha256 = corpus.manifest.sha256
         with placing(resolved.document):
             split = split_corpus(resolved.spec.split, corpus.manifest)
+            resolved.metrics(corpus.task)
             check_gate(resolved.gate, corpus)
         results = {result.code: result for result in examine_split(corpus, split, resolved.spec.split)}
     except CorpusError as error:

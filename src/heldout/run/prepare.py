@@ -140,6 +140,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     with placing(resolved.document):
         split = split_corpus(resolved.spec.split, corpus.manifest)
         _check_tasks(resolved, corpus)
+        resolved.metrics(corpus.task)
         check_gate(resolved.gate, corpus)
     _check_backbones(resolved, corpus)
     contenders = (resolved.main, *resolved.baselines)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from heldout import plugins
 from heldout.backbone import Backbone, Baseline
-from heldout.corpus import Reader
+from heldout.corpus import Reader, Task
 from heldout.errors import HeldoutError, InputError, StudyError, near_miss
 from heldout.evidence import digest, read_plain
 from heldout.evidence.secrets import secret_leaves, with_digests
@@ -22,6 +22,7 @@ from heldout.ledger.declaration import axis_of, rules_of
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion, Opener
 from heldout.run.contender import Contender
+from heldout.run.metrics import declared_of, entries_of, metrics_of
 from heldout.run.rules import check_bounds, plain_names
 from heldout.study import (
     BASE,
@@ -36,6 +37,7 @@ from heldout.study import (
     validate,
 )
 from heldout.study.yaml import LOCK_BYTES, KeyPath, parse_yaml
+from heldout.task.metric import Metric
 
 SCHEMA = "heldout.lock/1"
 _RUN_AGAIN = "run the study again"
@@ -83,6 +85,14 @@ class Resolved:
     def sha256(self) -> str:
         """Digest of what is trained and how it is held out: the identity of the variant."""
         return digest({part: self.config[part] for part in IDENTITY})
+
+    def metrics(self, task: Task) -> tuple[Metric, ...]:
+        """The metrics that are computed of every contender, the primary one first.
+
+        Raises:
+            StudyError: If a rule names none of such a study; the place is a key of the study.
+        """
+        return metrics_of(self.gate, self.config.get("metrics", ()), task)
 
     @property
     def corpus_path(self) -> Path:
@@ -144,8 +154,10 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
             hint=f"it learns from: {', '.join(allowed)}",
         )
     declared = _gate(spec, backbone, document)
-    check_bounds(declared, document)
-    gate = plain_names(declared)
+    entries = entries_of(spec, declared, document)
+    brought = declared_of(entries)
+    check_bounds(declared, document, brought)
+    gate = plain_names(declared, brought)
     smoke = _smoke(file, backbone)
     seeds = _seeds(spec, backbone, document)
     config = {
@@ -161,6 +173,8 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
         "bootstrap": spec.bootstrap.model_dump(mode="json"),
         "smoke": smoke,
     }
+    if entries:
+        config["metrics"] = entries
     baselines = _baselines(spec, backbone, document)
     config["baselines"] = [
         {"id": each.id, "backbone": each.backbone.name, "fit": each.backbone.params.model_dump(mode="json")}

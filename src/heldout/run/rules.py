@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from heldout.corpus import Corpus
 from heldout.errors import StudyError, near_miss
 from heldout.gate.bounds import complaint
 from heldout.gate.plan import never_judged
-from heldout.study import COSTS, Document, GateSpec
-from heldout.task import metrics
+from heldout.study import Document, GateSpec
+from heldout.task.classification import OF_A_CLASS
+from heldout.task.metrics import Declared, named
 
 _MOST_SLICES = 100
 
 
-def plain_names(gate: GateSpec) -> GateSpec:
+def plain_names(gate: GateSpec, declared: Declared | None = None) -> GateSpec:
     """The gate with every metric under the name that documents have for it: `pearson` and `plcc` are one rule."""
-    found = [(rule, metrics.named(rule.metric)) for rule in gate.rules]
+    found = [(rule, named(rule.metric, declared)) for rule in gate.rules]
     rules = [rule if known is None else rule.model_copy(update={"metric": known.name}) for rule, known in found]
     return gate.model_copy(update={"rules": rules})
 
 
-def check_bounds(gate: GateSpec, document: Document) -> None:
+def check_bounds(gate: GateSpec, document: Document, declared: Declared | None = None) -> None:
     """Refuse a bound that every result keeps, that none can keep, or that looks the wrong way.
 
     Raises:
         StudyError: With the place of the bound.
     """
     for index, rule in enumerate(gate.rules):
-        found = complaint(rule)
+        with _at(document.where(("gate", "rules", index, "metric"))):
+            metric = named(rule.metric, declared)
+        found = None if metric is None else complaint(rule, metric)
         if found is not None:
             where = document.where(("gate", "rules", index, found.key))
             raise StudyError(found.what, where=f"{where} (gate.rules.{index}.{found.key})", hint=found.hint)
@@ -40,14 +44,14 @@ def check_gate(gate: GateSpec, corpus: Corpus) -> None:
     Raises:
         StudyError: Whose place is a key of the study.
     """
-    known = [*metrics.names(corpus.task), *COSTS, *(["coverage"] if corpus.task == "regression" else [])]
+    classes = sorted(set(corpus.target.tolist())) if corpus.task == "classification" else []
     for index, rule in enumerate(gate.rules):
-        if rule.metric not in known:
-            plain = [alias for name in known for alias in metrics.METRICS[name].aliases]
+        family, _, name = rule.metric.partition("@")
+        if family in OF_A_CLASS and name and name not in classes:
             raise StudyError(
-                f"rule {rule.id!r}: unknown metric {rule.metric!r} for a {corpus.task} study",
+                f"rule {rule.id!r}: the corpus has no class {name!r}",
                 where=f"gate.rules.{index}.metric",
-                hint=near_miss(rule.metric, [*known, *plain]),
+                hint=near_miss(name, classes),
             )
     for index, name in enumerate(gate.slices):
         if name not in corpus.features.columns:
@@ -63,6 +67,16 @@ def check_gate(gate: GateSpec, corpus: Corpus) -> None:
                 where=f"gate.slices.{index}",
                 hint=f"declare a column of at most {_MOST_SLICES}: a slice of few rows says nothing",
             )
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Give a complaint about a metric's name the line where it stands."""
+    try:
+        yield
+    except StudyError as error:
+        error.where = where
+        raise
 
 
 def refuse_never_judged(gate: GateSpec, document: Document, *, groups: int, seeds: Sequence[int], cells: bool) -> None:

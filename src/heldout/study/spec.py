@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -86,7 +87,10 @@ class RuleSpec(Spec):
     """One gate rule: a statistic of a metric, and the bound that it must keep."""
 
     id: Annotated[str, Field(pattern=SLUG)] = Field(description="name of the rule in the verdict")
-    metric: str = Field(description="pearson, spearman, rmse, mae, bias, abs_bias, accuracy, balanced_accuracy, ...")
+    metric: str = Field(
+        description="pearson, rmse, mae, r2, accuracy, macro_f1, roc_auc, recall@CLASS, ... (docs/metrics.md), "
+        "or one that `metrics` declares"
+    )
     scope: Literal["ensemble", "members"] = Field(
         "ensemble", description="ensemble: the mean of all seeds' predictions; members: each seed's model by itself"
     )
@@ -137,6 +141,43 @@ class RuleSpec(Spec):
         special = self.metric in {"coverage", *COSTS}
         if special and (self.scope != "ensemble" or self.over not in {"folds", "worst_group"} or self.against):
             raise ValueError(f"the metric {self.metric!r} is the ensemble's: leave out scope and against")
+        return self
+
+
+class MetricSpec(Spec):
+    """A metric to compute: one that there is, by its name alone, or any function of truth and prediction."""
+
+    name: str = Field(min_length=1, description="name in rules and tables, such as r2; of a function, one of your own")
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*[.:][A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+        None,
+        description="module:function, such as sklearn.metrics.fbeta_score; called with truth and prediction",
+    )
+    better: Literal["higher", "lower", "near zero"] | None = Field(
+        None, description="the direction in which a value is better (with function, and needed there)"
+    )
+    needs: Literal["value", "label", "probability"] | None = Field(
+        None, description="what the function is called with; null: the value, or for classes the predicted label"
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="its other arguments, such as {beta: 2}")
+    range: tuple[float | None, float | None] | None = Field(
+        None, description="least and largest value that can come out; a rule that every value passes is refused"
+    )
+    label: str | None = Field(None, min_length=1, description="column head; null: the name")
+    unit: str | None = Field("", description="its unit; null: that of the target; empty: none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_alone(cls, raw: Any) -> Any:
+        return {"name": raw} if isinstance(raw, str) else raw
+
+    @model_validator(mode="after")
+    def _a_function_says_its_direction(self) -> MetricSpec:
+        if self.function is None and self.model_fields_set - {"name", "function"}:
+            raise ValueError("only a `function` takes more than a name")
+        if self.function is not None and self.better is None:
+            raise ValueError("say in which direction it is better: add `better: higher` or `better: lower`")
+        if self.function is not None and not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", self.name):
+            raise ValueError("the name of a function's metric is small letters, digits and _, such as f2")
         return self
 
 
@@ -248,6 +289,11 @@ class StudySpec(Spec):
         description="run directory of the model to beat, relative to the study; same corpus and split",
     )
     gate: GateSpec = Field(default_factory=lambda: GateSpec())
+    metrics: list[MetricSpec] = Field(
+        default_factory=list,
+        description="metrics to compute besides the ordinary ones and those that rules name: names such as r2, or "
+        "functions of others, such as {name: f2, function: sklearn.metrics.fbeta_score, better: higher, params: ...}",
+    )
     bootstrap: BootstrapSpec = Field(default_factory=lambda: BootstrapSpec())
     runs: Path = Field(Path("runs"), description="folder of run directories, relative to the working folder")
 

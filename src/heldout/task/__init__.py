@@ -1,6 +1,7 @@
-"""Predictions, and every number that is computed from them."""
+"""Tasks and metrics: predictions, and every number that is computed from them."""
 
+from heldout.task.metric import Metric, Rows
 from heldout.task.predictions import Predictions, read_predictions
 from heldout.task.summary import SCHEMA, summarise
 
-__all__ = ["SCHEMA", "Predictions", "read_predictions", "summarise"]
+__all__ = ["SCHEMA", "Metric", "Predictions", "Rows", "read_predictions", "summarise"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 from heldout.evidence import finite_or_none
 from heldout.study import BootstrapSpec
-from heldout.task import metrics
 from heldout.task.conformal import conformal
+from heldout.task.metric import Metric, Rows
+from heldout.task.metrics import OLDER, rows_of, worst
 from heldout.task.predictions import Predictions
 from heldout.task.trivial import Trivial
 from heldout.task.uncertainty import bootstrap_mean, gaussian_coverage, paired_gain
 
-SCHEMA = "heldout.metrics/1"
+SCHEMA = "heldout.metrics/2"
+OLDER_SCHEMA = "heldout.metrics/1"  # macro F1 and log loss by other definitions, and no list of the metrics
 Block = dict[str, Any]
 GroupScores = Mapping[str, Mapping[str, float]]
 _ROUNDING = 1e-12
@@ -40,27 +42,29 @@ class _Undefined:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The columns that every block needs, as numpy arrays."""
+    """The rows of a contender, by what they are segmented by, and the metrics that are computed of them."""
 
-    target: NDArray[Any]
+    all: Rows
     folds: NDArray[Any]
     groups: NDArray[Any]
     cells: NDArray[Any] | None
-    classes: tuple[str, ...]
+    table: tuple[Metric, ...]
     knows_nothing: bool = False  # a contender whose correlations count as 0 at least
 
-    def score(self, prediction: FloatArray, rows: NDArray[Any] | slice) -> dict[str, float]:
-        return self.measure(self.target[rows], prediction[rows])
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.all.classes
 
-    def measure(self, target: NDArray[Any], prediction: FloatArray) -> dict[str, float]:
-        if self.classes:
-            return metrics.classification(target, prediction, self.classes)
-        found = metrics.regression(target, prediction)
-        return metrics.as_if_guessed(found) if self.knows_nothing else found
+    def score(self, rows: Rows) -> dict[str, float]:
+        return {each.name: each.score(rows, knows_nothing=self.knows_nothing) for each in self.table}
 
-    def why(self, prediction: FloatArray, rows: NDArray[Any] | slice) -> Any:
-        target = self.target if not self.classes else metrics.label_codes(self.target, self.classes)
-        return lambda name: metrics.why_undefined(name, target[rows], prediction[rows])
+    def why(self, rows: Rows) -> Callable[[str], str]:
+        by_name = {each.name: each for each in self.table}
+        return lambda name: by_name[name].why(rows)
+
+    def of(self, said: FloatArray) -> _Rows:
+        """The same rows with other predictions."""
+        return replace(self, all=replace(self.all, said=said))
 
 
 def summarise(
@@ -69,6 +73,8 @@ def summarise(
     bootstrap: BootstrapSpec,
     baselines: Mapping[str, tuple[str, Predictions]] | None = None,
     trivial: Mapping[str, Trivial] | None = None,
+    *,
+    table: Sequence[Metric] | None = None,
 ) -> dict[str, Any]:
     """Compute the whole document.
 
@@ -79,31 +85,33 @@ def summarise(
         baselines: By id: description and predictions of the cheap contenders.
         trivial: Contenders that know nothing; None for a document of before there were any, which counts copies of
             one model as several.
+        table: The metrics to compute, the primary one first; None for a document of before they were listed.
     """
-    rows = _columns(predictions)
+    listed = tuple(OLDER[predictions.task] if table is None else table)
+    rows = _columns(predictions, predictions.ensemble, listed)
     undefined = _Undefined()
-    ensemble, by_group = _block_and_groups(rows, predictions.ensemble, n_train, "ensemble", undefined)
+    ensemble, by_group = _block_and_groups(rows, n_train, "ensemble", undefined)
     copies = {} if trivial is None else predictions.copies
     sigma = predictions.without(copies).sigma
     ensemble |= _ensemble_only(predictions, sigma, rows, ensemble, by_group, bootstrap, undefined)
     members = {
-        str(seed): _block(rows, predictions.members[seed], n_train, f"members/{seed}", undefined)[0]
+        str(seed): _block(rows.of(predictions.members[seed]), n_train, f"members/{seed}", undefined)[0]
         for seed in sorted(predictions.members)
     }
     others: dict[str, Block] = {}
     comparisons: dict[str, Block] = {}
     rivals: dict[str, GroupScores] = {}
     for name, (description, theirs) in sorted((baselines or {}).items()):
-        columns = _columns(theirs)
-        block, their_groups = _block_and_groups(columns, theirs.ensemble, n_train, f"baselines/{name}", undefined)
-        comparisons[name] = _comparison(predictions.task, by_group, their_groups, bootstrap.level)
+        columns = _columns(theirs, theirs.ensemble, listed)
+        block, their_groups = _block_and_groups(columns, n_train, f"baselines/{name}", undefined)
+        comparisons[name] = _comparison(listed, by_group, their_groups, bootstrap.level)
         rivals[name] = their_groups
         others[name] = block | {"description": description, "seeds": len(theirs.members)}
     document = {
-        "schema": SCHEMA,
+        "schema": OLDER_SCHEMA if table is None else SCHEMA,
         "task": predictions.task,
         "classes": list(predictions.classes),
-        "primary": metrics.names(predictions.task)[0],
+        "primary": listed[0].name,
         "rows": predictions.samples.height,
         "groups": len(np.unique(rows.groups)),
         "seeds": sorted(predictions.members),
@@ -114,29 +122,30 @@ def summarise(
         "comparisons": comparisons,
         "undefined": undefined.found,
     }
+    if table is not None:
+        document["metrics"] = [each.to_json() for each in listed]
     if trivial is None:
         return document
-    known = _trivial(predictions, trivial, rivals, bootstrap)
+    known = _trivial(predictions, rows, trivial, rivals, bootstrap)
     return document | {"copies": {str(seed): first for seed, first in copies.items()}, "trivial": known}
 
 
 def _trivial(
     predictions: Predictions,
+    scored: _Rows,
     trivial: Mapping[str, Trivial],
     rivals: Mapping[str, GroupScores],
     bootstrap: BootstrapSpec,
 ) -> Block:
     """What contenders that know nothing score on these rows, as far as rules read it, and which of them this run is."""
-    rows = replace(_columns(predictions), knows_nothing=True)
     found: Block = {"same_as": None, "contenders": {}}
     for name, contender in trivial.items():
-        answers = contender.predict(rows.folds)
+        answers = contender.predict(scored.folds)
+        rows = replace(scored.of(answers), knows_nothing=True)
         alone, nowhere = Predictions(predictions.samples, {0: answers}, predictions.classes), _Undefined()
-        block, by_group = _block_and_groups(rows, answers, {}, name, nowhere)
+        block, by_group = _block_and_groups(rows, {}, name, nowhere)
         block |= _ensemble_only(alone, None, rows, block, by_group, None, nowhere)
-        gains = {
-            rival: _comparison(predictions.task, by_group, theirs, bootstrap.level) for rival, theirs in rivals.items()
-        }
+        gains = {rival: _comparison(rows.table, by_group, theirs, bootstrap.level) for rival, theirs in rivals.items()}
         for gain in (gain for each in gains.values() for gain in each.values()):
             del gain["differences"]
         found["contenders"][name] = {
@@ -164,17 +173,17 @@ def _read_by_rules(block: Block) -> Block:
 
 
 def _metrics_of(part: Block) -> Block:
-    return {name: value for name, value in part.items() if name in metrics.METRICS}
+    return {name: value for name, value in part.items() if name not in ("rows", "n_train")}
 
 
-def _columns(predictions: Predictions) -> _Rows:
+def _columns(predictions: Predictions, said: FloatArray, table: tuple[Metric, ...]) -> _Rows:
     samples = predictions.samples
     return _Rows(
-        target=predictions.target,
+        all=rows_of(predictions.target, said, predictions.classes, predictions.weight),
         folds=samples["fold"].to_numpy(),
         groups=samples["group"].to_numpy(),
         cells=_cells(samples) if "cell" in samples.columns else None,
-        classes=predictions.classes,
+        table=table,
     )
 
 
@@ -187,36 +196,33 @@ def _cells(samples: pl.DataFrame) -> NDArray[Any]:
 
 
 def _block_and_groups(
-    rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined
+    rows: _Rows, n_train: Mapping[str, int], where: str, undefined: _Undefined
 ) -> tuple[Block, GroupScores]:
     """A block, and the scores of every group; where each fold is a group, rows are scored once for both."""
-    block, by_fold = _block(rows, prediction, n_train, where, undefined)
+    block, by_fold = _block(rows, n_train, where, undefined)
     if np.array_equal(rows.folds.astype(str), rows.groups.astype(str)):
         return block, by_fold
-    return block, _by_group(rows, prediction)
+    return block, {group: rows.score(rows.all.part(members)) for group, members in _segments(rows.groups).items()}
 
 
-def _block(
-    rows: _Rows, prediction: FloatArray, n_train: Mapping[str, int], where: str, undefined: _Undefined
-) -> tuple[Block, GroupScores]:
+def _block(rows: _Rows, n_train: Mapping[str, int], where: str, undefined: _Undefined) -> tuple[Block, GroupScores]:
     folds: dict[str, Block] = {}
     by_fold: dict[str, dict[str, float]] = {}
     by_metric: dict[str, list[float]] = {}
     for fold, members in _segments(rows.folds).items():
-        scores = by_fold[fold] = rows.score(prediction, members)
+        part = rows.all.part(members)
+        scores = by_fold[fold] = rows.score(part)
         for name, value in scores.items():
             by_metric.setdefault(name, []).append(value)
-        plain = undefined.plain(scores, f"{where}/folds/{fold}", rows.why(prediction, members))
+        plain = undefined.plain(scores, f"{where}/folds/{fold}", rows.why(part))
         folds[fold] = {"rows": len(members), "n_train": n_train.get(fold, 0)} | plain
     block: Block = {"folds": folds}
     for label, function in _STATISTICS.items():
         values = {name: float(function(np.array(items))) for name, items in by_metric.items()}
         block[label] = undefined.plain(values, f"{where}/{label}", _fold_reason(label, len(folds)))
-    everything = slice(None)
-    pooled = rows.score(prediction, everything)
-    block["pooled"] = undefined.plain(pooled, f"{where}/pooled", rows.why(prediction, everything))
+    block["pooled"] = undefined.plain(rows.score(rows.all), f"{where}/pooled", rows.why(rows.all))
     if rows.cells is not None and not rows.classes:
-        block |= _cell_blocks(rows, prediction, where, undefined)
+        block |= _cell_blocks(rows, where, undefined)
     return block, by_fold
 
 
@@ -231,30 +237,25 @@ def _fold_reason(label: str, folds: int) -> str:
     return "one fold has no spread" if label == "std" and folds < 2 else "a fold is undefined"
 
 
-def _cell_blocks(rows: _Rows, prediction: FloatArray, where: str, undefined: _Undefined) -> Block:
+def _cell_blocks(rows: _Rows, where: str, undefined: _Undefined) -> Block:
     """Per clip (a cell's mean against its mean), and the mean over cells of what happens inside one."""
     assert rows.cells is not None
-    segments = list(_segments(rows.cells).values())
-    targets = np.array([rows.target[members].mean() for members in segments])
-    means = np.array([prediction[members].mean() for members in segments])
-    if np.ptp(targets) <= _ROUNDING * np.ptp(rows.target):
+    parts = [rows.all.part(members) for members in _segments(rows.cells).values()]
+    targets = np.array([part.truth.mean() for part in parts])
+    means = np.array([part.said.mean() for part in parts])
+    if np.ptp(targets) <= _ROUNDING * np.ptp(rows.all.truth):
         targets = np.zeros_like(targets)  # targets relative to their cell's mean: what is left of it is rounding
-    clip = rows.measure(targets, means)
-    inside = [rows.score(prediction, members) for members in segments]
-    within: dict[str, Any] = {"cells": len(segments), "undefined_cells": {}}
-    for name in metrics.REGRESSION:
+    clips = Rows(targets, means)
+    inside = [rows.score(part) for part in parts]
+    within: dict[str, Any] = {"cells": len(parts), "undefined_cells": {}}
+    for name in (each.name for each in rows.table):
         values = np.array([scores[name] for scores in inside])
         missing = int(np.isnan(values).sum())
         if missing:
             within["undefined_cells"][name] = missing
         mean = float(np.mean(values[~np.isnan(values)])) if missing < len(values) else float("nan")
         within |= undefined.plain({name: mean}, f"{where}/within_cell", "it is undefined in every cell")
-    reason = lambda name: metrics.why_undefined(name, targets, means)  # noqa: E731
-    return {"cells": undefined.plain(clip, f"{where}/cells", reason), "within_cell": within}
-
-
-def _by_group(rows: _Rows, prediction: FloatArray) -> GroupScores:
-    return {group: rows.score(prediction, members) for group, members in _segments(rows.groups).items()}
+    return {"cells": undefined.plain(rows.score(clips), f"{where}/cells", rows.why(clips)), "within_cell": within}
 
 
 def _ensemble_only(
@@ -271,47 +272,44 @@ def _ensemble_only(
     if set(by_group) != set(block["folds"]):
         extra["groups"] = {
             group: {"rows": len(segments[group])}
-            | undefined.plain(scores, f"ensemble/groups/{group}", rows.why(predictions.ensemble, segments[group]))
+            | undefined.plain(scores, f"ensemble/groups/{group}", rows.why(rows.all.part(segments[group])))
             for group, scores in by_group.items()
         }
-    for name in metrics.names(predictions.task):
+    for metric in rows.table:
+        name = metric.name
         values = {group: scores[name] for group, scores in by_group.items()}
-        group, value = metrics.worst(name, values)
+        group, value = worst(metric, values)
         extra["worst_group"][name] = {"group": group, "value": finite_or_none(value)}
         if bootstrap is not None:
             extra["intervals"][name] = bootstrap_mean(np.array(list(values.values())), bootstrap)
     if sigma is not None:
-        extra["sigma"] = gaussian_coverage(rows.target, predictions.ensemble, sigma, segments)
+        extra["sigma"] = gaussian_coverage(rows.all.truth, predictions.ensemble, sigma, segments)
     if not rows.classes:
-        extra["conformal"] = conformal(rows.target, predictions.ensemble, sigma, segments)
+        extra["conformal"] = conformal(rows.all.truth, predictions.ensemble, sigma, segments)
     if predictions.slices:
         extra["slices"] = {
             name: {
-                value: {"rows": len(members)}
-                | undefined.plain(
-                    rows.score(predictions.ensemble, members),
-                    f"ensemble/slices/{name}/{value}",
-                    rows.why(predictions.ensemble, members),
-                )
-                for value, members in _segments(labels).items()
+                value: {"rows": len(part)}
+                | undefined.plain(rows.score(part), f"ensemble/slices/{name}/{value}", rows.why(part))
+                for value, part in ((key, rows.all.part(members)) for key, members in _segments(labels).items())
             }
             for name, labels in sorted(predictions.slices.items())
         }
     return extra
 
 
-def _comparison(task: metrics.Kind, mine: GroupScores, other: GroupScores, level: float) -> Block:
+def _comparison(table: Sequence[Metric], mine: GroupScores, other: GroupScores, level: float) -> Block:
     """By metric: what is gained over another model, group by group; positive is better for the run that is judged."""
     found: Block = {}
-    for name in metrics.names(task):
-        direction = metrics.METRICS[name].better
-        if direction == "near zero":
+    for metric in table:
+        if metric.better == "near zero":
             continue  # a difference has no better direction there; that of the absolute value does
-        sign = -1.0 if direction == "lower" else 1.0
+        sign = -1.0 if metric.better == "lower" else 1.0
         gains = [
-            np.array([sign * part.get(group, {}).get(name, np.nan) for group in sorted(mine)]) for part in (mine, other)
+            np.array([sign * part.get(group, {}).get(metric.name, np.nan) for group in sorted(mine)])
+            for part in (mine, other)
         ]
-        found[name] = paired_gain(gains[0], gains[1], level)
+        found[metric.name] = paired_gain(gains[0], gains[1], level)
     return found
 
 

@@ -19,6 +19,7 @@ from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
 from heldout.run.costs import AS_SAVED, COSTS_FILE, model_bytes, read_costs, saved_bytes, wanted
 from heldout.run.layout import RunFolder, safe_name
+from heldout.run.metrics import metrics_of, refuse_other_code
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
 from heldout.run.stored import STORED_FILE, read_stored
@@ -27,6 +28,7 @@ from heldout.split import Fold
 from heldout.task import Predictions, summarise
 from heldout.task.predictions import safe_for_spreadsheets
 from heldout.task.probabilities import why_not_probabilities
+from heldout.task.summary import OLDER_SCHEMA
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence, StoredUnit
 from heldout.verify.trivial import check_trivial, stated_trivial
@@ -134,7 +136,12 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
     if identity is not None:
         baselines[CHAMPION] = (describe(identity), copied(evidence.folder, identity, evidence.classes))
     nothing = stated_trivial(evidence)
-    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing)
+    table = None
+    if evidence.metrics.get("schema") != OLDER_SCHEMA:
+        entries = evidence.lock.get("metrics", ())
+        refuse_other_code(entries)
+        table = metrics_of(evidence.gate, entries, evidence.corpus.task)
+    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing, table=table)
 
 
 class Difference(NamedTuple):

@@ -21,7 +21,7 @@ from heldout.domains.video.backbone.published_gate import (
     recommendation,
 )
 from heldout.evidence.provenance import portable
-from heldout.task import metrics
+from heldout.task.metrics import BUILT_IN
 
 LOSO_SCHEMA = "heldout.loso/1"
 _RECIPE = ("epochs", "batch_size", "lr", "weight_decay")
@@ -157,7 +157,7 @@ def worst_fold(name: str, members: Mapping[str, Mapping[str, Any]]) -> dict[str,
     for key, value in sorted(values.items()):
         if value is None:
             return {"seed": int(key[0]), "held_out": key[1], "value": None}
-        if worst is None or metrics.better(name, values[worst], value):
+        if worst is None or BUILT_IN[name].is_better(values[worst], value):
             worst = key
     return worst and {"seed": int(worst[0]), "held_out": worst[1], "value": values[worst]}
 

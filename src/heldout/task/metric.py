@@ -1,0 +1,162 @@
+"""What a metric is: one object that says everything about itself. Rules, tables and verification follow from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.backbone import FloatArray
+
+Kind = Literal["regression", "classification"]
+Better = Literal["higher", "lower", "near zero"]
+Needs = Literal["value", "label", "probability", "model"]
+ANY, SIZE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of predictions with their truth: what a metric is computed from.
+
+    Attributes:
+        truth: Targets, float64 ``[rows]``; of classes their number in ``classes``, int64 ``[rows]``.
+        said: Predicted values, float64 ``[rows]``, or probabilities, float64 ``[rows, classes]``.
+        classes: Names of the classes, in the order of the columns; empty for regression.
+        weight: How much each row counts, float64 ``[rows]``; None counts all alike.
+    """
+
+    truth: NDArray[Any]
+    said: FloatArray
+    classes: tuple[str, ...] = ()
+    weight: FloatArray | None = None
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.truth)
+
+    def part(self, rows: NDArray[Any] | slice) -> Rows:
+        """Some of the rows, by number."""
+        weight = None if self.weight is None else self.weight[rows]
+        return Rows(self.truth[rows], self.said[rows], self.classes, weight)
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number can be computed with, and there is any."""
+        if not (len(self) and np.isfinite(self.said).all()):
+            return False
+        return bool(self.classes) or bool(np.isfinite(self.truth).all())
+
+    @cached_property
+    def label(self) -> NDArray[np.int64]:
+        """The predicted class: the most probable one, the first of several; int64 ``[rows]``."""
+        found: NDArray[np.int64] = self.said.argmax(axis=1)
+        return found
+
+    @cached_property
+    def confusion(self) -> FloatArray:
+        """Rows (or their weight) by truth and prediction, float64 ``[classes, classes]``."""
+        count = len(self.classes)
+        flat = np.bincount(self.truth * count + self.label, weights=self.weight, minlength=count * count)
+        return flat.reshape(count, count).astype(np.float64)
+
+    def mean(self, values: NDArray[Any]) -> float:
+        """The mean over rows of one value a row, by weight."""
+        if self.weight is None:
+            return float(np.mean(values))
+        return float(np.average(values, weights=self.weight))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that tells how good predictions are, and what must be known of it before anything is computed.
+
+    A plug-in offers an instance under the entry points ``heldout.metrics``.
+
+    Attributes:
+        name: In documents and rules.
+        label: Column head.
+        better: The direction in which a value is better.
+        range: Least and largest value that can come out.
+        needs: What must be predicted for it; ``model``: it is measured on the fitted model.
+        compute: The value of finite rows, at least one; NaN where it is undefined.
+        unit: None where it is that of the target; empty where it has none.
+        aliases: Other names that a rule may use.
+        guess: What a contender that knows nothing gets where the value is undefined or lower; None: what comes out.
+        shown: False where another metric says the same and tables show that one, unless a rule asks for this one.
+        undefined: The sentence beside an undefined value; None where the ordinary reasons say it all.
+    """
+
+    name: str
+    label: str
+    better: Better
+    range: tuple[float, float]
+    needs: Needs
+    compute: Callable[[Rows], float]
+    unit: str | None = ""
+    aliases: tuple[str, ...] = ()
+    guess: float | None = None
+    shown: bool = True
+    undefined: Callable[[Rows], str | None] | None = None
+
+    @property
+    def best(self) -> float:
+        """The value that nothing exceeds."""
+        low, high = self.range
+        return {"higher": high, "lower": low, "near zero": 0.0}[self.better]
+
+    def score(self, rows: Rows, *, knows_nothing: bool = False) -> float:
+        """The metric of some rows; NaN where it is undefined.
+
+        Args:
+            rows: What was predicted, and the truth.
+            knows_nothing: Whether this is a trivial contender, which may as well guess.
+        """
+        value = float(self.compute(rows)) if rows.finite else math.nan
+        if knows_nothing and self.guess is not None:
+            return max(self.guess, value)  # NaN is not above anything
+        return value
+
+    def why(self, rows: Rows) -> str:
+        """Why the metric of these rows is undefined."""
+        bad = int(np.size(rows.said) - np.isfinite(rows.said).sum())
+        if bad:
+            return f"{bad} predictions are not finite"
+        if not len(rows):
+            return f"0 rows cannot have a {self.name}"
+        own = self.undefined(rows) if self.undefined is not None else None
+        return own or ordinary_reason(rows, self.name)
+
+    def is_better(self, a: float, b: float) -> bool:
+        """Whether value ``a`` is better than ``b``."""
+        if self.better == "near zero":
+            return abs(a) < abs(b)
+        return a < b if self.better == "lower" else a > b
+
+    def to_json(self) -> dict[str, Any]:
+        """What a reader of documents needs: name, label, unit, direction."""
+        return {"name": self.name, "label": self.label, "unit": self.unit, "better": self.better, "shown": self.shown}
+
+
+CONSTANT_PREDICTION = "the prediction is constant"
+_CONSTANT = 1e-12
+
+
+def ordinary_reason(rows: Rows, name: str) -> str:
+    """Why most metrics of finite rows are undefined where they are."""
+    if len(rows) < 2:
+        return f"{len(rows)} rows cannot have a {name}"
+    if is_constant(np.asarray(rows.truth, dtype=np.float64)):
+        return "the target is constant"
+    if is_constant(rows.said):
+        return CONSTANT_PREDICTION
+    return "the numbers are too large"
+
+
+def is_constant(values: FloatArray) -> bool:
+    """Whether all values are equal up to rounding, relative to their size: 1e-14 is small beside 1, not beside 0."""
+    return bool(values.max() - values.min() <= _CONSTANT * np.abs(values).max())

@@ -66,7 +66,7 @@ def import_function(path: str) -> Any:
         ) from None
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # one that calls `exit` as it is imported, too
+    except BaseException as error:  # noqa: BLE001 - one that calls `exit` as it is imported, too
         raise PrerequisiteError(
             f"cannot import {path!r}: {type(error).__name__}: {error}",
             where="metrics",

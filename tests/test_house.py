@@ -22,7 +22,7 @@ _STILL = {
     "package/doctor/doctor.py", "package/doctor/machine.py", "package/kit/build.py", "package/kit/results.py",
     "package/public/roles.py", "predict/progress.py",
 }  # fmt: skip
-_MOST_FILES = 26
+_MOST_FILES = 27
 _ASKED_OF_A_RUN = ("heldout.run.result", "heldout.verify")
 
 

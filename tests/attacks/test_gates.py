@@ -405,15 +405,13 @@ def test_answers_from_rows_that_no_fold_held_out_need_the_corpus(desk: Desk) -> 
     """A fixed test set leaves the training targets out of the run."""
     desk.write(split={"kind": "fixed", "test": ["g0", "g1", "g2"]})
     assert 0 == desk.run().code
-    from heldout.task import summarise
     from heldout.verify.evidence import RunEvidence
-    from heldout.verify.trivial import stated_trivial
+    from heldout.verify.results import recomputed_metrics
 
     run = desk.newest
     fold = json.loads((run / "split.json").read_text())["folds"][0]["id"]
     _forge(run, lambda m: m["trivial"]["contenders"]["mean"]["answers"].update({fold: 7.0}))
-    found = RunEvidence.open(run)
-    again = summarise(found.predictions, found.n_train, found.bootstrap, {}, stated_trivial(found))
+    again = recomputed_metrics(RunEvidence.open(run))
     _forge(run, lambda m: m.update(again))
     assert not {"metrics", "corpus-file"} & _broken(desk)
     assert "corpus-file" in _broken(desk, "--corpus", desk.folder / "table.csv")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @pytest.fixture(scope="session")
-def fresh(archived: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def fresh(archived: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A family as the code writes it today, from the inputs in its archive. Not to be written to."""
     made: dict[str, Path] = {}
 
@@ -40,12 +40,12 @@ def fresh(archived: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             made[family] = tmp_path_factory.mktemp(f"fresh-{family}")
             for pattern in recipes.INPUTS.get(family, ()):
                 _copy(archived(family), made[family], pattern)
-            recipes.FRESH[family](made[family])
+            with pytest.MonkeyPatch.context() as patch:  # nobody looks at the plots, and they take half of the time
+                recipes.without_plots(patch)
+                recipes.FRESH[family](made[family])
         return made[family]
 
-    with pytest.MonkeyPatch.context() as patch:  # nobody looks at the plots, and they take half of the time
-        recipes.without_plots(patch)
-        yield home
+    return home
 
 
 def _copy(source: Path, target: Path, pattern: str) -> None:

@@ -117,6 +117,14 @@ def _close(one: str, two: str) -> bool:
     return all(math.isclose(float(was), float(now), rel_tol=1e-9, abs_tol=1e-12) for was, now in pairs)
 
 
+def _told(path: Path) -> bytes:
+    """A file's bytes; of progress only the events, each once: how many there are of one depends on the machine's hour."""
+    data = path.read_bytes()
+    if path.name != "progress.jsonl":
+        return data
+    return b"\n".join(dict.fromkeys(json.dumps(json.loads(line).get("event")).encode() for line in data.splitlines()))
+
+
 def as_before(data: bytes) -> bytes:
     """What a document of a newer schema would have been before: what it has more is taken out."""
     if b'"heldout.metrics/2"' not in data:  # lists its metrics

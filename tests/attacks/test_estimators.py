@@ -13,8 +13,7 @@ import pytest
 from attack_kit import ROUTES as ALL
 from attack_kit import Desk, Route, module_of, route, table_desk
 
-from heldout.run import execute, fitted_state, fitting, prepare
-from heldout.run import stored
+from heldout.run import execute, fitted_state, fitting, prepare, stored
 
 # The rows that it knows, by their bytes; every cheat brings them along another way.
 HEAD = """

@@ -118,7 +118,7 @@ def _close(one: str, two: str) -> bool:
 
 
 def _told(path: Path) -> bytes:
-    """A file's bytes; of progress only the events, each once: how many there are of one depends on the machine's hour."""
+    """A file's bytes; of progress each event once: how often it is told depends on the machine's hour."""
     data = path.read_bytes()
     if path.name != "progress.jsonl":
         return data

@@ -36,6 +36,7 @@ _COMMANDS = {
     "eval": ("embodied.evaluations", "app"),
     "watch": ("embodied.watch", "watch"),
     "study": ("study", "app"),
+    "schema": ("schema", "schema"),
     "video": ("video.commands", "app"),
 }
 

@@ -1,0 +1,29 @@
+"""Names of the files of a run, of a study's folder of runs, and of what is served. No other module spells them."""
+
+from __future__ import annotations
+
+# --- a run: runs/<study>/<label>-<date>-<hash8>/
+RUN_FILE = "run.json"
+LOCK_FILE = "study.lock.yaml"
+CORPUS_FILE = "corpus.json"
+SPLIT_FILE = "split.json"
+PREDICTIONS_FILE = "predictions.jsonl"
+PREDICTIONS_CSV = "predictions.csv"
+METRICS_FILE = "metrics.json"
+COSTS_FILE = "costs.json"
+STORED_FILE = "stored.json"
+PROMOTE_FILE = "PROMOTE.json"
+HOLD_FILE = "HOLD.json"
+MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "verdict.dsse.json"
+PROGRESS_FILE = "progress.jsonl"
+REPORT_HTML = "report.html"
+REPORT_MD = "RUN_REPORT.md"
+# --- a unit of it: fits/seed<N>/<fold>/
+UNIT_FILE = "unit.json"
+UNIT_PREDICTIONS = "predictions.safetensors"
+# --- a study's folder of runs
+LEDGER_FILE = "trials.jsonl"
+POLICY_FILE = "policies.jsonl"
+# --- what serves: slots/<slot>/
+POINTER_FILE = "champion.json"

@@ -1,0 +1,126 @@
+"""The documents of a run: what it is, what it read, how it held out, what it fitted, and every file by digest."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from heldout.documents.base import Document, Open, Part, Sha256, Utc
+from heldout.documents.verdict import FitCode
+
+
+class RunDocument(Document):
+    """One execution of one variant."""
+
+    SCHEMA: ClassVar[str] = "heldout.run"
+    WHERE: ClassVar[str] = "run.json"
+
+    schema_: Literal["heldout.run/1"] = Field("heldout.run/1", alias="schema")
+    run: str = Field(description="name of the folder")
+    study: str
+    variant: str
+    variant_sha256: Sha256
+    corpus_sha256: Sha256
+    split_sha256: Sha256
+    code_sha256: Sha256
+    fit_code: dict[str, FitCode] | None = Field(None, description="by contender; the variant itself has the empty name")
+    packages: dict[str, str] = Field(default_factory=dict, description="versions of what fits the contenders")
+    seeds: list[int]
+    smoke: str | None
+    started_at_utc: Utc
+
+
+class FileEntry(Part):
+    """One file of a run."""
+
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+
+
+class ManifestDocument(Document):
+    """Every file of a run by digest."""
+
+    SCHEMA: ClassVar[str] = "heldout.manifest"
+    WHERE: ClassVar[str] = "manifest.json"
+
+    schema_: Literal["heldout.manifest/1"] = Field("heldout.manifest/1", alias="schema")
+    files: dict[str, FileEntry] = Field(description="by path inside the run")
+
+
+class UnitDocument(Document):
+    """One seed on one fold: what was fitted, with what, and its files by digest."""
+
+    SCHEMA: ClassVar[str] = "heldout.unit"
+    WHERE: ClassVar[str] = "fits/seed<N>/<fold>/unit.json"
+
+    schema_: str = Field(alias="schema", pattern=r"^heldout\.unit/\d+$")
+    key: Sha256 = Field(description="digest of all that the fit depends on: the same key, the same predictions")
+    contender: str
+    seed: int
+    fold: str
+    n_train: int = Field(ge=0, description="training rows")
+    n_test: int = Field(ge=0, description="held-out rows")
+    classes: list[str] = Field(description="names of the classes that the model knows; empty for numbers")
+    code: FitCode | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, Sha256]
+    warnings: list[str]
+    wall_time_s: float
+
+
+class GroupEntry(Part):
+    """One group of the corpus."""
+
+    id: str
+    samples: int = Field(ge=1)
+    sha256: str = Field(description="digest of the content of its rows, whatever their order and the group's name")
+    path: str | None
+    bytes: int | None
+    missing: list[str]
+    span: Any = Field(None, description="when its samples were taken and their labels known")
+
+
+class SkippedEntry(Part):
+    """A group that was left out, and why."""
+
+    id: str
+    reason: str
+
+
+class CorpusDocument(Document):
+    """The corpus by digest, with every group, and every group that was left out."""
+
+    SCHEMA: ClassVar[str] = "heldout.corpus"
+    WHERE: ClassVar[str] = "corpus.json"
+
+    schema_: Literal["heldout.corpus/1"] = Field("heldout.corpus/1", alias="schema")
+    reader: str
+    path: str
+    sha256: Sha256
+    rows: int
+    task: Literal["regression", "classification"]
+    target: str
+    features: list[str]
+    groups: list[GroupEntry]
+    skipped: list[SkippedEntry]
+    facts: Open = Field(description="what the reader says besides")
+
+
+class FoldEntry(Part):
+    """One fold: its held-out groups. All others train, less those that are named."""
+
+    id: str
+    test: list[str]
+    train: list[str] | None = Field(None, description="in documents of version 1")
+
+
+class SplitDocument(Document):
+    """Which groups are held out, fold by fold."""
+
+    SCHEMA: ClassVar[str] = "heldout.split"
+    WHERE: ClassVar[str] = "split.json"
+
+    schema_: str = Field(alias="schema", pattern=r"^heldout\.split/\d+$")
+    kind: str
+    folds: list[FoldEntry]

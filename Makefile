@@ -20,8 +20,8 @@ demo: $(VENV)/.installed  ## encode, train, judge, export, report: real video, a
 	$(BIN)/heldout run $(STUDY) --runs demo/runs
 	$(BIN)/heldout video export $(STUDY) --runs demo/runs
 
-test: $(VENV)/.installed  ## the fast tests
-	$(BIN)/python -m pytest -q $(SHARED)
+test: $(VENV)/.installed  ## the fast tests; of one room in seconds: make test ROOM=gate
+	$(BIN)/python -m pytest -q $(SHARED) $(if $(ROOM),tests/$(ROOM))
 
 test-all: $(VENV)/.installed  ## real encoders, long trainings, browsers and end-to-end runs too; what CI runs
 	$(BIN)/python -m pytest -q -m '' $(SHARED)

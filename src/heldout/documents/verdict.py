@@ -41,15 +41,15 @@ class JudgedBlock(Part):
 
     corpus_path: str | None = Field(None, description="the corpus file as the study names it")
     corpus_sha256: Sha256 | None = None
-    split_sha256: Sha256 | None = None
     variant_sha256: Sha256 | None = Field(None, description="of what is trained and how it is held out")
+    split_sha256: Sha256 | None = None
     predictions_sha256: Sha256 | None = None
     metrics_sha256: Sha256 | None = None
-    files_sha256: Sha256 | None = Field(None, description="one digest over every other file of the run")
     code_sha256: Sha256 | None = Field(None, description="over the sources of heldout that a number can depend on")
-    environment: Sha256 | None = Field(None, description="over the versions of the packages")
     fit_code: dict[str, FitCode] | None = Field(None, description="by contender; the variant itself has the empty name")
     user_code: dict[str, Sha256] | None = None
+    environment: Sha256 | None = Field(None, description="over the versions of the packages")
+    files_sha256: Sha256 | None = Field(None, description="one digest over every other file of the run")
     contract_sha256: Sha256 | None = Field(None, description="of an evaluation: its contract, as all that follows")
     gate_sha256: Sha256 | None = None
     identity: str | None = Field(None, description="of what predictions are predictions of")

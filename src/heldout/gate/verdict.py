@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from heldout.documents.verdict import FindingEntry, JudgedBlock, RuleEntry, Verdict
 from heldout.gate.outcome import RuleOutcome
 
 SCHEMA = "heldout.verdict/1"
@@ -50,23 +51,24 @@ def build_verdict(
     """
     verdict = verdict_of(outcomes)
     reasons = [outcome.sentence for outcome in outcomes if outcome.outcome != "PASS"]
-    return {
-        "schema": SCHEMA,
-        "schema_version": 1,
-        "verdict": verdict,
-        "evidence": evidence,
-        "generated_at_utc": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "study": study,
-        "variant": variant,
-        "seeds": list(seeds),
-        "rules": [outcome.to_json() for outcome in outcomes],
-        "reasons": reasons,
-        "findings": list(findings),
-        "smoke": smoke,
-        "recommendation": (advice or recommend)(verdict, reasons, smoke),
-        "judged": dict(judged),
-        "run_provenance": dict(provenance),
-    }
+    document = Verdict(
+        schema=SCHEMA,
+        schema_version=1,
+        verdict=verdict,
+        evidence=evidence,
+        generated_at_utc=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        study=study,
+        variant=variant,
+        seeds=list(seeds),
+        rules=[RuleEntry.model_validate(outcome.to_json()) for outcome in outcomes],
+        reasons=reasons,
+        findings=[FindingEntry.model_validate(finding) for finding in findings],
+        smoke=smoke,
+        recommendation=(advice or recommend)(verdict, reasons, smoke),
+        judged=JudgedBlock.model_validate(judged),
+        run_provenance=dict(provenance),
+    )
+    return document.model_dump(by_alias=True, exclude_unset=True)
 
 
 def level_of(verdict: Mapping[str, Any]) -> str:

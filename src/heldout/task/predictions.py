@@ -22,7 +22,7 @@ from heldout.evidence import atomic_path, plain_path
 from heldout.task.probabilities import why_not_probabilities
 
 _KEYS = ("sample_id", "group", "cell", "fold", "target")
-SLICE, WEIGHT = "slice:", "weight"
+SLICE = "slice:"
 _ROUNDING = 1e-12
 _FORMULA = r"^'*[=+\-@\t\r\n＝＋－＠]"
 
@@ -33,7 +33,7 @@ class Predictions:
 
     Attributes:
         samples: One row a sample and fold that held it out. Columns sample_id, group, cell (where there are cells),
-            fold, target, weight (where rows have one), and ``slice:NAME`` for every declared slice.
+            fold, target, and ``slice:NAME`` for every declared slice.
         members: By seed: float64 of shape ``[rows]``, or ``[rows, classes]`` probabilities.
         classes: Names of the classes; empty for regression.
     """
@@ -52,11 +52,6 @@ class Predictions:
         """Targets: float64, or str for classification."""
         column = self.samples["target"].to_numpy()
         return column.astype(str) if self.classes else column.astype(np.float64)
-
-    @property
-    def weight(self) -> FloatArray | None:
-        """How much each row counts, float64 of shape ``[rows]``; None where all count alike."""
-        return self.samples[WEIGHT].to_numpy().astype(np.float64) if WEIGHT in self.samples.columns else None
 
     @property
     def slices(self) -> dict[str, NDArray[np.str_]]:
@@ -188,6 +183,6 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
             what = f"seed {seed}: these are no probabilities: {wrong}"
             raise CorpusError(what, where=str(path), hint="re-run the study")
         members[seed] = values if classes else values[:, 0]
-    samples = frame.select([*keys, *(name for name in frame.columns if name == WEIGHT or name.startswith(SLICE))])
+    samples = frame.select([*keys, *(name for name in frame.columns if name.startswith(SLICE))])
     target_type = pl.String if classes else pl.Float64
     return Predictions(samples.with_columns(pl.col("target").cast(target_type)), members, tuple(classes))

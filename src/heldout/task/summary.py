@@ -179,7 +179,7 @@ def _metrics_of(part: Block) -> Block:
 def _columns(predictions: Predictions, said: FloatArray, table: tuple[Metric, ...]) -> _Rows:
     samples = predictions.samples
     return _Rows(
-        all=rows_of(predictions.target, said, predictions.classes, predictions.weight),
+        all=rows_of(predictions.target, said, predictions.classes),
         folds=samples["fold"].to_numpy(),
         groups=samples["group"].to_numpy(),
         cells=_cells(samples) if "cell" in samples.columns else None,

@@ -61,6 +61,20 @@ def refuse_uninstalled(name: str) -> None:
         )
 
 
+def refuse_untrusted(name: str) -> None:
+    """Inside ``installed_only``, refuse to call what a document names, installed or not.
+
+    Raises:
+        PrerequisiteError: If nobody vouches for the document.
+    """
+    if _INSTALLED_ONLY.get() and not _TRUSTED.get():
+        raise PrerequisiteError(
+            f"{name!r} is called only with --trust-code: a document of somebody else names it",
+            where=name,
+            hint="read what it does; then use --trust-code",
+        )
+
+
 def is_installed(name: str) -> bool:
     """Whether a module's code lies where distributions are installed, or in the sources of an editable one."""
     try:
@@ -104,6 +118,12 @@ def names(kind: str) -> list[str]:
 def module_of(kind: str, name: str) -> str:
     """The module that brings a plug-in; nothing is imported for it."""
     return next(point.module for point in entry_points(group=f"heldout.{kind}") if point.name == name)
+
+
+def version_of(kind: str, name: str) -> str | None:
+    """Distribution and version that bring a plug-in; None where it says none."""
+    found = next((point.dist for point in entry_points(group=f"heldout.{kind}") if point.name == name), None)
+    return f"{found.name} {found.version}" if found is not None else None
 
 
 def load(kind: str, name: str, *, where: str | None = None) -> Any:

@@ -16,6 +16,8 @@ from heldout.evidence import read_json, read_json_lines
 
 OTHER = {"y": "label", "label": "y"}
 OWN = """
+import os
+
 import numpy as np
 
 
@@ -35,6 +37,34 @@ def broken(truth, said):
 
 def picky(truth, said):
     raise ValueError("only on Sundays")
+
+
+def large(truth, said):
+    if len(truth) < 100:
+        raise ValueError("too few rows")
+    return 1.0
+
+
+def leaver(truth, said):
+    raise SystemExit(0)
+
+
+def wanderer(truth, said):
+    os.chdir("/")
+    print("hello")
+    return float(np.abs(truth - said).mean())
+
+
+def dice(truth, said):
+    return float(np.random.default_rng().random())
+
+
+def correlation(truth, said):
+    return float(np.corrcoef(truth, said)[0, 1])
+
+
+def always_right(truth, said):
+    return 1.0 + 1e-16
 
 
 def too_large(truth, said):
@@ -84,6 +114,8 @@ def run() -> tuple[int, Path]:
     return done.code, folders[-1].parent if folders else Path()
 
 
+SAYS_YES = {"strategy": "constant", "constant": "yes"}
+SAYS_MUCH = {"strategy": "quantile", "quantile": 0.9}
 R2 = {"id": "r2", "metric": "r2", "over": "pooled", "at_least": 0.5}
 
 
@@ -168,12 +200,15 @@ def test_another_definition_after_a_look_is_another_rule(desk: Path) -> None:
     code, folder = run()
     assert 1 == code
     untrusted = heldout("verify", folder, cwd=desk)
-    assert "NOT CHECKED" in untrusted.out
-    assert "--trust-code" in untrusted.out
+    assert (2, True) == (untrusted.code, "--trust-code" in untrusted.err)
+    assert "VERIFIED" not in untrusted.out
     assert 0 == heldout("verify", folder, "--trust-code", cwd=desk).code
     Path("own_metrics.py").write_text(OWN.replace("< 1.0", "< 99.0"))
+    stale = heldout("verify", folder, "--trust-code", cwd=desk)
+    assert (2, True) == (stale.code, "was edited since it was imported" in stale.err)
+    sys.modules.pop("own_metrics")
     changed = heldout("verify", folder, "--trust-code", cwd=desk)
-    assert "is not the one that the run had" in changed.out
+    assert (2, True) == (changed.code, "is not the one that the run had" in changed.err)
     code, folder = run()
     verdict = read_json(folder / "HOLD.json")
     assert (1, True) == (code, any("changed after the first look" in reason for reason in verdict["reasons"]))
@@ -249,7 +284,7 @@ def test_a_declaration_that_cannot_work_is_refused_before_compute(entry: Any, wh
 
 def test_a_function_that_fails_costs_no_fit_and_no_look(desk: Path) -> None:
     """A slip in a metric would spend the one look that there is."""
-    for name, what in (("broken", "KeyError"), ("too_large", "outside of its declared range")):
+    for name, what in (("broken", "KeyError"), ("too_large", "outside of its range")):
         study([R2], [{"name": name, "function": f"own_metrics:{name}", "better": "higher", "range": [0, 1]}])
         failed = heldout("run", "study.yaml", cwd=desk)
         assert (2, True) == (failed.code, what in failed.err), failed.err
@@ -260,12 +295,148 @@ def test_a_function_that_fails_costs_no_fit_and_no_look(desk: Path) -> None:
     assert 0 == run()[0]
 
 
-def test_a_function_that_refuses_rows_leaves_the_rule_open(desk: Path) -> None:
-    """A metric that has no value would count as passed, or end the run."""
-    rule = {"id": "picky", "metric": "picky", "over": "pooled", "at_least": 0.5}
-    study([rule], [{"name": "picky", "function": "own_metrics:picky", "better": "higher"}])
+def test_a_function_that_refuses_some_rows_leaves_the_rule_open(desk: Path) -> None:
+    """A metric that has no value in a fold would count as passed, or end the run."""
+    rule = {"id": "large", "metric": "large", "at_least": 0.5}
+    study([rule], [{"name": "large", "function": "own_metrics:large", "better": "higher"}])
     code, folder = run()
     verdict = read_json(folder / "HOLD.json")
-    assert (1, "UNKNOWN") == (code, next(each["outcome"] for each in verdict["rules"] if each["id"] == "picky"))
+    assert (1, "UNKNOWN") == (code, next(each["outcome"] for each in verdict["rules"] if each["id"] == "large"))
     reasons = {each["why"] for each in read_json(folder / "metrics.json")["undefined"]}
-    assert any("only on Sundays" in reason for reason in reasons)
+    assert any("too few rows" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("picky", "refuses all rows together"), ("leaver", "failed: SystemExit"), ("dice", "of the same rows")],
+)
+def test_a_function_that_says_nothing_steady_costs_no_look(name: str, what: str, desk: Path) -> None:
+    """A draw of the lot would be repeated until it says yes; a slip would spend the one look that there is."""
+    study([R2], [{"name": name, "function": f"own_metrics:{name}", "better": "higher"}])
+    refused = heldout("run", "study.yaml", "--workers", "1", cwd=desk)
+    assert (2, True) == (refused.code, what in refused.err), refused.err
+    ledger = Path("runs/own/trials.jsonl")
+    assert not ledger.exists() or not ledger.read_text().strip()
+
+
+def test_a_function_that_wanders_and_talks_harms_nothing(desk: Path) -> None:
+    """Its words would stand in a JSON document, and relative paths lead elsewhere."""
+    study([R2], [{"name": "wanderer", "function": "own_metrics:wanderer", "better": "lower"}])
+    code, folder = run()
+    assert (0, desk) == (code, Path.cwd())
+    told = heldout("verify", folder, "--trust-code", "--json", cwd=desk)
+    assert "VERIFIED" == json.loads(told.out)["result"]
+
+
+@pytest.mark.parametrize("name", ["rows", "n_train", "cells", "undefined_cells"])
+def test_a_name_that_stands_beside_metrics_is_refused(name: str, desk: Path) -> None:
+    """A constant named `rows` was judged, and contenders that know nothing seemed to fail it."""
+    study([R2], [{"name": name, "function": "own_metrics:closeness", "better": "higher"}])
+    refused = heldout("run", "study.yaml", cwd=desk)
+    assert (2, True) == (refused.code, "stands beside metrics" in refused.err)
+    assert "study.yaml:" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("rule", "target", "estimator", "who"),
+    [
+        ({"metric": "recall@yes", "at_least": 0.9}, "label", ("DummyClassifier", SAYS_YES), "always yes"),
+        ({"metric": "pinball@0.9", "at_most": 0.9}, "y", ("DummyRegressor", SAYS_MUCH), "quantile 0.9"),
+    ],
+)
+def test_one_answer_for_everybody_is_no_model(
+    rule: dict[str, Any], target: str, estimator: tuple[str, dict[str, Any]], who: str, desk: Path
+) -> None:
+    """Whoever always says yes finds every case."""
+    study([{"id": "found", "over": "pooled"} | rule], target=target)
+    document = json.loads(Path("study.yaml").read_text())
+    document["fit"] = {"estimator": f"sklearn.dummy.{estimator[0]}", "params": estimator[1]}
+    Path("study.yaml").write_text(json.dumps(document))
+    code, folder = run()
+    verdict = read_json(folder / "HOLD.json")
+    outcomes = {each["id"]: each for each in verdict["rules"]}
+    assert (1, "PASS", "FAIL") == (code, outcomes["found"]["outcome"], outcomes["non-trivial"]["outcome"])
+    assert who in outcomes["non-trivial"]["sentence"]
+    assert 0 == heldout("verify", folder, cwd=desk).code
+    assert 0 == heldout("verify", folder, "--corpus", "table.csv", cwd=desk).code
+
+
+def test_a_metric_without_a_value_for_a_constant_stops_nobody_who_knows_nothing(desk: Path) -> None:
+    """A correlation that one writes oneself is undefined of a constant, and any bound on it would seem a gate."""
+    own = {"name": "correlation", "function": "own_metrics:correlation", "better": "higher", "range": [-1, 1]}
+    rule = {"id": "c", "metric": "correlation", "at_least": -0.99}
+    study([rule], [own])
+    code, folder = run()
+    reasons = " ".join(read_json(folder / "HOLD.json")["reasons"])
+    assert (1, True) == (code, "would be promoted by the same rules" in reasons)
+    assert "guess" in reasons
+
+
+def test_a_value_that_rounding_moves_past_its_range_is_the_limit(desk: Path) -> None:
+    """An honest mean of ones would end the run after all fits."""
+    own = {"name": "right", "function": "own_metrics:always_right", "better": "higher", "range": [0, 1]}
+    study([R2], [own])
+    code, folder = run()
+    assert (0, 1.0) == (code, read_json(folder / "metrics.json")["ensemble"]["pooled"]["right"])
+
+
+PLUGIN = """
+from heldout.task import Metric
+
+def sort(rows):
+    rows.truth.sort()
+    rows.said.sort()
+    return 0.5
+
+SORTS = Metric("sorts", "sorts", "higher", (0.0, 1.0), "value", sort)
+NOTHING = Metric("nothing", "nothing", "higher", (0.0, 1.0), "value", lambda rows: None)
+SIDEWAYS = Metric("sideways", "sideways", "sideways", (0.0, 1.0), "value", sort)
+"""
+
+
+@pytest.fixture
+def plugged(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A distribution that offers metrics, as installed."""
+    (desk / "plugged_metrics.py").write_text(PLUGIN)
+    info = desk / "plugged-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
+    names = "".join(f"{name} = plugged_metrics:{name.upper()}\n" for name in ("sorts", "nothing", "sideways"))
+    (info / "entry_points.txt").write_text(f"[heldout.metrics]\n{names}")
+    yield desk
+    sys.modules.pop("plugged_metrics", None)
+
+
+def test_a_plug_in_is_a_metric_and_changes_no_other(plugged: Path) -> None:
+    """A plug-in that sorts in place would give every metric after it perfect predictions."""
+    study([R2])
+    first = read_json(run()[1] / "metrics.json")["ensemble"]["pooled"]
+    study([R2], ["sorts"])
+    code, folder = run()
+    second = read_json(folder / "metrics.json")["ensemble"]["pooled"]
+    assert (0, first | {"sorts": 0.5}) == (code, second)
+    assert "plugged 1.0" in (folder / "study.lock.yaml").read_text()
+    info = plugged / "plugged-1.0.dist-info"
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 2.0\n")
+    other = heldout("verify", folder, "--trust-code", cwd=plugged)
+    assert (0, True) == (other.code, "is of plugged 2.0 here, not plugged 1.0" in other.out)
+    (info / "entry_points.txt").unlink()
+    gone = heldout("verify", folder, cwd=plugged)
+    assert (0, True) == (gone.code, "no plug-in offers the metric 'sorts' here" in gone.out)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("nothing", "failed: TypeError"), ("sideways", "no direction, need or range")]
+)
+def test_a_plug_in_that_is_no_metric_is_refused(name: str, what: str, plugged: Path) -> None:
+    """Somebody else's slip would be an internal error of ours."""
+    study([R2], [name])
+    refused = heldout("run", "study.yaml", "--workers", "1", cwd=plugged)
+    assert (2, True) == (refused.code, what in refused.err), refused.err
+
+
+def test_a_text_that_no_lock_can_hold_is_refused(desk: Path) -> None:
+    """An honest run would be TAMPERED as soon as it is verified."""
+    study([R2], [FBETA | {"params": {"beta": 2, "pos_label": "\u0085x"}}], target="y")
+    refused = heldout("run", "study.yaml", cwd=desk)
+    assert 2 == refused.code

@@ -19,6 +19,7 @@ class MetricEntry(Part):
     unit: str | None = Field(description="null: that of the target; empty: none")
     better: Literal["higher", "lower", "near zero"]
     shown: bool = Field(description="whether tables show it")
+    brought: bool | None = Field(None, description="true: the study or a plug-in brings it")
 
 
 class UndefinedEntry(Part):

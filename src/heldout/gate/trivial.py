@@ -6,7 +6,8 @@ predicted (what a model costs, how far seeds lie apart) counts as passed: it can
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from heldout.gate.outcome import RuleOutcome
@@ -40,9 +41,10 @@ def non_trivial(metrics: Mapping[str, Any], gate: GateSpec) -> list[RuleOutcome]
     if known["same_as"] is not None:
         what = f"every prediction is {_described(known['same_as'])}: the model learnt nothing else"
         return [RuleOutcome(ID, "FAIL", 1, _BOUND, what)]
+    own = {each["name"] for each in metrics.get("metrics", ()) if each.get("brought")}
     stopped, promoted = [], []
     for name, contender in sorted(known["contenders"].items()):
-        failed, passed = _judged(contender, gate.rules)
+        failed, passed = _judged(contender, gate.rules, own)
         if failed is None:
             promoted.append((name, passed))
         else:
@@ -52,8 +54,18 @@ def non_trivial(metrics: Mapping[str, Any], gate: GateSpec) -> list[RuleOutcome]
     return [RuleOutcome(ID, "FAIL", len(promoted), _BOUND, _would_be(*promoted[0]))]
 
 
-def _judged(contender: Mapping[str, Any], rules: Sequence[RuleSpec]) -> tuple[RuleSpec | None, list[_Passed]]:
-    """The first rule that a contender does not pass, and those before it that it does."""
+def _judged(
+    contender: Mapping[str, Any], rules: Sequence[RuleSpec], own: Collection[str]
+) -> tuple[RuleSpec | None, list[_Passed]]:
+    """The first rule that a contender does not pass, and those before it that it does.
+
+    A metric that the study brings and that has no value for a constant stops nobody: it may have been made so.
+
+    Args:
+        contender: What it scores.
+        rules: The declared ones.
+        own: Names of the metrics that the study or a plug-in brings.
+    """
     block = contender["ensemble"]
     metrics = {"ensemble": block, "members": {"0": block}, "comparisons": contender["comparisons"]}
     passed: list[_Passed] = []
@@ -63,6 +75,9 @@ def _judged(contender: Mapping[str, Any], rules: Sequence[RuleSpec]) -> tuple[Ru
         if rule.interval == "normalised":  # one width everywhere, in proportion to a spread that is the same everywhere
             rule = rule.model_copy(update={"interval": "absolute"})
         outcome = judge_rule(rule, metrics)
+        if outcome.outcome == "UNKNOWN" and rule.metric in own:
+            passed.append(_Passed(math.inf, rule, f"{outcome.sentence}; declare its `guess`"))
+            continue
         if outcome.outcome != "PASS" or outcome.observed is None or _ties(rule, metrics):
             return rule, passed
         bound = rule.at_least if rule.at_least is not None else rule.at_most

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from heldout.errors import HeldoutError, StaleError
+from heldout.errors import HeldoutError, InputError, StaleError, StudyError
 from heldout.evidence import JsonLines, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
@@ -27,11 +27,13 @@ from heldout.run.fitting import Report, copy_finished, fit_units, plan_units
 from heldout.run.judging import NOTHING, judge_run, register_policy, wall_times
 from heldout.run.layout import SIGNATURE_FILE, RunFolder, files_digest, run_files, write_manifest
 from heldout.run.prepare import Prepared
-from heldout.run.resolve import lock_yaml
+from heldout.run.resolve import lock_yaml, read_lock
 from heldout.run.rules import refuse_never_judged
 from heldout.run.stored import STORED_FILE, ask_stored
 from heldout.task import Predictions, summarise
-from heldout.task.trivial import trivial_contenders
+from heldout.task.functions import check_steady
+from heldout.task.metrics import rows_of
+from heldout.task.trivial import asked_by, trivial_contenders
 
 Listener = Callable[[Mapping[str, Any]], None]
 _INPUTS = {"run.json", "study.lock.yaml", "corpus.json", "split.json", "progress.jsonl", ".lock"}
@@ -140,8 +142,13 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
         costs = measure(prepared.plans[""][2], resolved.main.backbone, prepared.corpus, hidden)
         write_json(folder.file(COSTS_FILE), costs)
     corpus, folds = prepared.corpus, prepared.split.folds
-    nothing = trivial_contenders(corpus.target, corpus.groups.to_numpy(), folds, predictions.classes)
+    nothing = trivial_contenders(
+        corpus.target, corpus.groups.to_numpy(), folds, predictions.classes, asked_by(resolved.gate)
+    )
     table = resolved.metrics(corpus.task)
+    rows = rows_of(predictions.target, predictions.ensemble, predictions.classes)
+    for metric in table:
+        check_steady(metric, rows)
     metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders, nothing, table=table)
     write_json(folder.file("metrics.json"), metrics)
     document = judge_run(prepared, metrics, wall_times(documents))
@@ -184,6 +191,14 @@ def _report(
 def _write_inputs(prepared: Prepared) -> None:
     resolved, folder = prepared.resolved, prepared.folder
     write_text(folder.file("study.lock.yaml"), lock_yaml(resolved.config))
+    try:
+        read_lock(folder.file("study.lock.yaml"))
+    except InputError:
+        raise StudyError(
+            "the study holds a text that its lock cannot hold, such as a control character",
+            where=str(resolved.document.path),
+            hint="leave characters out that no keyboard writes",
+        ) from None
     write_json(folder.file("corpus.json"), prepared.corpus.manifest.to_json())
     write_json(folder.file("split.json"), prepared.split.to_json())
     path = folder.file("run.json")

@@ -6,6 +6,7 @@ the user's own. Who changes them after a look changed the rules.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,9 +18,10 @@ from heldout.evidence import digest
 from heldout.study import Document, GateSpec, MetricSpec, StudySpec, placing
 from heldout.task.functions import declared_metric, function_module
 from heldout.task.metric import Kind, Metric
-from heldout.task.metrics import BUILT_IN, known_names, named, table_of
+from heldout.task.metrics import BUILT_IN, OF_MODELS, RESERVED, known_names, named, table_of, usable
 
 Entry = str | dict[str, Any]
+_AS_IMPORTED = "__heldout_sha256__"  # digest of a module's sources when this process first met it
 
 
 def entries_of(spec: StudySpec, gate: GateSpec, document: Document) -> list[Entry]:
@@ -45,6 +47,8 @@ def entries_of(spec: StudySpec, gate: GateSpec, document: Document) -> list[Entr
 
 def _entry(each: MetricSpec) -> tuple[str, Entry]:
     if each.function is not None:
+        if each.name in RESERVED:
+            raise StudyError(f"{each.name!r} stands beside metrics in documents", hint="choose another name")
         declared_metric(each)
         block = each.model_dump(mode="json", exclude_defaults=True)
         return each.name, block | {"code": _code(function_module(each.function))}
@@ -52,6 +56,8 @@ def _entry(each: MetricSpec) -> tuple[str, Entry]:
     if metric is None:
         known = [*known_names("regression"), *known_names("classification")]
         raise StudyError(f"there is no metric {each.name!r}", hint=near_miss(each.name, known))
+    if metric in OF_MODELS:
+        raise StudyError(f"{metric.name!r} is measured where a rule asks for it", hint="ask for it in `gate.rules`")
     return metric.name, _of_plugin(metric.name) if metric.name in plugins.names("metrics") else metric.name
 
 
@@ -71,13 +77,25 @@ def _is_taken(name: str) -> bool:
 
 def _of_plugin(name: str) -> dict[str, Any]:
     module = plugins.module_of("metrics", name)
-    return {"name": name, "plugin": module, "code": _code(module)}
+    return {"name": name, "plugin": module, "version": plugins.version_of("metrics", name), "code": _code(module)}
 
 
 def _code(module: str) -> str | None:
-    """Digest of the user's own sources behind a metric; None where all of it is installed."""
+    """Digest of the user's own sources behind a metric; None where all of it is installed.
+
+    Raises:
+        PrerequisiteError: If they were edited since this process imported them.
+    """
     own = user_modules(module)
-    return digest(own) if own else None
+    found = digest(own) if own else None
+    loaded = sys.modules.get(module)
+    if loaded is not None and vars(loaded).setdefault(_AS_IMPORTED, found) != found:
+        raise PrerequisiteError(
+            f"{module!r} was edited since it was imported",
+            where="metrics",
+            hint="start Python again: it keeps the old one",
+        )
+    return found
 
 
 def declared_of(entries: Iterable[Entry], task: Kind | None = None) -> dict[str, Metric]:
@@ -90,49 +108,69 @@ def declared_of(entries: Iterable[Entry], task: Kind | None = None) -> dict[str,
     Raises:
         HeldoutError: If one cannot be loaded here, or is not trusted.
     """
-    found = {}
-    for each in entries:
-        if isinstance(each, Mapping) and "function" in each:
-            metric = declared_metric(MetricSpec.model_validate({k: v for k, v in each.items() if k != "code"}), task)
-            found[metric.name] = metric
-        elif isinstance(each, Mapping):
-            plugged = named(str(each["name"]))
-            assert plugged is not None
-            found[plugged.name] = plugged
+    return {str(each["name"]): _loaded(each, task) for each in entries if not isinstance(each, str)}
+
+
+def _loaded(entry: Mapping[str, Any], task: Kind | None) -> Metric:
+    if "function" in entry:
+        return declared_metric(MetricSpec.model_validate({k: v for k, v in entry.items() if k != "code"}), task)
+    found = named(str(entry["name"]))
+    if found is None:
+        raise PrerequisiteError(
+            f"no plug-in offers the metric {entry['name']!r} here", where=str(entry["plugin"]), hint="install it"
+        )
     return found
 
 
-def refuse_other_code(entries: Iterable[Entry]) -> None:
-    """Refuse to recompute with other sources than those that the run had.
-
-    Raises:
-        PrerequisiteError: If the user's own code behind a metric is not what it was.
-    """
+def known_here(entries: Iterable[Entry], task: Kind) -> tuple[list[Entry], dict[str, str]]:
+    """Of a run's entries those that can be computed here as the run did, and by name why the others cannot."""
+    found: list[Entry] = []
+    lacking: dict[str, str] = {}
     for each in entries:
-        if isinstance(each, str):
-            continue
-        module = function_module(str(each["function"])) if "function" in each else str(each["plugin"])
-        if _code(module) != each["code"]:
+        try:
+            if not isinstance(each, str):
+                _refuse_others(each)
+                _loaded(each, task)
+            found.append(each)
+        except (PrerequisiteError, StudyError) as error:
+            lacking[str(each["name"]) if isinstance(each, Mapping) else each] = error.what
+    return found, lacking
+
+
+def _refuse_others(entry: Mapping[str, Any]) -> None:
+    """Refuse to compute with other code than the run had."""
+    module = function_module(str(entry["function"])) if "function" in entry else str(entry["plugin"])
+    if "plugin" in entry:
+        if entry["name"] not in plugins.names("metrics"):
+            raise PrerequisiteError(f"no plug-in offers the metric {entry['name']!r} here", where=module)
+        here = plugins.version_of("metrics", str(entry["name"]))
+        if here != entry.get("version"):
             raise PrerequisiteError(
-                f"the code of metric {each['name']!r} is not the one that the run had",
-                where=module,
-                hint="check that version out to verify the numbers",
+                f"metric {entry['name']!r} is of {here} here, not {entry.get('version')}", where=module
             )
+    if _code(module) != entry["code"]:
+        raise PrerequisiteError(f"the code of metric {entry['name']!r} is not the one that the run had", where=module)
 
 
 def metrics_of(gate: GateSpec, entries: Sequence[Entry], task: Kind) -> tuple[Metric, ...]:
     """The metrics that are computed of every contender, the primary one first.
 
     Raises:
-        StudyError: If a rule names none of such a study; the place is a key of the study.
+        StudyError: If a rule or the study names none of such a study; the place is a key of the study.
     """
     declared = declared_of(entries, task)
-    for index, rule in enumerate(gate.rules):
-        try:
-            table_of(task, [rule.metric], declared)
-        except StudyError as error:
+    for index, metric in enumerate(declared.values()):
+        if not usable(metric, task):
             raise StudyError(
-                f"rule {rule.id!r}: {error.what}", where=f"gate.rules.{index}.metric", hint=error.hint
-            ) from None
-    asked = [rule.metric for rule in gate.rules] + [each for each in entries if isinstance(each, str)]
-    return table_of(task, asked, declared)
+                f"metric {metric.name!r} needs a {metric.needs}, which a {task} study does not predict",
+                where=f"metrics.{index}",
+                hint="change what it `needs`, or leave it out",
+            )
+    asked = [(rule.metric, f"rule {rule.id!r}: ", f"gate.rules.{n}.metric") for n, rule in enumerate(gate.rules)]
+    asked += [(each, "", f"metrics.{n}") for n, each in enumerate(entries) if isinstance(each, str)]
+    for name, who, where in asked:
+        try:
+            table_of(task, [name], declared)
+        except StudyError as error:
+            raise StudyError(f"{who}{error.what}", where=where, hint=error.hint) from None
+    return table_of(task, [name for name, _, _ in asked], declared)

@@ -38,21 +38,18 @@ def check_bounds(gate: GateSpec, document: Document, declared: Declared | None =
             raise StudyError(found.what, where=f"{where} (gate.rules.{index}.{found.key})", hint=found.hint)
 
 
-def check_gate(gate: GateSpec, corpus: Corpus) -> None:
+def check_gate(gate: GateSpec, corpus: Corpus, listed: Sequence[str] = ()) -> None:
     """Refuse a rule that could never be judged on this corpus.
 
     Raises:
         StudyError: Whose place is a key of the study.
     """
     classes = sorted(set(corpus.target.tolist())) if corpus.task == "classification" else []
-    for index, rule in enumerate(gate.rules):
-        family, _, name = rule.metric.partition("@")
+    asked = [(rule.metric, f"rule {rule.id!r}: ", f"gate.rules.{n}.metric") for n, rule in enumerate(gate.rules)]
+    for metric, who, where in (*asked, *((name, "", f"metrics.{n}") for n, name in enumerate(listed))):
+        family, _, name = metric.partition("@")
         if family in OF_A_CLASS and name and name not in classes:
-            raise StudyError(
-                f"rule {rule.id!r}: the corpus has no class {name!r}",
-                where=f"gate.rules.{index}.metric",
-                hint=near_miss(name, classes),
-            )
+            raise StudyError(f"{who}the corpus has no class {name!r}", where=where, hint=near_miss(name, classes))
     for index, name in enumerate(gate.slices):
         if name not in corpus.features.columns:
             raise StudyError(

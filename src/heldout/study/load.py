@@ -19,7 +19,7 @@ from heldout.study.yaml import Document, KeyPath, load_yaml, parse_scalar
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 # A place that is a key of the study and no file.
-_KEY = re.compile(r"(split|backbone|fit|seeds|gate|bootstrap|variants|baselines)(\.\w+)*")
+_KEY = re.compile(r"(split|backbone|fit|seeds|gate|bootstrap|variants|baselines|metrics)(\.\w+)*")
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,9 @@ class MetricSpec(Spec):
     range: tuple[float | None, float | None] | None = Field(
         None, description="least and largest value that can come out; a rule that every value passes is refused"
     )
+    guess: float | None = Field(
+        None, description="what a contender that knows nothing gets where the metric is undefined of it, such as 0"
+    )
     label: str | None = Field(None, min_length=1, description="column head; null: the name")
     unit: str | None = Field("", description="its unit; null: that of the target; empty: none")
 
@@ -178,6 +181,9 @@ class MetricSpec(Spec):
             raise ValueError("say in which direction it is better: add `better: higher` or `better: lower`")
         if self.function is not None and not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", self.name):
             raise ValueError("the name of a function's metric is small letters, digits and _, such as f2")
+        low, high = self.range or (None, None)
+        if low is not None and high is not None and low >= high:
+            raise ValueError("`range` is the least and the largest value, such as [0, 1]")
         return self
 
 

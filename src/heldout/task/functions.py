@@ -8,18 +8,29 @@ and 1 (of more classes all probabilities, ``[rows, classes]``, against class num
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
 import math
+import os
+import sys
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from heldout.errors import HeldoutError, InputError, PrerequisiteError, StudyError
-from heldout.plugins import refuse_uninstalled
+from heldout.plugins import refuse_uninstalled, refuse_untrusted
 from heldout.study import MetricSpec
-from heldout.task.metric import Kind, Metric, Rows, ordinary_reason
+from heldout.task.metric import Kind, Metric, Needs, Rows, ordinary_reason
+
+_SCORES = ("_score", "_loss", "_error", "_coef", "_corrcoef")
+_SAYS = "says:"
+_ROUNDING = 1e-9
 
 
 def declared_metric(spec: MetricSpec, task: Kind | None = None) -> Metric:
@@ -36,27 +47,77 @@ def declared_metric(spec: MetricSpec, task: Kind | None = None) -> Metric:
     function = import_function(spec.function)
     _check_arguments(spec, function)
     needs = spec.needs or ("label" if task == "classification" else "value")
+
+    def compute(rows: Rows) -> float:
+        truth, said = _sides(rows, needs)
+        weight = {} if rows.weight is None else {"sample_weight": rows.weight.copy()}
+        return float(function(truth, said, **weight, **spec.params))
+
     low, high = spec.range or (None, None)
-    asked = _Asked(spec, function, needs)
-    return Metric(
+    metric = Metric(
         name=spec.name,
         label=spec.label or spec.name.replace("_", " "),
         better=spec.better,
         range=(-math.inf if low is None else low, math.inf if high is None else high),
         needs=needs,
-        compute=asked.value,
+        compute=compute,
         unit=spec.unit,
-        undefined=asked.why,
+        guess=spec.guess,
     )
+    return brought(metric, spec.function)
+
+
+def brought(metric: Metric, place: str) -> Metric:
+    """A metric of somebody else's code, so that nothing that it does to its rows, or raises, reaches any other number.
+
+    Args:
+        metric: As declared, or as a plug-in offers it.
+        place: Where its code is, for messages.
+    """
+    guarded = _Guarded(metric, place)
+    return replace(metric, compute=guarded.value, undefined=guarded.why, brought=True, aliases=())
+
+
+def check_steady(metric: Metric, rows: Rows) -> None:
+    """Ask a brought metric twice of all rows, before the look is counted.
+
+    Raises:
+        InputError: If it answers differently, or refuses them as no rows of this kind should be refused.
+    """
+    if not metric.brought or not rows.finite:
+        return
+    first, second = metric.score(rows), metric.score(rows)
+    if first != second and not (math.isnan(first) and math.isnan(second)):
+        raise InputError(
+            f"metric {metric.name!r} answers {first:g} and then {second:g} of the same rows",
+            where="metrics",
+            hint="let it depend on truth and prediction alone: seed what is drawn in it",
+        )
+    why = metric.why(rows) if math.isnan(first) else ""
+    if _SAYS in why:
+        raise InputError(
+            f"metric {metric.name!r} refuses all rows together: {why}",
+            where="metrics",
+            hint="correct the function, or what it `needs`; run the study again, no fit is lost",
+        )
 
 
 def import_function(path: str) -> Any:
     """The function of ``module:name`` or ``module.name``.
 
     Raises:
-        HeldoutError: If there is none, or its code is not installed and nobody trusts it.
+        HeldoutError: If there is none, or nobody here trusts its code. Of a document of somebody else only the scores
+            of scikit-learn are called: any other installed function might do anything with what it is given.
     """
     module, _, name = path.rpartition(":" if ":" in path else ".")
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise StudyError(
+            f"{module!r} is the name of a module of Python itself",
+            where="metrics",
+            hint="give your module another name",
+        )
+    if not (module == "sklearn.metrics" and name.endswith(_SCORES)):
+        refuse_untrusted(path)
     refuse_uninstalled(module)
     try:
         found = getattr(import_module(module), name)
@@ -91,11 +152,11 @@ def _check_arguments(spec: MetricSpec, function: Any) -> None:
         return  # a function of another language says nothing of its arguments
 
 
-class _Asked:
-    """A declared function as a metric asks it; the last reason why it gave no number."""
+class _Guarded:
+    """Somebody else's metric as it is asked here."""
 
-    def __init__(self, spec: MetricSpec, function: Any, needs: str) -> None:
-        self._spec, self._function, self._needs = spec, function, needs
+    def __init__(self, metric: Metric, place: str) -> None:
+        self._metric, self._place = metric, place
 
     def value(self, rows: Rows) -> float:
         return self._answer(rows)[0]
@@ -105,38 +166,56 @@ class _Asked:
 
     def _answer(self, rows: Rows) -> tuple[float, str | None]:
         """The number, or NaN with the reason: a function may refuse rows, such as those of one class."""
-        truth, said = (side.copy() for side in self._sides(rows))  # a function that sorts in place harms no other
-        weight = {} if rows.weight is None else {"sample_weight": rows.weight}
+        name = self._metric.name
+        weight = None if rows.weight is None else rows.weight.copy()
+        own = Rows(rows.truth.copy(), rows.said.copy(), rows.classes, weight)  # what sorts in place harms no other
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = float(self._function(truth, said, **weight, **self._spec.params))
+            with _quietly():
+                found = float(self._metric.compute(own))
         except (ValueError, ZeroDivisionError) as error:
-            return math.nan, f"{self._spec.function} says: {str(error).splitlines()[0] if str(error) else 'no value'}"
-        except HeldoutError:
+            return math.nan, f"{self._place} {_SAYS} {str(error).splitlines()[0] if str(error) else 'no value'}"
+        except (KeyboardInterrupt, MemoryError, HeldoutError):
             raise
-        except Exception as error:
+        except BaseException as error:  # one that calls `exit`, too
             raise InputError(
-                f"metric {self._spec.name!r}: {self._spec.function} failed: {type(error).__name__}: {error}",
+                f"metric {name!r}: {self._place} failed: {type(error).__name__}: {error}",
                 where=f"metrics, {len(rows)} rows",
                 hint="correct the function; run the study again, no fit is lost",
             ) from error
-        low, high = self._spec.range or (None, None)
-        if math.isfinite(found) and ((low is not None and found < low) or (high is not None and found > high)):
+        if not math.isfinite(found):
+            own_reason = self._metric.undefined(own) if self._metric.undefined is not None else None
+            return math.nan, own_reason or ordinary_reason(rows, name)
+        low, high = self._metric.range
+        slack = _ROUNDING * max(1.0, abs(found))
+        if not low - slack <= found <= high + slack:
             raise InputError(
-                f"metric {self._spec.name!r} is {found:g}, outside of its declared range {self._spec.range}",
+                f"metric {name!r} is {found!r}, outside of its range from {low:g} to {high:g}",
                 where="metrics",
                 hint="correct `range`, or the function",
             )
-        return found, None if math.isfinite(found) else ordinary_reason(rows, self._spec.name)
+        return min(max(found, low), high), None
 
-    def _sides(self, rows: Rows) -> tuple[Any, Any]:
-        if not rows.classes:
-            return rows.truth, rows.said
-        if self._needs == "label":
-            names = np.array(rows.classes)
-            return names[rows.truth], names[rows.label]
-        return rows.truth, rows.said[:, 1] if len(rows.classes) == 2 else rows.said
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """What somebody else's function prints, warns of, or does to the working folder stays inside."""
+    here = Path.cwd()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if Path.cwd() != here:
+            os.chdir(here)
+
+
+def _sides(rows: Rows, needs: Needs) -> tuple[Any, Any]:
+    if not rows.classes:
+        return rows.truth, rows.said
+    if needs == "label":
+        names = np.array(rows.classes)
+        return names[rows.truth], names[rows.label]
+    return rows.truth, rows.said[:, 1] if len(rows.classes) == 2 else rows.said
 
 
 def function_module(path: str) -> str:

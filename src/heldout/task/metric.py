@@ -89,6 +89,7 @@ class Metric:
         guess: What a contender that knows nothing gets where the value is undefined or lower; None: what comes out.
         shown: False where another metric says the same and tables show that one, unless a rule asks for this one.
         undefined: The sentence beside an undefined value; None where the ordinary reasons say it all.
+        brought: Whether the study or a plug-in brings it.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Metric:
     guess: float | None = None
     shown: bool = True
     undefined: Callable[[Rows], str | None] | None = None
+    brought: bool = False
 
     @property
     def best(self) -> float:
@@ -139,7 +141,8 @@ class Metric:
 
     def to_json(self) -> dict[str, Any]:
         """What a reader of documents needs: name, label, unit, direction."""
-        return {"name": self.name, "label": self.label, "unit": self.unit, "better": self.better, "shown": self.shown}
+        told = {"name": self.name, "label": self.label, "unit": self.unit, "better": self.better, "shown": self.shown}
+        return told | ({"brought": True} if self.brought else {})
 
 
 CONSTANT_PREDICTION = "the prediction is constant"

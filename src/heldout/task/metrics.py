@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,15 @@ from heldout.task.classification import (
     of_class,
     top_k,
 )
-from heldout.task.metric import SHARE, SIZE, Kind, Metric, Rows
+from heldout.task.functions import brought
+from heldout.task.metric import SHARE, SIZE, Better, Kind, Metric, Needs, Rows
 from heldout.task.regression import MORE_OF_VALUES, REGRESSION, pinball
 
 DEFAULTS: dict[Kind, tuple[Metric, ...]] = {"regression": REGRESSION, "classification": CLASSIFICATION}
 OLDER: dict[Kind, tuple[Metric, ...]] = {"regression": REGRESSION, "classification": CLASSIFICATION_BEFORE}
 Declared = Mapping[str, Metric]
+# Keys that stand beside metrics in a block of the document.
+RESERVED = frozenset({"rows", "n_train", "cells", "undefined_cells"})
 
 
 def _of_no_rows(_: Rows) -> float:
@@ -119,11 +122,21 @@ def _of_family(name: str) -> Metric | None:
 
 def _of_plugin(name: str) -> Metric:
     found = plugins.load("metrics", name)
-    if not isinstance(found, Metric) or found.name != name:
+    if not isinstance(found, Metric) or found.name != name or name in RESERVED:
         raise StudyError(
             f"the plug-in {name!r} is no metric of that name", where=name, hint="offer a `heldout.task.Metric`"
         )
-    return found
+    if (
+        found.better not in get_args(Better)
+        or found.needs not in get_args(Needs)
+        or not found.range[0] < found.range[1]
+    ):
+        raise StudyError(
+            f"the plug-in {name!r} says no direction, need or range that there is",
+            where=name,
+            hint=f"better: {', '.join(get_args(Better))}; needs: {', '.join(get_args(Needs))}; range: least, largest",
+        )
+    return brought(found, plugins.module_of("metrics", name))
 
 
 def known_names(task: Kind, declared: Declared | None = None) -> list[str]:

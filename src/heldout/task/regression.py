@@ -155,4 +155,4 @@ def pinball(parameter: str) -> Metric:
         short = rows.truth - rows.said
         return rows.mean(np.maximum(level * short, (level - 1.0) * short))
 
-    return Metric(f"pinball@{level:g}", f"pinball loss at {level:g}", "lower", SIZE, "value", loss, unit=None)
+    return Metric(f"pinball@{level!r}", f"pinball loss at {level!r}", "lower", SIZE, "value", loss, unit=None)

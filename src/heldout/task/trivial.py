@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
+from heldout.corpus import Task
 from heldout.evidence import finite_or_none
 from heldout.split import Fold
+from heldout.study import GateSpec
+from heldout.task.classification import OF_A_CLASS
 
 DESCRIPTIONS = {
     "mean": "the mean of the training rows",
@@ -27,6 +30,7 @@ DESCRIPTIONS = {
 }
 NAMES = {"regression": ("mean", "median"), "classification": ("majority", "prior", "chance")}
 _ROUNDING = 1e-9
+_ALWAYS, _QUANTILE = "always ", "quantile "
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,35 @@ class Trivial:
         return None
 
 
+def asked_by(gate: GateSpec) -> list[str]:
+    """Names of the metrics that the rules of a gate ask for."""
+    return [rule.metric for rule in gate.rules]
+
+
+def names_of(task: Task, asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the contenders that know nothing, with those that metrics of a class or a quantile ask for.
+
+    Who always says one class finds all of it; who always says the quantile has the least loss of all that know nothing.
+
+    Args:
+        task: Kind of target.
+        asked: Names of metrics, such as ``recall@fraud`` and ``pinball@0.9``.
+    """
+    families = (name.partition("@") for name in asked)
+    more = [
+        f"{_ALWAYS}{parameter}" if family in OF_A_CLASS else f"{_QUANTILE}{parameter}"
+        for family, _, parameter in families
+        if parameter and (family in OF_A_CLASS or family == "pinball")
+    ]
+    return (*NAMES[task], *dict.fromkeys(more))
+
+
 def trivial_contenders(
-    target: NDArray[Any], groups: NDArray[Any], folds: Sequence[Fold], classes: Sequence[str] = ()
+    target: NDArray[Any],
+    groups: NDArray[Any],
+    folds: Sequence[Fold],
+    classes: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> dict[str, Trivial]:
     """Every contender that knows nothing, by name.
 
@@ -91,18 +122,32 @@ def trivial_contenders(
         groups: Group of each row.
         folds: Which groups train.
         classes: Names of the classes, each label among them; empty for regression.
+        asked: Names of the metrics that rules ask for.
     """
     names, codes = np.unique(groups.astype(str), return_inverse=True)
     place = {name: code for code, name in enumerate(names.tolist())}
     train = {fold.id: np.array([place[name] for name in fold.train], dtype=np.int64) for fold in folds}
+    task: Task = "classification" if classes else "regression"
+    extra = names_of(task, asked)[len(NAMES[task]) :]
     if classes:
-        return _of_classes(_counts(target, codes, len(names), classes), train)
+        found = _of_classes(_counts(target, codes, len(names), classes), train)
+        chosen = [name.removeprefix(_ALWAYS) for name in extra if name.startswith(_ALWAYS)]
+        answers = {name: np.eye(len(classes))[list(classes).index(name)] for name in chosen if name in classes}
+        return found | {
+            f"{_ALWAYS}{name}": Trivial(f"{_ALWAYS}{name}", dict.fromkeys(train, answer))
+            for name, answer in answers.items()
+        }
     values = target.astype(np.float64)
     counts = np.bincount(codes, minlength=len(names))
     with np.errstate(over="ignore", invalid="ignore"):
         sums = np.bincount(codes, weights=values, minlength=len(names))
         means = {fold: np.array([sums[part].sum() / counts[part].sum()]) for fold, part in train.items()}
-    return {"mean": Trivial("mean", means), "median": Trivial("median", _medians(values, codes, len(names), train))}
+    found = {"mean": Trivial("mean", means), "median": Trivial("median", _medians(values, codes, len(names), train))}
+    for name in extra:
+        level = float(name.removeprefix(_QUANTILE))
+        answers = {fold: np.array([np.quantile(values[np.isin(codes, part)], level)]) for fold, part in train.items()}
+        found[name] = Trivial(name, answers)
+    return found
 
 
 def _medians(

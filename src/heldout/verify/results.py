@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -10,26 +10,27 @@ import numpy as np
 import polars as pl
 
 from heldout.backbone import FloatArray
-from heldout.evidence import dumps, loads, plain_path, read_json, read_plain, sha256_file
+from heldout.evidence import digest, dumps, loads, plain_path, read_json, read_plain, sha256_file
+from heldout.evidence.provenance import code_digest
 from heldout.gate import Facts, Policy, judge
 from heldout.gate.integrity import Stored
 from heldout.gate.verdict import verdict_of
-from heldout.ledger.declaration import policy_sha256
+from heldout.ledger.declaration import policy_sha256, rules_of, with_code
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
 from heldout.run.costs import AS_SAVED, COSTS_FILE, model_bytes, read_costs, saved_bytes, wanted
 from heldout.run.layout import RunFolder, safe_name
-from heldout.run.metrics import metrics_of, refuse_other_code
+from heldout.run.metrics import known_here, metrics_of
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
 from heldout.run.stored import STORED_FILE, read_stored
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
-from heldout.task import Predictions, summarise
+from heldout.task import Metric, Predictions, summarise
 from heldout.task.predictions import safe_for_spreadsheets
 from heldout.task.probabilities import why_not_probabilities
 from heldout.task.summary import OLDER_SCHEMA
-from heldout.verify.chain import BrokenError
+from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence, StoredUnit
 from heldout.verify.trivial import check_trivial, stated_trivial
 
@@ -86,13 +87,57 @@ def check_predictions(evidence: RunEvidence) -> str:
 def check_metrics(evidence: RunEvidence) -> str:
     """``metrics.json`` is what the predictions give."""
     check_trivial(evidence)
-    expected = recomputed_metrics(evidence)
+    expected, lacking = recomputed_metrics(evidence), _table(evidence)[1]
     if dumps(expected) == read_plain(evidence.folder / "metrics.json"):
         return "recomputed from the predictions: byte for byte the same"
-    place = first_difference(loads(dumps(expected), where="metrics"), evidence.metrics)
+    place = first_difference(loads(dumps(expected), where="metrics"), without(evidence.metrics, lacking))
     if place is not None:
         raise BrokenError("the number is not the one that the predictions give", f"metrics.json: {place}")
-    return f"recomputed from the predictions: the same to {ROUNDING:g}"
+    reasons = "; ".join(f"{name} was not recomputed: {why}" for name, why in lacking.items())
+    if any(rule.metric in lacking for rule in evidence.gate.rules):
+        raise NotCheckedError(f"{reasons}; all other metrics are the same")
+    more = f"; {reasons}" if reasons else ""
+    return f"recomputed from the predictions: the same to {ROUNDING:g}{more}"
+
+
+def _table(evidence: RunEvidence) -> tuple[tuple[Metric, ...], dict[str, str]]:
+    """The metrics of the run that can be computed here, and by name why the others cannot."""
+    task = evidence.corpus.task
+    entries, lacking = known_here(evidence.lock.get("metrics", ()), task)
+    rules = [rule for rule in evidence.gate.rules if rule.metric not in lacking]
+    return metrics_of(evidence.gate.model_copy(update={"rules": rules}), entries, task), lacking
+
+
+def without(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The document without some metrics, in every block of it."""
+    if not names:
+        return dict(metrics)
+
+    def values(part: Any) -> Any:
+        return {key: value for key, value in part.items() if key not in names}
+
+    def block(part: Mapping[str, Any]) -> dict[str, Any]:
+        found = dict(part)
+        flat = ("mean", "std", "min", "max", "pooled", "cells", "within_cell", "worst_group", "intervals")
+        found |= {key: values(part[key]) for key in flat if key in part}
+        found |= {k: {n: values(v) for n, v in part[k].items()} for k in ("folds", "groups") if k in part}
+        if "slices" in part:
+            found["slices"] = {c: {n: values(v) for n, v in each.items()} for c, each in part["slices"].items()}
+        return found
+
+    found = dict(metrics) | {"ensemble": block(metrics["ensemble"])}
+    found |= {key: {name: block(each) for name, each in metrics[key].items()} for key in ("members", "baselines")}
+    found["comparisons"] = {rival: values(each) for rival, each in metrics["comparisons"].items()}
+    found["metrics"] = [each for each in metrics["metrics"] if each["name"] not in names]
+    found["undefined"] = [each for each in metrics["undefined"] if each["where"].rpartition("/")[2] not in names]
+    if "trivial" in metrics:
+        known = metrics["trivial"]["contenders"]
+        told = {}
+        for name, each in known.items():
+            gains = {rival: values(gain) for rival, gain in each["comparisons"].items()}
+            told[name] = each | {"ensemble": block(each["ensemble"]), "comparisons": gains}
+        found["trivial"] = dict(metrics["trivial"]) | {"contenders": told}
+    return found
 
 
 def check_rules(evidence: RunEvidence) -> str:
@@ -137,10 +182,11 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
         baselines[CHAMPION] = (describe(identity), copied(evidence.folder, identity, evidence.classes))
     nothing = stated_trivial(evidence)
     table = None
-    if evidence.metrics.get("schema") != OLDER_SCHEMA:
-        entries = evidence.lock.get("metrics", ())
-        refuse_other_code(entries)
-        table = metrics_of(evidence.gate, entries, evidence.corpus.task)
+    if evidence.metrics.get("schema") == OLDER_SCHEMA:
+        if evidence.lock.get("metrics") or evidence.verdict["judged"]["code_sha256"] == code_digest():
+            raise BrokenError("these sources list the metrics of a run, and the document lists none", "metrics.json")
+    else:
+        table = _table(evidence)[0]
     return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing, table=table)
 
 
@@ -216,6 +262,10 @@ def _policy(evidence: RunEvidence) -> Policy:
     policy = Policy.from_json(evidence.verdict["policy"])
     if policy.sha256 != policy_sha256(evidence.lock):
         raise BrokenError("the verdict was given by another policy", f"{evidence.verdict_file.name}: policy")
+    stated, fit_code = policy.rules_sha256, evidence.verdict["judged"].get("fit_code")
+    if stated is not None and fit_code is not None and stated != digest(with_code(rules_of(evidence.lock), fit_code)):
+        what = "the verdict was given by other rules than those of the lock"
+        raise BrokenError(what, f"{evidence.verdict_file.name}: policy.rules_sha256")
     return policy
 
 

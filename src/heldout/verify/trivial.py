@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from heldout.evidence.provenance import code_digest
 from heldout.split import Fold
-from heldout.task.trivial import NAMES, Trivial, trivial_contenders
+from heldout.task.summary import OLDER_SCHEMA
+from heldout.task.trivial import Trivial, asked_by, names_of, trivial_contenders
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence
 
@@ -28,10 +29,15 @@ def stated_trivial(evidence: RunEvidence) -> dict[str, Trivial] | None:
         if evidence.verdict["judged"]["code_sha256"] == code_digest():
             raise BrokenError("these sources judge contenders that know nothing, and the run has none", _PLACE)
         return None
-    names = NAMES[evidence.corpus.task]
+    names = names_of(evidence.corpus.task, _asked(evidence))
     if set(stated["contenders"]) != set(names):
         raise BrokenError(f"the contenders are not {', '.join(names)}", f"{_PLACE}/contenders")
     return {name: Trivial.from_json(name, stated["contenders"][name]["answers"]) for name in names}
+
+
+def _asked(evidence: RunEvidence) -> list[str]:
+    """The metrics for which contenders were added; none in documents of before."""
+    return [] if evidence.metrics.get("schema") == OLDER_SCHEMA else asked_by(evidence.gate)
 
 
 def check_trivial(evidence: RunEvidence) -> None:
@@ -66,7 +72,7 @@ def compare_trivial(evidence: RunEvidence, target: NDArray[Any], groups: NDArray
     if evidence.classes and not set(evidence.classes).issuperset(target.astype(str).tolist()):
         raise BrokenError("a class of the training rows is named nowhere", _PLACE)
     scale = 1.0 if evidence.classes else float(np.abs(target.astype(np.float64)).max())
-    for name, expected in trivial_contenders(target, groups, folds, evidence.classes).items():
+    for name, expected in trivial_contenders(target, groups, folds, evidence.classes, _asked(evidence)).items():
         fold = stated[name].differs(expected, scale)
         if fold is not None:
             raise BrokenError("the answer is not what the training rows give", f"{_PLACE}/contenders/{name}, {fold}")

@@ -40,6 +40,8 @@ CHAIN = (
 
 
 # Without these an export by itself was not checked at all.
+# Without these nobody knows whether the verdict follows from what was predicted.
+_ALWAYS = ("metrics", "rules", "verdict")
 _OF_AN_EXPORT = ("export", "export-graphs", "export-parity")
 
 
@@ -142,7 +144,7 @@ def verify_run(
         links += tuple(link for each in manifests for link in exports.links_of(each, evidence))
         asked += _OF_AN_EXPORT
     found = Verification(evidence.folder, name, evidence.verdict_sha256, links, _digests(manifests))
-    _refuse_unchecked(found, asked if insist else [])
+    _refuse_unchecked(found, [*_ALWAYS, *(asked if insist else [])])
     return found
 
 
@@ -154,8 +156,11 @@ def _refuse_unchecked(found: Verification, asked: list[str]) -> None:
     """What was asked for and could not be looked at must not pass for verified."""
     lacking = [link for link in found.links if link.id in asked and link.state == "NOT CHECKED"]
     if lacking and found.holds:
+        always = lacking[0].id in _ALWAYS
         raise PrerequisiteError(
             f"the link {lacking[0].title!r} cannot be checked here: {lacking[0].what}",
             where=str(found.folder),
-            hint="install what is missing, or leave that option out",
+            hint="install what is missing; of code that you have read, use --trust-code"
+            if always
+            else "install what is missing, or leave that option out",
         )

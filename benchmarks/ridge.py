@@ -37,8 +37,7 @@ from heldout.run.layout import RunFolder
 from heldout.run.models import models
 from heldout.run.resolve import Contender
 from heldout.run.units import Unit, cached_corpus, make_unit, test_view
-from heldout.split import split_corpus
-from heldout.study import SplitSpec
+from heldout.split import load_splitter, split_corpus
 
 SHAPES = ((33_840, 9), (33_840, 90), (338_400, 90))
 ALPHA = 1.0
@@ -97,7 +96,7 @@ def table(folder: Path, rows: int, groups: int, features: int) -> Reader:
 def units_of(backbone: Backbone, corpus: Corpus, folder: Path) -> list[Unit]:
     """One unit a group."""
     contender, place = Contender("base", "", backbone, (0,)), RunFolder(folder)
-    folds = split_corpus(SplitSpec(), corpus.manifest).folds
+    folds = split_corpus(load_splitter({}), corpus.manifest).folds
     return [make_unit(contender, 0, fold, corpus, {}, place.unit(0, fold.id)) for fold in folds]
 
 

@@ -18,8 +18,7 @@ from heldout.corpus.perturb import changed_corpus
 from heldout.corpus.table import TableOptions, TableReader
 from heldout.run import fitted_state
 from heldout.run.fitted_state import examine_fitted, guard_fitted
-from heldout.split import split_corpus
-from heldout.study import SplitSpec
+from heldout.split import load_splitter, split_corpus
 
 # Each looks at rows that were held out, through another door.
 LEAKS = """
@@ -136,7 +135,7 @@ def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTyp
 def examine(desk: Any, estimator: str, fresh: bool = False, **params: Any) -> GuardResult:
     resolved = desk.load(fit={"estimator": estimator, "params": params}).resolve()
     corpus = resolved.reader.read()
-    split = split_corpus(resolved.spec.split, corpus.manifest)
+    split = split_corpus(resolved.splitter, corpus)
     return guard_fitted(resolved.main.backbone, resolved.reader, split, 0, fresh=fresh)
 
 
@@ -169,7 +168,7 @@ def test_a_scaler_from_the_corpus_file_is_found(
     named = {"table": table.name if relative else str(table)}
     corpus = {"path": table.name, "group": "person", "target": "score", "id": "id"}
     resolved = desk.load(corpus=corpus, fit={"estimator": "leaky_estimators.FromFile", "params": named}).resolve()
-    split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
+    split = split_corpus(load_splitter({}), resolved.reader.read().manifest)
     found = sentence(examine_fitted(resolved.main.backbone, resolved.reader, split, 0))
     assert "changes with its held-out rows: model.skops" in found
 
@@ -188,7 +187,7 @@ def test_what_a_reader_keeps_is_found(desk: Any, leaks: ModuleType) -> None:
     """A reader could hand every target on, past the train view."""
     resolved = desk.load(fit={"estimator": "leaky_estimators.FromReader"}).resolve()
     reader = leaks.KeepingReader(resolved.reader.options)
-    split = split_corpus(SplitSpec(), reader.read().manifest)
+    split = split_corpus(load_splitter({}), reader.read().manifest)
     assert "OK" == examine_fitted(resolved.main.backbone, resolved.reader, split, 0).state
     assert "changes with its held-out rows" in sentence(examine_fitted(resolved.main.backbone, reader, split, 0))
 
@@ -201,7 +200,7 @@ def test_opening_the_corpus_is_found_though_nothing_changes(desk: Any, leaks: Mo
 def test_an_engine_that_mixes_its_models_is_found(desk: Any, leaks: ModuleType) -> None:
     """A fold would learn its held-out rows from the fold beside it in the batch, which trains on them."""
     resolved = desk.load().resolve()
-    split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
+    split = split_corpus(load_splitter({}), resolved.reader.read().manifest)
     mixing = leaks.Mixing(resolved.main.backbone.params)
     assert "changes with its held-out rows" in sentence(examine_fitted(mixing, resolved.reader, split, 0))
 
@@ -209,7 +208,7 @@ def test_an_engine_that_mixes_its_models_is_found(desk: Any, leaks: ModuleType) 
 def test_sums_that_remember_other_groups_are_found(desk: Any, leaks: ModuleType) -> None:
     """A backbone that sees every group once could carry the held-out one into the model of its fold."""
     resolved = desk.load(backbone="ridge", fit={}, seeds=[0]).resolve()
-    split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
+    split = split_corpus(load_splitter({}), resolved.reader.read().manifest)
     gathering = leaks.Gathering(resolved.main.backbone.params)
     assert "changes with its held-out rows" in sentence(examine_fitted(gathering, resolved.reader, split, 0))
     assert "OK" == examine_fitted(resolved.main.backbone, resolved.reader, split, 0).state
@@ -218,7 +217,7 @@ def test_sums_that_remember_other_groups_are_found(desk: Any, leaks: ModuleType)
 def test_values_that_cannot_be_learnt_from_are_only_held_out(desk: Any, leaks: ModuleType) -> None:
     """A column that names files would make every run HOLD, since the files that it names after the change are not."""
     resolved = desk.load().resolve()
-    split = split_corpus(SplitSpec(), resolved.reader.read().manifest)
+    split = split_corpus(load_splitter({}), resolved.reader.read().manifest)
     choosy = leaks.Choosy(resolved.main.backbone.params)
     assert "OK" == examine_fitted(choosy, resolved.reader, split, 0).state
 
@@ -246,7 +245,7 @@ def test_a_reader_that_cannot_write_is_changed_in_memory(desk: Any, leaks: Modul
 
     resolved = desk.load().resolve()
     reader = Plain(resolved.reader.options)  # type: ignore[arg-type]
-    split = split_corpus(SplitSpec(), reader.read().manifest)
+    split = split_corpus(load_splitter({}), reader.read().manifest)
     assert "OK" == examine_fitted(resolved.main.backbone, reader, split, 0).state
     mixing = leaks.Mixing(resolved.main.backbone.params)
     assert "changes" in sentence(examine_fitted(mixing, reader, split, 0))

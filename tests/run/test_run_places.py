@@ -61,6 +61,14 @@ gate:
         ("linear_model.Ridge", "linear_model.RidgeClassifier", "base", "5:3 (fit.estimator)"),
         ("DummyRegressor", "DummyClassifier", "base", "23:5 (baselines.0.fit.estimator)"),
         ("{kind: leave-one-group-out}", "{kind: fixed, test: [eve]}", "base", "8:22 (split.test)"),
+        ("{kind: leave-one-group-out}", "{kind: nonsense}", "base", "8:9"),
+        ("{kind: leave-one-group-out}", "{kind: group-k-fold, fold: 3}", "base", "8:29"),
+        ("{kind: leave-one-group-out}", "{kind: group-k-fold, folds: 1}", "base", "8:29"),
+        ("{kind: leave-one-group-out}", "{kind: group-k-fold, folds: 9}", "base", "8:29 (split.folds)"),
+        ("{kind: leave-one-group-out}", "{kind: fixed}", "base", "8:1"),
+        ("{kind: leave-one-group-out}", "{kind: leave-one-group-out, folds: 3}", "base", "8:36"),
+        ("{kind: leave-one-group-out}", "{kind: sklearn.model_selection.NoFold}", "base", "8:9 (split.kind)"),
+        ("fit.params.alpha: 2.0", "split.kind: nonsense", "stiff", "13:5"),
     ],
 )
 def test_a_complaint_names_the_line(desk: Any, right: str, wrong: str, variant: str, where: str) -> None:
@@ -81,3 +89,7 @@ def test_an_override_is_named_and_no_line(desk: Any) -> None:
     with pytest.raises(HeldoutError) as caught:
         study.prepare(runs=desk.runs)
     assert "--set fit.estimator (fit.estimator)" == caught.value.where
+    study = Study.load(desk.folder / "study.yaml", ["split.kind=nonsense"])
+    with pytest.raises(HeldoutError, match="no splitter named 'nonsense'") as caught:
+        study.prepare(runs=desk.runs)
+    assert "--set split.kind" == caught.value.where

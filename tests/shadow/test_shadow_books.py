@@ -19,8 +19,9 @@ from heldout.shadow.arms import Arm, within
 from heldout.shadow.batch import Batch
 from heldout.shadow.inputs import read_inputs
 from heldout.shadow.outcomes import join_outcomes, read_matured, read_outcomes
-from heldout.shadow.predictor import _in_sample
+from heldout.shadow.predictor import _in_sample, _learnt
 from heldout.shadow.store import ShadowStore
+from heldout.split import Fold, Split
 
 NOW, CAME = dt.datetime(2026, 6, 1, tzinfo=dt.UTC), dt.datetime(2025, 12, 1, tzinfo=dt.UTC)
 MANIFEST: dict[str, Any] = {"features": ["x"], "groups": []}
@@ -262,8 +263,8 @@ def test_groups_that_only_trained_are_known_by_name(tmp_path: Path) -> None:
     records = [{"sample_id": "r9", "group": "east", "prediction": 0.0}]
     (tmp_path / "predictions.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
     (tmp_path / "batch.csv").write_text("row,g,x\nr1,north,1\nr9,east,2\nlive,west,3\n")
-    folds = [{"id": "test", "train": ["north", "south"], "test": ["east"]}]
+    split = Split("fixed", (Fold("test", ("east",)),), ("east", "north", "south"))
     table = {key: value for key, value in TABLE.items() if key != "time"}
     inputs = read_inputs(tmp_path / "batch.csv", Batch.of(tmp_path / "batch.csv"), table, MANIFEST)
-    seen, through = _in_sample(inputs, tmp_path, MANIFEST, folds)
+    seen, through = _in_sample(inputs, tmp_path, MANIFEST, _learnt(split, split.folds))
     assert ([True, False, False], None) == (seen.to_list(), through)

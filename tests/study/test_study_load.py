@@ -21,7 +21,7 @@ VARIANTS = MINIMAL + (
     "  - id: deep\n"
     "    set:\n"
     "      fit.params.tol: 0.5\n"
-    "      split.kind: nonsense\n"
+    "      bootstrap.draws: 7\n"
     "  - id: block\n"
     "    set: {fit: {estimator: sklearn.svm.SVR}}\n"
     "  - id: slow\n"
@@ -45,7 +45,6 @@ def load(tmp_path: Path) -> Load:
     [
         (MINIMAL + "spilt: {kind: fixed}\n", "4:1", "spilt", "split"),
         (MINIMAL + "Seeds: [1]\n", "4:1", "Seeds", "seeds"),
-        (MINIMAL + "split: {kind: group-k-fold, fold: 3}\n", "4:29", "split.fold", "folds"),
         (
             MINIMAL + "gate:\n  rules:\n    - {id: a, metric: plcc, at_leest: 1}\n",
             "6:29",
@@ -73,9 +72,6 @@ def test_an_unknown_key_is_refused_with_its_place_and_the_nearest_one(
         (MINIMAL + "seeds: [-1]\n", "4:9", "`seeds.0`.*greater than or equal to 0, not -1"),
         (MINIMAL + "seeds: [3, 1, 3]\n", "4:1", "3 appears twice"),
         (MINIMAL + "seeds: []\n", "4:1", "`seeds`"),
-        (MINIMAL + "split: {kind: fixed}\n", "4:1", "needs `test`"),
-        (MINIMAL + "split: {kind: leave-one-group-out, folds: 3}\n", "4:1", "`folds` means nothing"),
-        (MINIMAL + "split: {kind: group-k-fold, folds: 1}\n", "4:29", "`split.folds`"),
         (MINIMAL + "gate: {rules: [{id: a, metric: plcc}]}\n", "4:16", "exactly one of"),
         (MINIMAL + "gate: {rules: [{id: a, metric: plcc, at_least: 0, at_most: 1}]}\n", "4:16", "exactly one of"),
         (MINIMAL + "gate: {rules: [{id: a, metric: plcc, at_least: 0, scope: members}]}\n", "4:16", "`statistic`"),
@@ -122,7 +118,7 @@ def test_a_variant_changes_what_it_says_and_nothing_else(load: Load) -> None:
 
 def test_a_complaint_about_a_variant_points_at_its_overlay(load: Load) -> None:
     """The base's line would be blamed for what the overlay says."""
-    with pytest.raises(StudyError, match=r"`split\.kind`.*'nonsense'") as caught:
+    with pytest.raises(StudyError, match=r"`bootstrap\.draws`.*not 7") as caught:
         load(VARIANTS).variant("deep")
     assert (caught.value.where or "").endswith("study.yaml:11:7")
 
@@ -156,7 +152,7 @@ def test_an_override_does_not_write_into_the_variant_that_it_is_laid_over(load: 
         ("study=tiny", "--set study", "changes nothing"),
         ("fit.params.alpha=1.0", "--set fit.params.alpha", "changes nothing"),
         ("bakbone=x", "--set bakbone", "unknown key `bakbone`"),
-        ("split.kind=foo", "--set split.kind", "`split.kind`"),
+        ("bootstrap.level=7", "--set bootstrap.level", "`bootstrap.level`"),
         ("seeds=[0,0]", "--set seeds", "0 appears twice"),
         ("study.name=x", "--set study.name", "does not name a key of a block"),
         ("=5", "--set ", "does not name a key of a block"),

@@ -312,7 +312,7 @@ def remove_fold(run: Path) -> None:
 
 
 def train_on_held_out(run: Path) -> None:
-    edit(run / "split.json", lambda split: split["folds"][0]["train"].append(split["folds"][0]["test"][0]))
+    edit(run / "split.json", lambda split: split["folds"][0].update(test=split["folds"][1]["test"]))
 
 
 def swap_corpus_document(run: Path) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from heldout import Study
+from heldout import Run, Study
 from heldout.errors import TamperedError
+from heldout.evidence import read_json, write_json
 from heldout.ledger.policy import amend, read_policies
+from heldout.run.manifest import write_manifest
+from heldout.run.resolve import lock_yaml
+from heldout.task.predictions import read_predictions
 from heldout.verify import verify_run
 
 ARCHIVE = Path(__file__).parent / "golden" / "run-before-group-looks.tar.xz"
+# A run of each kind of split, made when folds and keys of fits still named all training groups.
+KINDS = Path(__file__).parent / "golden" / "runs-before-lean-folds.tar.xz"
 
 
 @pytest.fixture
@@ -54,3 +61,67 @@ def test_a_ledger_of_before_without_its_registrations_is_no_fresh_start(older: P
     with pytest.raises(TamperedError, match=r"policies\.jsonl is missing"):
         Study.load(study).run(workers=1)
     assert [] == read_policies(older / "runs/attacked")
+
+
+@pytest.fixture(params=["logo", "parts", "named", "forward", "purged"])
+def before(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study with one run, a PROMOTE, whose split is a document of the first schema."""
+    with tarfile.open(KINDS) as archive:
+        archive.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path / request.param)
+    return tmp_path / request.param
+
+
+def _run_of(study: Path) -> Path:
+    (verdict,) = study.glob("runs/*/*/PROMOTE.json")
+    return verdict.parent
+
+
+def test_a_split_of_before_still_verifies(before: Path) -> None:
+    """Every run with folds that name their training groups would be called TAMPERED."""
+    run = _run_of(before)
+    assert "heldout.split/1" == read_json(run / "split.json")["schema"]
+    found = verify_run(run, corpus=before / "table.csv", refit_too=True)
+    states = {link.id: link.state for link in found.links}
+    assert {"OK"} == {states[name] for name in ("split", "units", "predictions", "metrics", "guards", "corpus-file")}
+    assert found.broken is None
+
+
+def test_a_training_group_that_was_moved_is_found(before: Path) -> None:
+    """A fold of the first schema could train on what it tests."""
+    run = _run_of(before)
+    document = read_json(run / "split.json")
+    document["folds"][0]["train"].append(document["folds"][0]["test"][0])
+    write_json(run / "split.json", document)
+    write_manifest(run)
+    broken = verify_run(run).broken
+    assert broken is not None
+
+
+def test_what_a_study_declares_has_the_digests_of_before(before: Path) -> None:
+    """Every registration would be of another study after an upgrade, and every look of another variant."""
+    run, study = _run_of(before), Study.load(before / "study.yaml")
+    assert lock_yaml(study.resolve().config) == (run / "study.lock.yaml").read_text()
+    assert read_json(run / "run.json")["variant_sha256"] == study.resolve().sha256
+
+
+def test_the_same_variant_is_the_same_attempt_after_an_upgrade(before: Path) -> None:
+    """An upgrade would cost everybody an attempt, or an amendment."""
+    first = Run(_run_of(before))
+    again = Study.load(before / "study.yaml").run(workers=1)
+    assert "heldout.split/2" == read_json(again.folder / "split.json")["schema"]
+    assert (first.verdict, 1, 1) == (again.verdict, again.document["trial"]["attempt"], again.document["trial"]["of"])
+    assert first.folder != again.folder
+    other = Study.load(before / "study.yaml").run("soft", workers=1)
+    assert (2, 2) == (other.document["trial"]["attempt"], other.document["trial"]["of"])
+    for run in (again, other):
+        assert verify_run(run.folder, corpus=before / "table.csv").broken is None
+    predictions = [read_predictions(each.folder / "predictions.jsonl", [0]) for each in (first, again)]
+    assert np.allclose(predictions[0].ensemble, predictions[1].ensemble)
+
+
+def test_a_champion_of_before_is_of_the_same_split(before: Path) -> None:
+    """Every challenger would be told that the champion was scored on another split."""
+    (before / "other.yaml").write_text(f"{(before / 'study.yaml').read_text()}champion: {_run_of(before)}\n")
+    prepared = Study.load(before / "other.yaml").prepare("soft")
+    assert prepared.resolved.champion is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from itertools import accumulate
 from typing import Generic, TypeVar
 
 from heldout.errors import InputError
@@ -46,17 +45,27 @@ class Pool(Generic[T]):
         Raises:
             InputError: If there are none.
         """
-        wanted = [0] * len(self._names)
-        for name in names:
-            wanted[self._order[name]] = 1
-        found = self._sum(list(accumulate(wanted, initial=0)), 0, len(wanted), _BITS)
+        wanted = sorted(self._order[name] for name in names)
+        return self._found(lambda low, high: bisect_left(wanted, high) - bisect_left(wanted, low))
+
+    def but(self, names: Iterable[str]) -> T:
+        """The sum over all other groups, at the cost of those that are left out.
+
+        Raises:
+            InputError: If there are none.
+        """
+        out = sorted(self._order[name] for name in names)
+        return self._found(lambda low, high: high - low - bisect_left(out, high) + bisect_left(out, low))
+
+    def _found(self, count: Callable[[int, int], int]) -> T:
+        found = self._sum(count, 0, len(self._names), _BITS)
         if found is None:
             raise InputError("there are no rows", where="training groups", hint="leave at least one group to train on")
         return found
 
-    def _sum(self, before: list[int], low: int, high: int, bit: int) -> T | None:
+    def _sum(self, counted: Callable[[int, int], int], low: int, high: int, bit: int) -> T | None:
         """Of the wanted leaves from ``low`` to ``high``, which agree in all bits from ``bit`` on."""
-        count = before[high] - before[low]
+        count = counted(low, high)
         if count == 0:
             return None
         whole = count == high - low
@@ -68,7 +77,7 @@ class Pool(Generic[T]):
         else:
             bit -= 1
             middle = bisect_left(self._places, (self._places[low] >> bit | 1) << bit, low, high)
-            left, right = self._sum(before, low, middle, bit), self._sum(before, middle, high, bit)
+            left, right = self._sum(counted, low, middle, bit), self._sum(counted, middle, high, bit)
             found = left if right is None else right if left is None else self._join(left, right)
         if whole and self._keep and found is not None:
             self._whole[low, high] = found

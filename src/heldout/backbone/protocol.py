@@ -46,12 +46,14 @@ class TrainView:
         target: float64 of shape ``[rows]`` for regression, str for classification.
         groups: Group of each row, str of shape ``[rows]``.
         task: What the target is.
+        validation: Rows of other groups to stop or choose by, which no verdict sees; None where the fold has none.
     """
 
     features: pl.DataFrame
     target: NDArray[Any]
     groups: NDArray[np.str_]
     task: Task
+    validation: TrainView | None = None
 
 
 @dataclass(frozen=True)

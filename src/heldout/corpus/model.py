@@ -23,9 +23,18 @@ Task = Literal["regression", "classification"]
 
 @dataclass(frozen=True)
 class GroupRecord:
-    """One group of the manifest. ``sha256`` covers the content of its rows, not its name or the order of rows.
+    """One group of the manifest.
 
-    ``span`` says when its samples were taken and their labels known; None where nobody said.
+    Attributes:
+        id: Its name.
+        samples: Number of its rows.
+        sha256: Covers the content of its rows, not its name or the order of rows.
+        path: File that it is read from.
+        bytes: Size of that file.
+        missing: What is missing in it.
+        span: When its samples were taken and their labels known; None where nobody said.
+        targets: Its targets, ``[samples]``; only for a splitter that reads targets, and in no document.
+        levels: What stands in its rows of the column that a splitter names; only for that, and in no document.
     """
 
     id: str
@@ -35,6 +44,14 @@ class GroupRecord:
     bytes: int | None = None
     missing: tuple[str, ...] = ()
     span: TimeSpan | None = None
+    targets: Any = field(default=None, compare=False, repr=False)
+    levels: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows of each class, or of each value of a numeric target; empty where targets were not read."""
+        values, counts = np.unique(np.asarray([] if self.targets is None else self.targets), return_counts=True)
+        return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,10 @@ class CorpusManifest:
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as a document."""
-        return {"schema": SCHEMA} | asdict(self)
+        document = {"schema": SCHEMA} | asdict(self)
+        for group in document["groups"]:
+            del group["targets"], group["levels"]
+        return document
 
 
 @dataclass(frozen=True)
@@ -110,18 +130,29 @@ class Corpus:
         return self.manifest.task
 
     def rows_of(self, groups: Iterable[str]) -> NDArray[np.int64]:
-        """Row numbers of the samples in any of these groups, ascending."""
-        code_of, codes = self._codes
-        wanted = np.zeros(len(code_of) + 1, dtype=bool)
-        wanted[[code_of[name] for name in groups if name in code_of]] = True
-        return np.flatnonzero(wanted[codes])
+        """Row numbers of the samples in any of these groups, ascending; the cost is that of those rows."""
+        number, order, starts = self._places
+        wanted = {number[name] for name in groups if name in number}
+        parts = [order[starts[place] : starts[place + 1]] for place in wanted]
+        return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
+
+    def rows_but(self, groups: Iterable[str]) -> NDArray[np.int64]:
+        """Row numbers of the samples in all other groups, ascending."""
+        rest = np.ones(len(self.groups), dtype=bool)
+        rest[self.rows_of(groups)] = False
+        return np.flatnonzero(rest)
 
     @functools.cached_property
-    def _codes(self) -> tuple[dict[str, int], NDArray[np.int64]]:
-        """A number for each group, and that of each row: whole rows of names are compared once, not once a fold."""
+    def _places(self) -> tuple[dict[str, int], NDArray[np.int64], NDArray[np.int64]]:
+        """A number for each group, all rows by group, and where each group begins among them.
+
+        Whole rows of names are compared once, not once a fold.
+        """
         names = self.groups.unique(maintain_order=True)
-        numbers = self.groups.replace_strict(names, np.arange(len(names)), return_dtype=pl.Int64)
-        return {name: number for number, name in enumerate(names)}, numbers.to_numpy()
+        codes = self.groups.replace_strict(names, np.arange(len(names)), return_dtype=pl.Int64).to_numpy()
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
+        return {name: number for number, name in enumerate(names)}, order, starts
 
 
 class ReaderOptions(BaseModel):

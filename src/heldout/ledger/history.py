@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -112,11 +112,13 @@ class Groups:
         document: Of ``targets.group_targets``.
         corpus_sha256: Digest of the corpus, by which older records name it.
         split_sha256: Digest of the split, the same.
+        same_split: Whether another digest is of the same split, in the schema of an older record.
     """
 
     document: Mapping[str, Any]
     corpus_sha256: str
     split_sha256: str
+    same_split: Callable[[str], bool] | None = None
     _known: dict[tuple[Path, str], Match] = field(default_factory=dict, compare=False)
 
     def matched(self, study: Path, record: Mapping[str, Any]) -> Match:
@@ -129,11 +131,15 @@ class Groups:
         if named is None:
             same = record["corpus_sha256"] == self.corpus_sha256
             every = {name: name for name in self.document["groups"]} if same else {}
-            return Match(every, recut=same and record["split_sha256"] != self.split_sha256, of=len(every))
+            return Match(every, recut=same and not self._is_mine(record["split_sha256"]), of=len(every))
         key = (study, str(named))
         if key not in self._known:
             self._known[key] = match(self.document, targets.read(study, str(named)))
         return self._known[key]
+
+    def _is_mine(self, split_sha256: str) -> bool:
+        known = split_sha256 == self.split_sha256
+        return known or (self.same_split is not None and self.same_split(split_sha256))
 
     def registrations(self, history: History) -> list[Link]:
         """The registrations of a study that are about any of these groups, in order."""

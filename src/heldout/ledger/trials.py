@@ -10,13 +10,15 @@ share lie in ``looks/``, each written once. It also names the head of the regist
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from filelock import FileLock
 
+from heldout.errors import HeldoutError
 from heldout.evidence import Link, append_link, read_chain, read_links
 
 SCHEMA = "heldout.trial/1"
@@ -25,7 +27,8 @@ Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
 Identity = tuple[str | None, str | None, str | None, str | None]
 _VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256", "user_code_sha256")
 # Written only by looks that know them: older records, and evaluations, are without.
-_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes", "elsewhere", "user_code_sha256")
+_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes", "elsewhere", "user_code_sha256",
+             "older_split_sha256")  # fmt: skip
 _SAME = ("run", "outcome", "metrics_sha256", "gate_sha256", "groups_sha256", "rules_sha256", "policies_head")
 
 
@@ -51,6 +54,7 @@ class Look:
         axes: How each variant of the study cuts and holds out, as digests.
         elsewhere: Variants of other studies in the folder of runs that had looked at these groups; None for none.
         user_code_sha256: Digest of the user's own code that is fitted; None where there is none.
+        older_split_sha256: Digest of the same split in the schema in which an earlier look of this variant named it.
     """
 
     run: str
@@ -70,6 +74,7 @@ class Look:
     axes: Sequence[str] | None = None
     elsewhere: int | None = None
     user_code_sha256: str | None = None
+    older_split_sha256: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The look as its record states it."""
@@ -179,4 +184,24 @@ def _elsewhere(entries: Sequence[Link], key: Identity) -> int | None:
 def variant_key(record: Mapping[str, Any]) -> Identity:
     """What makes two looks looks of one variant: configuration, corpus, split, and the user's own code."""
     variant, corpus, split, code = (record.get(key) for key in _VARIANT)
-    return variant, corpus, split, code
+    return variant, corpus, record.get("older_split_sha256") or split, code
+
+
+def older_split(runs: Path, variant: str, corpus: str, split_sha256: str, same: Callable[[str], bool]) -> str | None:
+    """The digest by which looks of before name the split at hand; None where no look of this variant does.
+
+    Args:
+        runs: Folder of all studies' runs.
+        variant: Digest of the variant.
+        corpus: Digest of the corpus.
+        split_sha256: Digest of the split, as it is now.
+        same: Whether another digest is of the same split.
+    """
+    for path in sorted(runs.glob(f"*/{LEDGER_FILE}")):
+        with suppress(HeldoutError):  # what is wrong with a ledger is said where looks are counted
+            for link in read_links(path):
+                named = str(link.record.get("older_split_sha256") or link.record["split_sha256"])
+                mine = (link.record["variant_sha256"], link.record["corpus_sha256"]) == (variant, corpus)
+                if mine and named != split_sha256 and same(named):
+                    return named
+    return None

@@ -70,7 +70,7 @@ def _declared(evidence: RunEvidence) -> Declared:
     """The rules of a run and its groups: as its ledger lists them, or as far as its predictions tell."""
     judged = evidence.verdict["judged"]
     rules = with_code(rules_of(evidence.lock), evidence.run.get("fit_code", {}))
-    groups = Groups(_groups(evidence), judged["corpus_sha256"], judged["split_sha256"])
+    groups = Groups(_groups(evidence), judged["corpus_sha256"], judged["split_sha256"], evidence.split.is_named)
     return Declared(rules, groups, axis_of(evidence.lock))
 
 

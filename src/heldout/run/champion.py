@@ -17,6 +17,7 @@ from heldout.evidence import read_json, read_plain, sha256_file, write_bytes, wr
 from heldout.gate.verdict import level_of
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.layout import files_digest, run_files
+from heldout.split import Split
 from heldout.task import Predictions
 from heldout.task.predictions import read_predictions
 
@@ -76,7 +77,7 @@ class Champion:
         found = {"run": self.folder.name, "seeds": self.verdict["seeds"], **{key: judged[key] for key in keys}}
         return found | dict(self.served)
 
-    def check(self, corpus: CorpusManifest, split_sha256: str) -> None:
+    def check(self, corpus: CorpusManifest, split: Split) -> None:
         """Refuse a champion that was scored on other rows.
 
         Raises:
@@ -84,12 +85,12 @@ class Champion:
         """
         judged = self.verdict["judged"]
         target = read_json(self.folder / "corpus.json")["target"]
-        for what, mine, theirs in (
-            ("another target", corpus.target, target),
-            ("another corpus", corpus.sha256, judged["corpus_sha256"]),
-            ("another split", split_sha256, judged["split_sha256"]),
+        for what, same in (
+            ("another target", corpus.target == target),
+            ("another corpus", corpus.sha256 == judged["corpus_sha256"]),
+            ("another split", split.is_named(judged["split_sha256"])),
         ):
-            if mine != theirs:
+            if not same:
                 raise InputError(
                     f"the champion was scored on {what}",
                     where=str(self.folder),

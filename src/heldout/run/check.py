@@ -69,10 +69,10 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
         corpus = cached_corpus(resolved.reader)
         sha256 = corpus.manifest.sha256
         with placing(resolved.document):
-            split = split_corpus(resolved.spec.split, corpus.manifest)
+            split = split_corpus(resolved.splitter, corpus)
             resolved.metrics(corpus.task)
             check_gate(resolved.gate, corpus, [str(each) for each in resolved.config.get("metrics", ())])
-        results = {result.code: result for result in examine_split(corpus, split, resolved.spec.split)}
+        results = {result.code: result for result in examine_split(corpus, split, resolved.splitter.params)}
     except CorpusError as error:
         if error.code not in TITLES:
             raise

@@ -131,7 +131,8 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
     }
     predictions, documents = collected.pop("")
     predictions.write(folder.path)
-    n_train = {fold.id: len(prepared.corpus.rows_of(fold.train)) for fold in prepared.split.folds}
+    corpus, folds = prepared.corpus, prepared.split.folds
+    n_train = {fold.id: corpus.manifest.rows - len(corpus.rows_of(fold.apart)) for fold in folds}
     contenders = {name: (prepared.plans[name][0].description, theirs) for name, (theirs, _) in collected.items()}
     if resolved.champion is not None:
         resolved.champion.copy_into(folder.path)

@@ -39,11 +39,11 @@ def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
 
 def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
     """Whether the verdict is of this run, as its ledger counted it, of this code, this policy and these files."""
-    variant_sha256, corpus_sha256, split_sha256, _ = prepared.identity
+    variant_sha256, corpus_sha256, _, _ = prepared.identity
     judged = verdict["judged"]
     expected = {
         "corpus_sha256": corpus_sha256,
-        "split_sha256": split_sha256,
+        "split_sha256": prepared.split.sha256,
         "variant_sha256": variant_sha256,
         "code_sha256": provenance.code_digest(),
         "environment": digest(provenance.package_versions()),

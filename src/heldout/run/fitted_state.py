@@ -131,9 +131,8 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
         UnitError: If the backbone cannot be fitted.
     """
     fold, fresh = split.folds[0], fresh and not is_foreign(backbone)  # which has its own processes anyway
-    groups = {name for each in split.folds for name in (*each.train, *each.test)}
     with tempfile.TemporaryDirectory(prefix="heldout-check-") as name:
-        most = max(_ROWS_OF_A_GROUP, _ROWS // len(groups))
+        most = max(_ROWS_OF_A_GROUP, _ROWS // len(split.groups))
         quick = backbone if is_foreign(backbone) else backbone.quick()  # its own process makes it quick
         trial = Trial(reader, quick, split.folds[:2], seed, (), most, Path(name))
         try:

@@ -133,6 +133,7 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], pol
         axes=resolved.axes if scored else None,
         elsewhere=elsewhere or None,
         user_code_sha256=prepared.identity[3],
+        older_split_sha256=prepared.older_split,
     )
 
 

@@ -65,7 +65,7 @@ def _from_sums(backbone: GroupedBackbone, units: Sequence[Unit], corpus: Corpus)
     pool = Pool(rows, summarise, backbone.join)
     for unit in units:
         try:
-            model = backbone.fit_summary(pool.of(unit.fold.train), stream_seed(unit.seed, unit.fold.id))
+            model = backbone.fit_summary(pool.but(unit.fold.apart), stream_seed(unit.seed, unit.fold.id))
             yield Outcome(unit, model)
         except HeldoutError as error:
             yield Outcome(unit, None, error)

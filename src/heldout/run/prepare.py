@@ -18,7 +18,7 @@ from heldout.ledger.declaration import axis_of, rules_of, with_code
 from heldout.ledger.history import Groups
 from heldout.ledger.policy import Declared
 from heldout.ledger.targets import group_targets
-from heldout.ledger.trials import Identity
+from heldout.ledger.trials import Identity, older_split
 from heldout.run.apart.foreign import Apart, ReachedError, is_foreign
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
@@ -59,6 +59,7 @@ class Prepared:
         codes: What fits each contender, by the names of ``plans``.
         looked: The held-out groups as the ledger names them, by their targets.
         reached: Whether foreign code asked for the corpus while it was tried out, so that nothing can be fitted.
+        older_split: Digest by which earlier looks of this variant name the split, if they name it by another schema.
     """
 
     resolved: Resolved
@@ -72,6 +73,7 @@ class Prepared:
     codes: Mapping[str, Code] = field(default_factory=dict)
     looked: Mapping[str, Any] = field(default_factory=dict)
     reached: bool = False
+    older_split: str | None = None
 
     @property
     def fit_code(self) -> dict[str, Any]:
@@ -104,7 +106,7 @@ class Prepared:
     def declared(self) -> Declared:
         """What the run is judged by, and on which groups."""
         rules = with_code(rules_of(self.resolved.config), self.fit_code)
-        groups = Groups(self.looked, self.corpus.manifest.sha256, self.split.sha256)
+        groups = Groups(self.looked, self.corpus.manifest.sha256, self.split.sha256, self.split.is_named)
         return Declared(rules, groups, axis_of(self.resolved.config), self.resolved.axes)
 
     @property
@@ -118,7 +120,7 @@ class Prepared:
         return (
             self.resolved.sha256,
             self.corpus.manifest.sha256,
-            self.split.sha256,
+            self.older_split or self.split.sha256,
             user_code_sha256(self.fit_code),
         )
 
@@ -138,7 +140,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     _check_place(runs)
     corpus = cached_corpus(resolved.reader)
     with placing(resolved.document):
-        split = split_corpus(resolved.spec.split, corpus.manifest)
+        split = split_corpus(resolved.splitter, corpus)
         _check_tasks(resolved, corpus)
         resolved.metrics(corpus.task)
         check_gate(resolved.gate, corpus, [str(each) for each in resolved.config.get("metrics", ())])
@@ -160,8 +162,8 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         refuse_foreign(each.path, {"run": each.path.name} | mine)
     folder, earlier = _folder(study, resolved.variant, key, packages)
     if resolved.champion is not None:
-        resolved.champion.check(corpus.manifest, split.sha256)
-    findings = tuple(check_split(corpus, split, resolved.spec.split))
+        resolved.champion.check(corpus.manifest, split)
+    findings = tuple(check_split(corpus, split, resolved.splitter.params))
     options = resolved.config["corpus"]
     twin = None if earlier is None else partial(earlier.twin, mine=folder)
     plans = {}
@@ -174,7 +176,10 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         )
         plans[label] = (contender, plan_units(units, twin), units)
     looked = group_targets(corpus, split.held_out)
-    return Prepared(resolved, corpus, split, findings, folder, plans, packages, earlier, codes, looked)
+    older = older_split(runs, resolved.sha256, corpus.manifest.sha256, split.sha256, split.is_named)
+    return Prepared(
+        resolved, corpus, split, findings, folder, plans, packages, earlier, codes, looked, older_split=older
+    )
 
 
 def _label(contender: Contender, resolved: Resolved) -> str:

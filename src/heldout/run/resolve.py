@@ -24,12 +24,12 @@ from heldout.run.champion import Champion, Opener
 from heldout.run.contender import Contender
 from heldout.run.metrics import declared_of, entries_of, metrics_of
 from heldout.run.rules import check_bounds, plain_names
+from heldout.split import Splitter, load_splitter
 from heldout.study import (
     BASE,
     BaselineSpec,
     Document,
     GateSpec,
-    SplitSpec,
     StudyFile,
     StudySpec,
     load_study,
@@ -55,6 +55,7 @@ class Resolved:
         spec: The typed study.
         gate: The policy: the study's own, or the backbone's default.
         reader: Bound to its options; its path is resolved against the study's folder.
+        splitter: Bound to the `split:` block.
         main: The variant as a contender, over all seeds.
         baselines: Cheap contenders, one seed each.
         champion: The run to beat, or None.
@@ -71,6 +72,7 @@ class Resolved:
     spec: StudySpec
     gate: GateSpec
     reader: Reader
+    splitter: Splitter
     main: Contender
     baselines: tuple[Contender, ...]
     champion: Champion | None
@@ -129,7 +131,8 @@ def _axes(file: StudyFile) -> tuple[str, ...]:
     for name in (BASE, *(each.id for each in file.spec.variants)):
         with suppress(HeldoutError):
             spec = file.variant(name)
-            found.add(axis_of({"corpus": _named(_reader(spec.corpus, file)), "split": _plain(spec.split)}))
+            splitter = load_splitter(spec.split)
+            found.add(axis_of({"corpus": _named(_reader(spec.corpus, file, splitter)), "split": _plain(splitter)}))
     return tuple(sorted(found))
 
 
@@ -144,7 +147,8 @@ def _declared(file: StudyFile, variant: str, champion: Opener) -> dict[str, Any]
 
 def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> Resolved:
     document = file.document_of(variant)
-    reader = _reader(spec.corpus, file)
+    splitter = load_splitter(spec.split, document)
+    reader = _reader(spec.corpus, file, splitter)
     backbone = load_backbone(spec.backbone, spec.fit, document)
     allowed = backbone.contract.readers
     if allowed and reader.name not in allowed:
@@ -165,7 +169,7 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
         "study": spec.study,
         "variant": variant,
         "corpus": _named(reader),
-        "split": _plain(spec.split),
+        "split": _plain(splitter),
         "backbone": spec.backbone,
         "fit": backbone.params.model_dump(mode="json"),
         "seeds": seeds,
@@ -190,7 +194,19 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
     overridden = frozenset(key.partition(".")[0] for key in file.overrides)
     main = Contender(variant, spec.description, backbone, tuple(seeds), secrets)
     return Resolved(
-        spec.study, variant, spec, gate, reader, main, baselines, champion, smoke, overridden, config, document
+        spec.study,
+        variant,
+        spec,
+        gate,
+        reader,
+        splitter,
+        main,
+        baselines,
+        champion,
+        smoke,
+        overridden,
+        config,
+        document,
     )
 
 
@@ -217,21 +233,37 @@ def load_backbone(
         return cls(params)
 
 
-def _reader(block: Mapping[str, Any], file: StudyFile) -> Reader:
+def _reader(block: Mapping[str, Any], file: StudyFile, splitter: Splitter) -> Reader:
     document = file.document
     name = block.get("reader", "table")
     cls: type[Reader] = plugins.load("readers", str(name), where=document.where(("corpus", "reader")))
-    options = validate(cls.Options, {k: v for k, v in block.items() if k != "reader"}, document, ("corpus",))
+    told = {key: value for key, value in block.items() if key != "reader"}
+    if splitter.column is not None:
+        told |= _without_feature(splitter.column, told, cls, document)
+    options = validate(cls.Options, told, document, ("corpus",))
     path = options.path if options.path.is_absolute() else file.folder / options.path
     return cls(options.model_copy(update={"path": path}))
+
+
+def _without_feature(column: str, block: Mapping[str, Any], cls: type[Reader], document: Document) -> dict[str, Any]:
+    """The column that a splitter reads, as one that is no feature."""
+    if "ignore" not in cls.Options.model_fields:
+        raise StudyError(
+            f"the reader {cls.name!r} has no columns beside its features, so a split cannot read {column!r}",
+            where=document.where(("split", "column")),
+            hint="use another split, or the reader `table`",
+        )
+    ignored = block.get("ignore", [])
+    known = isinstance(ignored, list) and column not in ignored
+    return {"ignore": [*ignored, column]} if known else {}
 
 
 def _named(reader: Reader) -> dict[str, Any]:
     return {"reader": reader.name} | reader.options.identity()
 
 
-def _plain(split: SplitSpec) -> dict[str, Any]:
-    found: dict[str, Any] = split.model_dump(mode="json", exclude_none=True)
+def _plain(splitter: Splitter) -> dict[str, Any]:
+    found: dict[str, Any] = splitter.params.model_dump(mode="json", exclude_none=True)
     return found
 
 

@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from heldout.run.environment import difference, environment
 from heldout.split import Fold
 from heldout.task.probabilities import why_not_probabilities
 
-SCHEMA = "heldout.unit/1"
+SCHEMA = "heldout.unit/2"
+OLDER = "heldout.unit/1"  # whose keys hold the names of all training groups
 PREDICTIONS = "predictions.safetensors"
 
 
@@ -41,7 +42,7 @@ class Unit:
     Attributes:
         contender: Id of the variant or baseline.
         seed: Declared seed.
-        fold: Groups that train and groups that are held out.
+        fold: Groups that are held out, and by that which train.
         key: Digest of everything that is asked for: backbone, parameters, corpus, fold, seed, code.
         folder: Where model, predictions and ``unit.json`` go.
         packages: Versions of what it is fitted with, besides our own sources.
@@ -83,7 +84,7 @@ def make_unit(
             "fit": contender.fit,
             "corpus": {"sha256": corpus.manifest.sha256, "options": corpus_options},
             "seed": seed,
-            "fold": {"id": fold.id, "train": fold.train, "test": fold.test},
+            "fold": fold.to_json(),
             "code": code.sha256,
         }
     )
@@ -97,7 +98,8 @@ def stream_seed(seed: int, fold: str) -> int:
 
 def train_view(corpus: Corpus, fold: Fold) -> TrainView:
     """The rows of a fold's training groups, copied out of the corpus: the held-out rows are not in it."""
-    return group_view(corpus, corpus.rows_of(fold.train))
+    validation = group_view(corpus, corpus.rows_of(fold.val)) if fold.val else None
+    return replace(group_view(corpus, corpus.rows_but(fold.apart)), validation=validation)
 
 
 def group_view(corpus: Corpus, rows: NDArray[np.int64]) -> TrainView:
@@ -221,7 +223,7 @@ def _complete(
             "contender": unit.contender,
             "seed": unit.seed,
             "fold": unit.fold.id,
-            "n_train": len(corpus.rows_of(unit.fold.train)),
+            "n_train": corpus.manifest.rows - len(corpus.rows_of(unit.fold.apart)),
             "n_test": rows,
             "classes": list(predicted.classes) if isinstance(predicted, ClassScores) else [],
             "files": {name: sha256_file(unit.folder / name) for name in names},

@@ -18,6 +18,7 @@ from heldout.run.layout import RunFolder
 from heldout.run.resolve import load_backbone
 from heldout.shadow.batch import Batch
 from heldout.shadow.inputs import AS_OF, Inputs, read_inputs
+from heldout.split import Fold, Split, read_split
 from heldout.zoo.process import answer
 
 OUTPUT = "predictions.jsonl"
@@ -37,12 +38,13 @@ def predict_batch(task: Mapping[str, Any]) -> dict[str, Any]:
     check_registered(content, folder)
     config = content["config"]
     batch = Batch.from_json(task["batch"], "task")
-    manifest, split = read_json(folder / "corpus.json"), read_json(folder / "split.json")
+    manifest = read_json(folder / "corpus.json")
+    split = read_split(read_json(folder / "split.json"), [group["id"] for group in manifest["groups"]])
     inputs = read_inputs(Path(task["input"]), batch, config["corpus"], manifest)
     backbone = load_backbone(config["backbone"], config["fit"])
     folds = live_folds(split)
     values = _predicted(backbone, RunFolder(folder), config["seeds"], folds, inputs)
-    seen, through = _in_sample(inputs, folder, manifest, folds)
+    seen, through = _in_sample(inputs, folder, manifest, _learnt(split, folds))
     frame = inputs.keys.with_columns(_as_of(inputs), in_sample=pl.Series(seen)).hstack(_columns(values))
     frame.write_ndjson(Path(task["work"]) / OUTPUT)
     bad = frame.select(pl.col("prediction").is_null() | _not_finite(frame["prediction"])).to_series()
@@ -51,30 +53,37 @@ def predict_batch(task: Mapping[str, Any]) -> dict[str, Any]:
         "in_sample": int(seen.sum()),
         "non_finite": int(bad.sum()),
         "trained_through": through,
-        "folds": [fold["id"] for fold in folds],
+        "folds": [fold.id for fold in folds],
         "seeds": list(config["seeds"]),
     }
 
 
-def live_folds(split: Mapping[str, Any]) -> list[dict[str, Any]]:
+def live_folds(split: Split) -> tuple[Fold, ...]:
     """The folds whose models predict what is new.
 
-    A walk forward ends with the model that knows most of the past: it alone. In any other split no fold knows more
-    than another, and all of them do.
+    A split whose folds go forward in time ends with the model that knows most of the past: it alone. In any other
+    split no fold knows more than another, and all of them do.
     """
-    folds: list[dict[str, Any]] = split["folds"]
-    return folds[-1:] if split["kind"] == "walk-forward" else folds
+    return split.folds[-1:] if split.ordered else split.folds
+
+
+def _learnt(split: Split, folds: Sequence[Fold]) -> set[str]:
+    """Groups that a model of any of the folds trained on, or was chosen by."""
+    unseen = set(split.groups)
+    for fold in folds:
+        unseen &= {*fold.test, *fold.exceptions}
+    return set(split.groups) - unseen
 
 
 def _predicted(
-    backbone: Backbone, folder: RunFolder, seeds: Sequence[int], folds: Sequence[Mapping[str, Any]], inputs: Inputs
+    backbone: Backbone, folder: RunFolder, seeds: Sequence[int], folds: Sequence[Fold], inputs: Inputs
 ) -> FloatArray | ClassScores:
     """Mean over seeds and folds; one model in memory at a time."""
     total: dict[str, FloatArray] = {}
     classes = False
     for seed in seeds:
         for fold in folds:
-            model = backbone.load(folder.unit(seed, str(fold["id"])))
+            model = backbone.load(folder.unit(seed, fold.id))
             found = backbone.predict(model, FeaturesView(inputs.features))
             classes = isinstance(found, ClassScores)
             labels = found.classes if isinstance(found, ClassScores) else ("",)
@@ -114,14 +123,13 @@ def _not_finite(column: pl.Series) -> pl.Series:
 
 
 def _in_sample(
-    inputs: Inputs, folder: Path, manifest: Mapping[str, Any], folds: Sequence[Mapping[str, Any]]
+    inputs: Inputs, folder: Path, manifest: Mapping[str, Any], train: set[str]
 ) -> tuple[pl.Series, float | str | None]:
     """Which rows the models had learnt from, as far as times, ids or groups tell; how far in time they had learnt.
 
     The run keeps ids of rows that were held out. A group that never was, such as those of a fixed split that train, is
     told by its name: where the batch has the column of groups, all of its rows count as learnt from.
     """
-    train = {name for fold in folds for name in fold["train"]}
     seen = pl.Series([False]).new_from_index(0, inputs.features.height)
     held = pl.read_ndjson(plain_path(folder / "predictions.jsonl"), infer_schema_length=None).select(
         "sample_id", "group"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding, GuardResult, examine_corpus, findings_of
 from heldout.errors import StudyError, near_miss
-from heldout.split.folds import Split
+from heldout.split.fold import Fold, Split
 from heldout.split.time import length
 from heldout.study import SplitSpec
 
@@ -58,17 +58,21 @@ def check_time(corpus: Corpus, split: Split, embargo: float | str | None) -> Gua
     table = spans.agg(low=pl.col("time").min(), high=pl.col("time").max()).sort("group")
     times = _Times.of(table, ahead, length(embargo or 0, dated=not corpus.time.dtype.is_numeric()))
     number = {name: index for index, name in enumerate(table["group"])}
-    found = []
+
+    def codes(names: Iterable[str]) -> NDArray[np.int64]:
+        return np.array([number[name] for name in names], dtype=np.int64)
+
+    found: list[tuple[Fold, int]] = []
     for fold in split.folds:
-        train, test = (np.array([number[name] for name in part], dtype=np.int64) for part in (fold.train, fold.test))
-        near = test[times.near(test, train)]
-        if len(near):
-            found.append((fold.id, near[:1], train))
+        test, trains = codes(fold.test), np.ones(len(number), dtype=bool)
+        trains[codes(fold.apart)] = False
+        near = test[times.near(test, trains)]
+        found += [(fold, int(near[0]))] if len(near) else []
     if not found:
         return GuardResult("HO-G007")
-    fold_id, held_out, train = found[0]
-    first = next(each for each in train if times.near(held_out, np.array([each]))[0])
-    named = (fold_id, table["group"][int(held_out[0])], table["group"][int(first)])
+    fold, held_out = found[0]
+    first = next(each for each in codes(fold.train(table["group"])) if times.touch(held_out, int(each)))
+    named = (fold.id, table["group"][held_out], table["group"][int(first)])
     words = f"in {len(found)} of {len(split.folds)} folds"
     return GuardResult("HO-G007", (_finding(table, named, words, embargo or 0, _looks_ahead(corpus)),))
 
@@ -104,27 +108,28 @@ def _moment(value: float | dt.datetime) -> str:
 
 
 class _Times(NamedTuple):
-    """When each group begins, ends and has its last label known, ``[groups]``, and the distance to keep."""
+    """When each group begins, ends and has its last label known, ``[groups]``; the distance; groups by beginning."""
 
     low: NDArray[Any]
     high: NDArray[Any]
     known: NDArray[Any]
     distance: float
+    by_beginning: NDArray[np.int64]
 
     @classmethod
     def of(cls, table: pl.DataFrame, ahead: Mapping[str, float], distance: float) -> _Times:
         low, high = (table[name].to_physical().to_numpy() for name in ("low", "high"))
         known = [ahead.get(name, float(last)) for name, last in zip(table["group"], high, strict=True)]
-        return cls(low, high, np.array(known), distance)
+        return cls(low, high, np.array(known), distance, np.argsort(low, kind="stable"))
 
-    def near(self, test: NDArray[np.int64], train: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def near(self, test: NDArray[np.int64], trains: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """For each held-out group, whether a training one is too close to it.
 
         That is: they share a moment, are closer than the distance, or a label of one is known only within the other.
         Of the training groups that begin soon enough only the latest end matters: no pair is looked at by itself, so
         that a hundred thousand groups can be asked. Sums as in ``heldout.split.time``, which must round alike.
         """
-        train = train[np.argsort(self.low[train], kind="stable")]
+        train = self.by_beginning[trains[self.by_beginning]]
         begins = self.low[train]
         ends, known = (np.maximum.accumulate(each[train]) for each in (self.high, self.known))
         low, side = self.low[test], "left" if self.distance > 0 else "right"
@@ -133,3 +138,9 @@ class _Times(NamedTuple):
         touching = (ends[close - 1] >= low) | (ends[close - 1] + self.distance > low)
         found: NDArray[np.bool_] = (close > 0) & touching | (ahead > 0) & (known[ahead - 1] > low)
         return found
+
+    def touch(self, one: int, other: int) -> bool:
+        """Whether two groups are too close."""
+        trains = np.zeros(len(self.low), dtype=bool)
+        trains[other] = True
+        return bool(self.near(np.array([one]), trains)[0])

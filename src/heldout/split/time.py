@@ -13,26 +13,23 @@ in Financial Machine Learning" (2018), chapters 7 and 12.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, pairwise
 from math import comb
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
+
+from pydantic import Field, model_validator
 
 from heldout.corpus import GroupRecord
 from heldout.errors import CorpusError, StudyError
+from heldout.split.fold import Fold
+from heldout.split.groups import PartsParams
+from heldout.split.splitter import Splitter
 from heldout.study import SplitSpec
 
 MOST_FOLDS = 1000
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 Embargo = float | str | None
-
-
-class Parts(NamedTuple):
-    """The groups of one fold."""
-
-    id: str
-    train: tuple[str, ...]
-    test: tuple[str, ...]
 
 
 class Window(NamedTuple):
@@ -43,58 +40,95 @@ class Window(NamedTuple):
     matures: float
 
 
-def walk_forward(spec: SplitSpec, records: Sequence[GroupRecord]) -> list[Parts]:
-    """Each window of groups after the warm-up is predicted from what was known before it.
+class WalkForwardParams(SplitSpec):
+    """The `split:` block of a walk forward."""
 
-    Raises:
-        CorpusError: If groups have no times, or a window has nothing before it to learn from.
+    warmup: int = Field(ge=1, description="groups before the first window")
+    window: int = Field(ge=1, description="groups that one fold tests")
+
+
+class WalkForward(Splitter):
+    """Each window of groups after the warm-up is predicted from what was known before it."""
+
+    kind: ClassVar[str] = "walk-forward"
+    Params = WalkForwardParams
+    params: WalkForwardParams
+    ordered: ClassVar[bool] = True
+
+    def folds(self, groups: Sequence[GroupRecord]) -> Iterator[Fold]:
+        """Window by window.
+
+        Raises:
+            CorpusError: If groups have no times, or a window has nothing before it to learn from.
+        """
+        ordered, embargo = in_time(groups), embargo_of(self.params.embargo, groups)
+        warmup, size = self.params.warmup, self.params.window
+        if warmup >= len(ordered):
+            raise CorpusError(
+                f"{len(ordered)} groups leave nothing to test after a warm-up of {warmup}",
+                where="split.warmup",
+                hint=f"use at most {max(1, len(ordered) - 1)}",
+            )
+        known = [_window([each]) for each in ordered]
+        for start in range(warmup, len(ordered), size):
+            tested = ordered[start : start + size]
+            window = _window(tested)
+            late = [ordered[place] for place in range(start) if not is_before(known[place], window, embargo)]
+            yield _fold(tested[0].id, tested, [*late, *ordered[start + size :]], len(ordered))
+
+
+class CombinatorialParams(PartsParams):
+    """The `split:` block of every choice of some parts in time."""
+
+    held_out: int = Field(ge=1, description="parts that one fold tests")
+
+    @model_validator(mode="after")
+    def _some_part_is_left(self) -> CombinatorialParams:
+        if self.held_out >= self.folds:
+            raise ValueError("`held_out` must leave a part to learn from: use less than `folds`")
+        return self
+
+
+class CombinatorialPurged(Splitter):
+    """Every choice of `held_out` out of `folds` parts in time; each part is held out by several folds.
+
+    Groups whose labels overlap those of the parts are left out.
     """
-    ordered, embargo = in_time(records), embargo_of(spec.embargo, records)
-    warmup, size = spec.warmup or 1, spec.window or 1
-    if warmup >= len(ordered):
-        raise CorpusError(
-            f"{len(ordered)} groups leave nothing to test after a warm-up of {warmup}",
-            where="split.warmup",
-            hint=f"use at most {max(1, len(ordered) - 1)}",
-        )
-    found = []
-    for start in range(warmup, len(ordered), size):
-        tested = ordered[start : start + size]
-        window = _window(tested)
-        before = [each for each in ordered[:start] if is_before(_window([each]), window, embargo)]
-        found.append(_parts(tested[0].id, before, tested))
-    return found
 
+    kind: ClassVar[str] = "combinatorial-purged"
+    Params = CombinatorialParams
+    params: CombinatorialParams
+    repeats: ClassVar[bool] = True
 
-def combinatorial_purged(spec: SplitSpec, records: Sequence[GroupRecord]) -> list[Parts]:
-    """Every choice of ``held_out`` out of ``folds`` parts in time; each part is held out by several folds.
+    def folds(self, groups: Sequence[GroupRecord]) -> Iterator[Fold]:
+        """Choice by choice.
 
-    Raises:
-        CorpusError: If groups have no times, are too few, or a fold has nothing left to learn from.
-    """
-    ordered, embargo = in_time(records), embargo_of(spec.embargo, records)
-    count, chosen = spec.folds or 2, spec.held_out or 1
-    if count > len(ordered):
-        raise CorpusError(
-            f"{len(ordered)} groups cannot fill {count} parts", where="split.folds", hint=f"use at most {len(ordered)}"
-        )
-    if comb(count, chosen) > MOST_FOLDS:
-        raise StudyError(
-            f"{chosen} of {count} parts make {comb(count, chosen)} folds",
-            where="split",
-            hint=f"hold out fewer parts, or make fewer: at most {MOST_FOLDS} folds",
-        )
-    edges = [index * len(ordered) // count for index in range(count + 1)]
-    parts = [ordered[low:high] for low, high in pairwise(edges)]
-    width = len(str(count - 1))
-    found = []
-    for numbers in combinations(range(count), chosen):
-        windows = [_window(parts[number]) for number in numbers]
-        tested = [each for number in numbers for each in parts[number]]
-        rest = [each for number, part in enumerate(parts) if number not in numbers for each in part]
-        train = [each for each in rest if all(is_apart(_window([each]), window, embargo) for window in windows)]
-        found.append(_parts("+".join(f"part{number:0{width}d}" for number in numbers), train, tested))
-    return found
+        Raises:
+            CorpusError: If groups have no times, are too few, or a fold has nothing left to learn from.
+        """
+        ordered, embargo = in_time(groups), embargo_of(self.params.embargo, groups)
+        count, chosen = self.params.folds, self.params.held_out
+        if count > len(ordered):
+            raise CorpusError(
+                f"{len(ordered)} groups cannot fill {count} parts",
+                where="split.folds",
+                hint=f"use at most {len(ordered)}",
+            )
+        if comb(count, chosen) > MOST_FOLDS:
+            raise StudyError(
+                f"{chosen} of {count} parts make {comb(count, chosen)} folds",
+                where="split",
+                hint=f"hold out fewer parts, or make fewer: at most {MOST_FOLDS} folds",
+            )
+        edges = [index * len(ordered) // count for index in range(count + 1)]
+        parts = [ordered[low:high] for low, high in pairwise(edges)]
+        width, alone = len(str(count - 1)), {each.id: _window([each]) for each in ordered}
+        for numbers in combinations(range(count), chosen):
+            windows = [_window(parts[number]) for number in numbers]
+            tested = [each for number in numbers for each in parts[number]]
+            rest = [each for number, part in enumerate(parts) if number not in numbers for each in part]
+            near = [each for each in rest if not all(is_apart(alone[each.id], one, embargo) for one in windows)]
+            yield _fold("+".join(f"part{number:0{width}d}" for number in numbers), tested, near, len(ordered))
 
 
 def is_before(train: Window, test: Window, embargo: float) -> bool:
@@ -156,11 +190,12 @@ def _window(groups: Sequence[GroupRecord]) -> Window:
     return Window(min(each[0] for each in found), max(each[1] for each in found), max(each[2] for each in found))
 
 
-def _parts(name: str, train: Sequence[GroupRecord], test: Sequence[GroupRecord]) -> Parts:
-    if not train:
+def _fold(name: str, test: Sequence[GroupRecord], left_out: Sequence[GroupRecord], groups: int) -> Fold:
+    if len(test) + len(left_out) == groups:
         raise CorpusError(
-            "nothing is left to learn from: every other group's labels reach into the held-out window",
-            where=f"fold {name}",
+            f"nothing is left to learn from in the fold {name!r}: every other group's labels reach into its window",
+            where="split",
             hint="use a longer warm-up, fewer or shorter windows, or shorter groups",
         )
-    return Parts(name, *(tuple(sorted(each.id for each in part)) for part in (train, test)))
+    tested, exceptions = (tuple(sorted(each.id for each in part)) for part in (test, left_out))
+    return Fold(name, tested, exceptions=exceptions)

@@ -4,6 +4,8 @@ from heldout.study.load import StudyFile, get_dotted, load_study, placing, set_d
 from heldout.study.spec import (
     BASE,
     COSTS,
+    DEFAULT_SPLITTER,
+    FOREIGN_SPLITTER,
     BaselineSpec,
     BootstrapSpec,
     BudgetSpec,
@@ -20,6 +22,8 @@ from heldout.study.yaml import Document, load_yaml
 __all__ = [
     "BASE",
     "COSTS",
+    "DEFAULT_SPLITTER",
+    "FOREIGN_SPLITTER",
     "BaselineSpec",
     "BootstrapSpec",
     "BudgetSpec",

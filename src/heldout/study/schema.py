@@ -6,7 +6,7 @@ from typing import Any
 
 from heldout import plugins
 from heldout.errors import PrerequisiteError
-from heldout.study import StudySpec
+from heldout.study import DEFAULT_SPLITTER, FOREIGN_SPLITTER, StudySpec
 
 
 def study_schema() -> dict[str, Any]:
@@ -22,6 +22,7 @@ def study_schema() -> dict[str, Any]:
             block["required"] = [*block.get("required", []), "reader"]
     backbones = _blocks("backbones", "Params", definitions)
     schema["properties"]["corpus"] = {"oneOf": list(readers.values())}
+    schema["properties"]["split"] = _split(_blocks("splitters", "Params", definitions))
     schema["properties"]["fit"] = {"type": "object"}
     schema["properties"]["backbone"]["examples"] = sorted(backbones)
     schema["allOf"] = [
@@ -32,6 +33,23 @@ def study_schema() -> dict[str, Any]:
         for name, block in backbones.items()
     ]
     return schema
+
+
+def _split(blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The block of whichever splitter `kind` names; of the default one where it names none."""
+    named = blocks.pop(FOREIGN_SPLITTER, None)
+    kinds: list[dict[str, Any]] = [{"enum": sorted(blocks)}]
+    chosen = [({"const": name}, block) for name, block in blocks.items()]
+    if named is not None:
+        path = {key: named["properties"]["kind"][key] for key in ("type", "pattern")}
+        kinds.append(path)
+        chosen.append((path, named))
+    cases = []
+    for kind, block in chosen:
+        block["properties"]["kind"] = kind
+        needed = [] if kind == {"const": DEFAULT_SPLITTER} else ["kind"]
+        cases.append({"if": {"properties": {"kind": kind}, "required": needed}, "then": block})
+    return {"type": "object", "properties": {"kind": {"anyOf": kinds}}, "allOf": cases}
 
 
 def _blocks(kind: str, attribute: str, definitions: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -12,13 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 # What a model costs, measured on a fitted one: bytes of its files, microseconds a predicted row.
 COSTS = ("model_bytes", "latency_us")
 EMBARGO = r"^[0-9]+(\.[0-9]+)?(s|m|h|d|w)$"
-# What each kind of split must be told besides its name.
-_SPLIT_FIELDS = {
-    "group-k-fold": ("folds",),
-    "fixed": ("test",),
-    "walk-forward": ("warmup", "window"),
-    "combinatorial-purged": ("folds", "held_out"),
-}
+DEFAULT_SPLITTER = "leave-one-group-out"
+FOREIGN_SPLITTER = "class"  # the one behind every kind that is an import path
 BASE = "base"
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
@@ -37,19 +32,12 @@ def _no_repeats(items: list[Any]) -> list[Any]:
 
 
 class SplitSpec(Spec):
-    """How groups are held out."""
+    """What every `split:` block says; the block of a splitter adds its own keys."""
 
-    kind: Literal["leave-one-group-out", "group-k-fold", "fixed", "walk-forward", "combinatorial-purged"] = Field(
-        "leave-one-group-out",
-        description="leave-one-group-out: every group is held out once; group-k-fold: groups in k parts; "
-        "fixed: one named test set; walk-forward: each window is predicted from what was known before it; "
-        "combinatorial-purged: every choice of some parts in time, without the groups whose labels overlap them",
+    kind: str = Field(
+        DEFAULT_SPLITTER,
+        description="name of a splitter, or the import path of a class with scikit-learn's `split(X, y, groups)`",
     )
-    folds: int | None = Field(None, ge=2, description="number of parts (group-k-fold, combinatorial-purged)")
-    test: list[str] | None = Field(None, min_length=1, description="groups of the test set (fixed only)")
-    warmup: int | None = Field(None, ge=1, description="groups before the first window (walk-forward only)")
-    window: int | None = Field(None, ge=1, description="groups that one fold tests (walk-forward only)")
-    held_out: int | None = Field(None, ge=1, description="parts that one fold tests (combinatorial-purged only)")
     shared_rows: float = Field(
         0.1,
         ge=0,
@@ -68,19 +56,6 @@ class SplitSpec(Spec):
         "of a numeric column, or such as 12h or 3d for dates; 0: they may not overlap; null, in a split in time: as "
         "long as a label looks ahead",
     )
-
-    @model_validator(mode="after")
-    def _fields_fit_the_kind(self) -> SplitSpec:
-        wanted = _SPLIT_FIELDS.get(self.kind, ())
-        for name in sorted({name for names in _SPLIT_FIELDS.values() for name in names}):
-            given = getattr(self, name) is not None
-            if given and name not in wanted:
-                raise ValueError(f"`{name}` means nothing to the split {self.kind!r}")
-            if name in wanted and not given:
-                raise ValueError(f"the split {self.kind!r} needs `{name}`")
-        if self.kind == "combinatorial-purged" and (self.held_out or 0) >= (self.folds or 0):
-            raise ValueError("`held_out` must leave a part to learn from: use less than `folds`")
-        return self
 
 
 class RuleSpec(Spec):
@@ -282,7 +257,7 @@ class StudySpec(Spec):
     study: Annotated[str, Field(pattern=SLUG)] = Field(description="name of the study, and of its folder under `runs`")
     description: str = ""
     corpus: dict[str, Any] = Field(description="`reader:` and that reader's options")
-    split: SplitSpec = Field(default_factory=lambda: SplitSpec())
+    split: dict[str, Any] = Field(default_factory=dict, description="`kind:` and that splitter's options")
     backbone: str = Field(description="name of a backbone: sklearn, fr_regressor, or one of a plug-in")
     fit: dict[str, Any] = Field(default_factory=dict, description="the backbone's own parameters")
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], AfterValidator(_no_repeats)] = Field(

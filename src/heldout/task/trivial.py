@@ -115,53 +115,64 @@ def trivial_contenders(
 ) -> dict[str, Trivial]:
     """Every contender that knows nothing, by name.
 
-    Each row is read once: means and shares are sums over groups, so that the cost of a fold is its groups.
+    Each row is read once: means and shares are sums over groups, so that a fold costs as many numbers as groups.
 
     Args:
         target: float64 ``[rows]``, or str for classes.
         groups: Group of each row.
-        folds: Which groups train.
+        folds: Which groups do not train; all others do.
         classes: Names of the classes, each label among them; empty for regression.
         asked: Names of the metrics that rules ask for.
     """
     names, codes = np.unique(groups.astype(str), return_inverse=True)
     place = {name: code for code, name in enumerate(names.tolist())}
-    train = {fold.id: np.array([place[name] for name in fold.train], dtype=np.int64) for fold in folds}
+    apart = {fold.id: np.array([place[name] for name in fold.apart if name in place], dtype=np.int64) for fold in folds}
     task: Task = "classification" if classes else "regression"
     extra = names_of(task, asked)[len(NAMES[task]) :]
     if classes:
-        found = _of_classes(_counts(target, codes, len(names), classes), train)
+        found = _of_classes(_counts(target, codes, len(names), classes), apart)
         chosen = [name.removeprefix(_ALWAYS) for name in extra if name.startswith(_ALWAYS)]
         answers = {name: np.eye(len(classes))[list(classes).index(name)] for name in chosen if name in classes}
         return found | {
-            f"{_ALWAYS}{name}": Trivial(f"{_ALWAYS}{name}", dict.fromkeys(train, answer))
+            f"{_ALWAYS}{name}": Trivial(f"{_ALWAYS}{name}", dict.fromkeys(apart, answer))
             for name, answer in answers.items()
         }
     values = target.astype(np.float64)
     counts = np.bincount(codes, minlength=len(names))
     with np.errstate(over="ignore", invalid="ignore"):
         sums = np.bincount(codes, weights=values, minlength=len(names))
-        means = {fold: np.array([sums[part].sum() / counts[part].sum()]) for fold, part in train.items()}
-    found = {"mean": Trivial("mean", means), "median": Trivial("median", _medians(values, codes, len(names), train))}
+        # Added up anew for each fold: taking away what is held out would leave its rounding behind.
+        means = {fold: np.array([_but(sums, part).sum() / _but(counts, part).sum()]) for fold, part in apart.items()}
+    found = {"mean": Trivial("mean", means), "median": Trivial("median", _medians(values, codes, len(names), apart))}
     for name in extra:
         level = float(name.removeprefix(_QUANTILE))
-        answers = {fold: np.array([np.quantile(values[np.isin(codes, part)], level)]) for fold, part in train.items()}
+        answers = {fold: np.array([np.quantile(values[~np.isin(codes, part)], level)]) for fold, part in apart.items()}
         found[name] = Trivial(name, answers)
     return found
 
 
+def _but(values: NDArray[Any], apart: NDArray[np.int64]) -> NDArray[Any]:
+    """What the training groups have, in order."""
+    trains = np.ones(len(values), dtype=bool)
+    trains[apart] = False
+    return values[trains]
+
+
 def _medians(
-    values: FloatArray, codes: NDArray[np.int64], groups: int, train: Mapping[str, NDArray[np.int64]]
+    values: FloatArray, codes: NDArray[np.int64], groups: int, apart: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, FloatArray]:
-    """Medians of the training rows: the rows are sorted once, and a fold takes the middle one of its own."""
+    """Medians of the training rows: the rows are sorted once, and a fold steps over those that do not train."""
     order = np.argsort(values, kind="stable")
     ordered, owner = values[order], codes[order]
+    by_group = np.argsort(owner, kind="stable")  # places among the ordered rows, ascending in each group
+    starts = np.searchsorted(owner[by_group], np.arange(groups + 1))
     found = {}
-    for fold, part in train.items():
-        trains = np.zeros(groups, dtype=bool)
-        trains[part] = True
-        mine = np.flatnonzero(trains[owner])
-        middle = ordered[mine[[(len(mine) - 1) // 2, len(mine) // 2]]]
+    for fold, part in apart.items():
+        out = np.sort(np.concatenate([by_group[starts[each] : starts[each + 1]] for each in part] or [by_group[:0]]))
+        left = len(ordered) - len(out)
+        # The k-th row that trains stands behind as many others as there are before it.
+        ranks = np.array([(left - 1) // 2, left // 2])
+        middle = ordered[ranks + np.searchsorted(out - np.arange(len(out)), ranks, side="right")]
         found[fold] = np.array([middle[0] / 2 + middle[1] / 2])
     return found
 
@@ -173,8 +184,8 @@ def _counts(target: NDArray[Any], codes: NDArray[np.int64], groups: int, classes
     return flat.reshape(groups, len(classes)).astype(np.float64)
 
 
-def _of_classes(counts: FloatArray, train: Mapping[str, NDArray[np.int64]]) -> dict[str, Trivial]:
-    sums = {fold: counts[part].sum(axis=0) for fold, part in train.items()}
+def _of_classes(counts: FloatArray, apart: Mapping[str, NDArray[np.int64]]) -> dict[str, Trivial]:
+    sums = {fold: _but(counts, part).sum(axis=0) for fold, part in apart.items()}
     classes = counts.shape[1]
     majority = {fold: np.eye(classes)[int(row.argmax())] for fold, row in sums.items()}
     prior = {fold: row / row.sum() for fold, row in sums.items()}

@@ -18,9 +18,9 @@ from heldout.evidence import digest, plain_path, read_json, sha256_file
 from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, refuse_newer
 from heldout.run.layout import MANIFEST_FILE, RunFolder
 from heldout.run.resolve import read_lock
-from heldout.run.units import SCHEMA as UNIT_SCHEMA
-from heldout.split import Fold, Split
-from heldout.study import BootstrapSpec, GateSpec, SplitSpec
+from heldout.run.units import OLDER as OLDER_UNIT
+from heldout.split import Fold, Split, Splitter, load_splitter, read_split
+from heldout.study import BootstrapSpec, GateSpec
 from heldout.task import Predictions, read_predictions
 
 Json = Mapping[str, Any]
@@ -116,9 +116,9 @@ class RunEvidence:
         return BootstrapSpec.model_validate(self.lock["bootstrap"])
 
     @cached_property
-    def split_spec(self) -> SplitSpec:
+    def splitter(self) -> Splitter:
         """How groups were held out."""
-        return SplitSpec.model_validate(self.lock["split"])
+        return load_splitter(self.lock["split"])
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
@@ -135,9 +135,7 @@ class RunEvidence:
     @cached_property
     def split(self) -> Split:
         """``split.json``."""
-        document = self._document("split.json")
-        folds = tuple(Fold(f["id"], tuple(f["train"]), tuple(f["test"])) for f in document["folds"])
-        return Split(document["kind"], folds)
+        return read_split(self._document("split.json"), [group.id for group in self.corpus.groups])
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -165,17 +163,27 @@ class RunEvidence:
         found = {"": (self.lock["backbone"], self.lock["fit"], self.seeds)}
         return found | {each["id"]: (each["backbone"], each["fit"], self.seeds[:1]) for each in self.lock["baselines"]}
 
-    def unit_key(self, contender: str, seed: int, fold: Fold) -> str:
-        """The key that a fit must have: as the run computed it, from the documents alone."""
+    def unit_key(self, contender: str, seed: int, fold: Fold, schema: str) -> str:
+        """The key that a fit must have: as the run computed it, from the documents alone.
+
+        Args:
+            contender: ``""`` for the variant, or a baseline.
+            seed: Of the fit.
+            fold: Of the fit.
+            schema: Of its ``unit.json``, which says what goes into a key.
+        """
         backbone, fit, _ = self.contenders[contender]
+        named = fold.to_json()
+        if schema == OLDER_UNIT:
+            named = {"id": fold.id, "train": fold.train(self.split.groups), "test": fold.test}
         return digest(
             {
-                "schema": UNIT_SCHEMA,
+                "schema": schema,
                 "backbone": backbone,
                 "fit": fit,
                 "corpus": {"sha256": self.corpus.sha256, "options": self.lock["corpus"]},
                 "seed": seed,
-                "fold": {"id": fold.id, "train": fold.train, "test": fold.test},
+                "fold": named,
                 "code": self._code_of(contender),
             }
         )
@@ -191,7 +199,7 @@ class RunEvidence:
     def n_train(self) -> dict[str, int]:
         """Training rows of each fold, from the split and the sizes of the groups."""
         samples = {group.id: group.samples for group in self.corpus.groups}
-        return {fold.id: sum(samples[group] for group in fold.train) for fold in self.split.folds}
+        return {f.id: self.corpus.rows - sum(samples[name] for name in f.apart) for f in self.split.folds}
 
     @cached_property
     def verdict_sha256(self) -> str:

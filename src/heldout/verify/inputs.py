@@ -11,8 +11,12 @@ from heldout.evidence import digest, read_json
 from heldout.run.layout import run_key
 from heldout.run.resolve import IDENTITY, load_backbone
 from heldout.run.resolve import SCHEMA as LOCK_SCHEMA
-from heldout.split import split_corpus
+from heldout.run.units import cached_corpus
+from heldout.split import Split, split_corpus, split_groups
+from heldout.split.fold import OLDER
+from heldout.split.splitter import with_targets
 from heldout.verify.chain import BrokenError, NotCheckedError
+from heldout.verify.corpus_file import bound_reader
 from heldout.verify.evidence import RunEvidence
 
 
@@ -52,15 +56,39 @@ def check_corpus_document(evidence: RunEvidence) -> str:
 
 def check_split(evidence: RunEvidence) -> str:
     """The folds are those that the declared split gives for these groups."""
-    expected = split_corpus(evidence.split_spec, evidence.corpus)
-    if read_json(evidence.folder / "split.json") != expected.to_json():
+    document, split = read_json(evidence.folder / "split.json"), evidence.split
+    older = document["schema"] == OLDER
+    if document != (split.to_older_json() if older else split.to_json()):
+        raise BrokenError("the document is not in the form in which a run writes it", "split.json")
+    made = _made_again(evidence)
+    if made is not None and made != split:
         raise BrokenError("the folds are not those that the declared split gives for these groups", "split.json")
-    for where, sha256 in (
+    sha256 = split.older_sha256 if older else split.sha256
+    for where, stated in (
         ("judged.split_sha256", evidence.verdict["judged"]["split_sha256"]),
         ("run.json: split_sha256", evidence.run["split_sha256"]),
     ):
-        _same(expected.sha256, sha256, "another split was judged", where)
-    return f"split {expected.sha256[:12]}: {len(expected.folds)} folds of {expected.kind}"
+        _same(sha256, stated, "another split was judged", where)
+    asked = "" if made is not None else f"; not made again: it reads what only the corpus file has ({split.reads})"
+    return f"split {sha256[:12]}: {len(split.folds)} folds of {split.kind}{asked}"
+
+
+def _made_again(evidence: RunEvidence) -> Split | None:
+    """What the declared split gives for these groups; None where it reads something that is not at hand.
+
+    Targets of held-out rows stand in the predictions; a column stands in the corpus file alone.
+    """
+    splitter, groups = evidence.splitter, evidence.corpus.groups
+    if splitter.reads is None:
+        return split_corpus(splitter, evidence.corpus)
+    if evidence.corpus_path is not None:
+        return split_corpus(splitter, cached_corpus(bound_reader(evidence)))
+    if splitter.reads == "targets" and evidence.split.held_out.issuperset(evidence.split.groups):
+        predictions = evidence.predictions
+        samples = predictions.samples.with_row_index("row").unique("sample_id", keep="first", maintain_order=True)
+        rows = samples["row"].to_numpy()
+        return split_groups(splitter, with_targets(groups, samples["group"], predictions.target[rows]))
+    return None
 
 
 def check_run_name(evidence: RunEvidence) -> str:

@@ -24,6 +24,7 @@ from heldout.run.metrics import known_here, metrics_of
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
 from heldout.run.stored import STORED_FILE, read_stored
+from heldout.run.units import OLDER as OLDER_UNIT
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.task import Metric, Predictions, summarise
@@ -316,12 +317,13 @@ def _check_unit(evidence: RunEvidence, name: str, seed: int, fold: Fold, unit: S
     where = (unit.folder / "unit.json").relative_to(evidence.folder).as_posix()
     document = unit.document
     contender = name or evidence.lock["variant"]
-    expected = {"schema": UNIT_SCHEMA, "contender": contender, "seed": seed, "fold": fold.id}
+    schema = OLDER_UNIT if document["schema"] == OLDER_UNIT else UNIT_SCHEMA
+    expected = {"schema": schema, "contender": contender, "seed": seed, "fold": fold.id}
     expected |= {"n_train": evidence.n_train[fold.id], "n_test": len(unit.prediction)}
     for key, value in expected.items():
         if document[key] != value:
             raise BrokenError(f"{key} is {document[key]!r}, not {value!r}", where)
-    if document["key"] != evidence.unit_key(name, seed, fold):
+    if document["key"] != evidence.unit_key(name, seed, fold, schema):
         raise BrokenError("the fit was made for another corpus, configuration, fold or code", where)
     wrong = why_not_probabilities(unit.prediction, document["classes"], finite_only=False) if evidence.classes else None
     if wrong is not None:

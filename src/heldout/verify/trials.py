@@ -46,6 +46,8 @@ def check_ledger(evidence: RunEvidence) -> str:
     }
     if "user_code_sha256" in record:  # older looks did not name it
         expected["user_code_sha256"] = user_code_sha256(evidence.run["fit_code"])
+    if "older_split_sha256" in record and not evidence.split.is_named(record["older_split_sha256"]):
+        raise BrokenError("the ledger takes another split for this one", f"{LEDGER_FILE}:{place + 1}")
     for key, value in expected.items():
         if record[key] != value:
             raise BrokenError(f"the ledger recorded another {key} for this look", f"{LEDGER_FILE}:{place + 1}")
@@ -70,7 +72,7 @@ def _check_policy(evidence: RunEvidence, history: History, place: int) -> None:
     look = history.looks[place].record
     document = _groups(evidence, history.study, look)
     rules = with_code(rules_of(evidence.lock), evidence.run.get("fit_code", {}))
-    groups = Groups(document, judged["corpus_sha256"], judged["split_sha256"])
+    groups = Groups(document, judged["corpus_sha256"], judged["split_sha256"], evidence.split.is_named)
     declared = Declared(rules, groups, axis_of(evidence.lock))
     if stated.get("head") is None:
         _compare_older(evidence, stated, history, declared)

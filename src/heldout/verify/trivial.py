@@ -48,7 +48,8 @@ def check_trivial(evidence: RunEvidence) -> None:
     """
     samples = evidence.predictions.samples
     known = set(samples["group"].unique().to_list())
-    folds = [fold for fold in evidence.split.folds if known.issuperset(fold.train)]
+    unknown = set(evidence.split.groups) - known
+    folds = [fold for fold in evidence.split.folds if unknown.issubset(fold.apart)]
     rows = samples.with_row_index("row").unique("sample_id", keep="first", maintain_order=True)["row"].to_numpy()
     target, groups = evidence.predictions.target[rows], samples["group"].to_numpy()[rows]
     compare_trivial(evidence, target, groups, folds)

@@ -19,9 +19,8 @@ from heldout.domains.market.panel.panel import Panel, read_panel
 from heldout.domains.market.panel.rows import build_rows
 from heldout.errors import CorpusError
 from heldout.plugins import load
-from heldout.split import split_corpus
+from heldout.split import load_splitter, split_corpus
 from heldout.split.guards import check_time
-from heldout.study import SplitSpec
 
 ALL = {
     "momentum": {"windows": [10, 20], "skip": 2},
@@ -187,15 +186,15 @@ def test_problem_01_the_horizon_reaches_every_purge(tmp_path: Path, horizon: int
     corpus = reader(tmp_path, frame(prices(260, 6)), forward_days=horizon, block=30, min_assets=3).read()
     dates = np.unique(corpus.time.to_numpy()) if corpus.time is not None else np.array([])
     every = np.unique(read_panel(bound(tmp_path / "panel.parquet").options).dates.astype("datetime64[us]"))
-    spec = SplitSpec(kind="walk-forward", warmup=4, window=1)
+    spec = load_splitter({"kind": "walk-forward", "warmup": 4, "window": 1})
     assert corpus.time is not None
     for fold in split_corpus(spec, corpus.manifest).folds:
-        rows, tested = corpus.rows_of(fold.train), corpus.rows_of(fold.test)
+        rows, tested = corpus.rows_but(fold.apart), corpus.rows_of(fold.test)
         last = int(np.searchsorted(every, corpus.time.to_numpy()[rows].max()))
         first = int(np.searchsorted(every, corpus.time.to_numpy()[tested].min()))
         assert last + horizon <= first
     assert len(dates) > 0
-    combined = split_corpus(SplitSpec(kind="combinatorial-purged", folds=4, held_out=1), corpus.manifest)
+    combined = split_corpus(load_splitter({"kind": "combinatorial-purged", "folds": 4, "held_out": 1}), corpus.manifest)
     assert "OK" == check_time(corpus, combined, None).state
 
 
@@ -224,7 +223,7 @@ def test_problem_16_outcomes_of_groups_that_are_not_neighbours_never_overlap(tmp
 def test_leaving_blocks_out_one_by_one_is_found_to_leak(tmp_path: Path) -> None:
     """The neighbours of a block would train on its days, and the verdict would be PROMOTE."""
     corpus = reader(tmp_path, frame(prices(120, 6))).read()
-    found = check_time(corpus, split_corpus(SplitSpec(), corpus.manifest), None)
+    found = check_time(corpus, split_corpus(load_splitter({}), corpus.manifest), None)
     assert [("HO-G007", True)] == [(each.code, each.blocking) for each in found.findings]
 
 

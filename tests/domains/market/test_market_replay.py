@@ -21,12 +21,11 @@ from heldout.domains.market.replay.vintages import Vintage, vintages
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import dumps
 from heldout.run.units import train_view
-from heldout.split import Fold
-from heldout.study import SplitSpec
+from heldout.split import Fold, load_splitter
 
 pytest.importorskip("sklearn")
 PLAN = Plan(2002, 2003, months=6, parts=4, held_out=1)
-SELECTION = SplitSpec(kind="combinatorial-purged", folds=4, held_out=1)
+SELECTION = load_splitter({"kind": "combinatorial-purged", "folds": 4, "held_out": 1})
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +129,7 @@ def test_problem_10_a_vintage_trains_on_labels_that_had_matured(study: Path) -> 
         assert str(panel.dates[700 - 1 - arm.options.forward_days]) == max(corpus.cells)
         matures = max(str(group.span.matures) for group in corpus.manifest.groups if group.span)
         assert str(panel.dates[699]) == matures[:10]
-        view = train_view(corpus, Fold("all", tuple(group.id for group in corpus.manifest.groups), ()))
+        view = train_view(corpus, Fold("all", ()))
         assert np.isfinite(view.target).all()
 
 

@@ -110,7 +110,7 @@ def test_problem_01_a_longer_horizon_purges_its_folds(tmp_path: Path) -> None:
     base, longer = (prepared(tmp_path, WALK, variant) for variant in ("base", "longer"))
     for one, two in zip(base.split.folds, longer.split.folds, strict=False):
         assert one.test == two.test
-        assert set(two.train) <= set(one.train)
+        assert set(one.apart) <= set(two.apart)
     assert {"forward_days": 15}.items() <= longer.corpus.manifest.facts.items()
 
 

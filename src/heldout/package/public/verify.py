@@ -108,7 +108,7 @@ def check_records(run: PublishedRun) -> str:
     folds = {fold.id: fold for fold in run.split.folds}
     for name in run.contenders:
         for (seed, fold), unit in run.units(name).items():
-            if unit.document["key"] != run.unit_key(name, seed, folds[fold]):
+            if unit.document["key"] != run.unit_key(name, seed, folds[fold], unit.document["schema"]):
                 raise BrokenError("the fit was made for another corpus, configuration, fold or code", unit.folder.name)
             count += 1
     if not count:

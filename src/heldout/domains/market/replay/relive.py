@@ -26,8 +26,7 @@ from heldout.errors import CorpusError
 from heldout.evidence import atomic_path, digest, plain_path
 from heldout.evidence.provenance import code_digest
 from heldout.run.units import stream_seed, test_view, train_view
-from heldout.split import Fold, split_corpus
-from heldout.study import SplitSpec
+from heldout.split import Fold, Splitter, split_corpus
 
 SCHEMA = "heldout.relived/1"
 
@@ -69,7 +68,7 @@ class Task:
     arm: ReplayArm
     vintage: Vintage
     horizon: int
-    selection: SplitSpec
+    selection: Splitter
     panel_sha256: str
     folder: Path
 
@@ -88,7 +87,7 @@ class Task:
                 "seeds": list(arm.seeds),
                 "vintage": list(self.vintage),
                 "horizon": self.horizon,
-                "selection": self.selection.model_dump(mode="json"),
+                "selection": self.selection.params.model_dump(mode="json"),
                 "code": code_digest(),
             }
         )
@@ -118,8 +117,7 @@ def relive(task: Task) -> Relived:
     reader = MarketPanelReader(task.arm.options)
     panel = _panel(reader.options.model_dump_json())
     corpus = reader.known_before(panel, task.vintage.start)
-    whole = Fold(task.vintage.name, tuple(group.id for group in corpus.manifest.groups), ())
-    models = _fitted(task, corpus, whole)
+    models = _fitted(task, corpus, Fold(task.vintage.name, ()))  # which holds nothing out
     selection, why = _selection(task, corpus, panel.until(task.vintage.start))
     found = Relived(_coming(task, panel, models), selection, corpus.manifest.rows, why)
     _write(path, found)

@@ -26,7 +26,8 @@ from heldout.evidence import finite_or_none, sha256_file
 from heldout.leaderboard import DatedScores, Design, Record, VetoPolicy, rank_scale
 from heldout.leaderboard.rules import History, fresh_best, never_switch, supported_lead
 from heldout.run import load_backbone
-from heldout.study import BASE, SplitSpec
+from heldout.split import load_splitter
+from heldout.study import BASE
 
 SCHEMA = "heldout.replay/1"
 Listener = Callable[[str, int, int], None]
@@ -169,7 +170,7 @@ def _relive_all(
     workers: int | None,
     listener: Listener | None,
 ) -> dict[tuple[str, str], Relived]:
-    selection = SplitSpec(kind="combinatorial-purged", folds=plan.parts, held_out=plan.held_out)
+    selection = load_splitter({"kind": "combinatorial-purged", "folds": plan.parts, "held_out": plan.held_out})
     horizon = arms[0].options.forward_days
     tasks = [Task(arm, piece, horizon, selection, panel_sha256, folder) for piece in pieces for arm in arms]
     found: dict[tuple[str, str], Relived] = {}

@@ -1,0 +1,160 @@
+"""Splitters that others wrote: any class with scikit-learn's ``split(X, y, groups)``, by its import path.
+
+It is asked about groups as if each were one sample, so it cannot put a group on both sides of a fold; what it answers
+is checked all the same, and asked for twice.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from itertools import islice
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from heldout.corpus import GroupRecord
+from heldout.errors import CorpusError, HeldoutError, PrerequisiteError, StudyError
+from heldout.plugins import refuse_uninstalled
+from heldout.split.fold import Fold, Reads
+from heldout.split.splitter import Splitter
+from heldout.study import SplitSpec
+
+_MOST_FOLDS = 100_000
+Places = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class ForeignParams(SplitSpec):
+    """The `split:` block of a class."""
+
+    kind: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*[.:][A-Za-z_]\w*$",
+        description="import path of the class, such as sklearn.model_selection.GroupShuffleSplit or my_code:BySite",
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="the class's own arguments")
+
+
+class ForeignSplitter(Splitter):
+    """Asks a class: ``X`` holds the sizes of the groups, ``y`` the commonest class or the mean target, in order.
+
+    Groups are in order of time where all of them have times, else of their names.
+    """
+
+    kind: ClassVar[str] = "class"
+    Params = ForeignParams
+    params: ForeignParams
+    repeats: ClassVar[bool] = True
+    reads: ClassVar[Reads | None] = "targets"
+
+    def folds(self, groups: Sequence[GroupRecord]) -> Iterator[Fold]:
+        """Those that the class answers, numbered."""
+        ordered = sorted(groups, key=_place)
+        found, again = self._asked(ordered), self._asked(ordered)
+        same = len(found) == len(again) and all(
+            np.array_equal(one, other)
+            for fold, twin in zip(found, again, strict=True)
+            for one, other in zip(fold, twin, strict=True)
+        )
+        if not same:
+            raise CorpusError(
+                f"{self.params.kind} gives other folds each time",
+                where="split",
+                hint="give it a seed, such as `params: {random_state: 0}`: a split that changes cannot be verified",
+            )
+        width = len(str(len(found) - 1))
+        for number, (test, rest) in enumerate(found):
+            yield Fold(f"fold{number:0{width}d}", _names(ordered, test), exceptions=_names(ordered, rest))
+
+    def _asked(self, groups: Sequence[GroupRecord]) -> list[Places]:
+        """Of each fold the groups that it tests and those that it leaves out, as numbers, ascending."""
+        sizes = np.array([[float(group.samples)] for group in groups])
+        labels = np.array([_label(group) for group in groups])
+        names = np.array([group.id for group in groups])
+        splitter, found = self._made(), []
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The groups parameter is ignored")  # each sample is a group
+                for number, (train, test) in enumerate(islice(splitter.split(sizes, labels, names), _MOST_FOLDS + 1)):
+                    found.append(self._checked(number, np.asarray(train), np.asarray(test), len(groups)))
+        except HeldoutError:
+            raise
+        except Exception as error:
+            raise CorpusError(
+                f"{self.params.kind} cannot split {len(groups)} groups: {type(error).__name__}: {error}",
+                where="split",
+                hint="change its `params`; `kind: stratified-group-k-fold` balances classes, and bins of a number",
+            ) from error
+        if not 0 < len(found) <= _MOST_FOLDS:
+            count = f"more than {_MOST_FOLDS}" if found else "no"
+            raise CorpusError(f"{self.params.kind} gives {count} folds", where="split", hint="change its `params`")
+        return found
+
+    def _checked(self, number: int, train: NDArray[Any], test: NDArray[Any], groups: int) -> Places:
+        for name, part in (("training", train), ("test", test)):
+            if part.ndim != 1 or not len(part):
+                wrong = f"has no {name} groups"
+            elif part.dtype.kind not in "iu" or part.min() < 0 or part.max() >= groups:
+                wrong = f"names {name} groups that are none"
+            elif len(np.unique(part)) < len(part):
+                wrong = f"names a {name} group twice"
+            elif len(np.intersect1d(train, test)):
+                wrong = "has a group on both sides"
+            else:
+                continue
+            raise CorpusError(
+                f"fold {number} of {self.params.kind} {wrong}",
+                where="split",
+                hint="`split` yields numbers of the groups that train, and of others that are tested",
+            )
+        return np.sort(test), np.setdiff1d(np.arange(groups), np.concatenate([train, test]))
+
+    def _made(self) -> Any:
+        """An instance of the class.
+
+        Raises:
+            PrerequisiteError: If it cannot be imported, or is a stranger's while documents are read.
+            StudyError: If there is none of that name, or it does not take these arguments.
+        """
+        path = self.params.kind
+        module, _, name = path.replace(":", ".").rpartition(".")
+        refuse_uninstalled(module)
+        try:
+            cls = getattr(import_module(module), name)
+        except ImportError as error:
+            raise PrerequisiteError(
+                f"cannot import {path!r}: {error}", where="split.kind", hint="install its package, or correct the path"
+            ) from None
+        except AttributeError:
+            raise _no_splitter(path, f"there is no {name!r} in {module!r}") from None
+        if not inspect.isclass(cls) or not callable(getattr(cls, "split", None)):
+            raise _no_splitter(path, f"{path!r} is no splitter")
+        try:
+            return cls(**self.params.params)
+        except (TypeError, ValueError) as error:
+            hint = "give the arguments that the class takes"
+            raise StudyError(f"{path} refuses its arguments: {error}", where="split.params", hint=hint) from None
+
+
+def _no_splitter(path: str, what: str) -> StudyError:
+    hint = "name a class with `split(X, y, groups)`, such as sklearn.model_selection.GroupShuffleSplit"
+    return StudyError(what, where="split.kind", hint=hint)
+
+
+def _place(group: GroupRecord) -> tuple[float, str]:
+    return (0.0 if group.span is None else group.span.ticks[0], group.id)
+
+
+def _label(group: GroupRecord) -> str | float:
+    """The commonest class, the first by name of several; or the mean target."""
+    if np.asarray(group.targets).dtype.kind == "f":
+        return float(np.mean(group.targets))
+    counts = group.counts
+    return min(counts, key=lambda name: (-counts[name], name))
+
+
+def _names(groups: Sequence[GroupRecord], places: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(sorted(groups[place].id for place in places.tolist()))

@@ -1,0 +1,139 @@
+"""What a splitter is: a plug-in that says which groups each fold holds out.
+
+A newcomer writes a class attribute or two and one method, and names the class as an entry point
+``heldout.splitters``::
+
+    class BySite(Splitter):
+        kind = "by-site"
+        Params = BySiteParams          # a frozen pydantic model on `SplitSpec`: the `split:` block of a study
+
+        def folds(self, groups): ...   # -> Fold(id, test), in order; all other groups train
+
+Folds are a function of the block and the groups alone: the same folds each time, whatever the order of groups.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from heldout import plugins
+from heldout.corpus import Corpus, CorpusManifest, GroupRecord
+from heldout.errors import CorpusError, near_miss
+from heldout.split.fold import Fold, Reads, Split
+from heldout.study import DEFAULT_SPLITTER, FOREIGN_SPLITTER, Document, SplitSpec, validate
+
+
+class Splitter(ABC):
+    """One way to hold groups out. Instances hold only their parameters, and may be sent to other processes."""
+
+    kind: ClassVar[str]
+    Params: ClassVar[type[SplitSpec]]
+    repeats: ClassVar[bool] = False  # True: a group may be held out by several folds, and is scored in each
+    ordered: ClassVar[bool] = False  # True: each fold knows more than those before it; the last predicts what is new
+    reads: ClassVar[Reads | None] = None  # what each record holds besides name, size and span
+
+    def __init__(self, params: Any) -> None:
+        """Bind the validated ``split:`` block."""
+        self.params = params
+
+    @abstractmethod
+    def folds(self, groups: Sequence[GroupRecord]) -> Iterator[Fold]:
+        """The folds, in order.
+
+        Raises:
+            CorpusError: If these groups cannot be held out so; its place is a key of the block, such as `split.folds`.
+        """
+
+    @property
+    def column(self) -> str | None:
+        """The column that it reads, which is no feature; None where it reads none."""
+        return None
+
+
+def load_splitter(block: Mapping[str, Any], document: Document | None = None) -> Splitter:
+    """The splitter that a ``split:`` block names, bound to it.
+
+    Args:
+        block: Of a study, or of its lock.
+        document: The study, for the place of a complaint.
+
+    Raises:
+        StudyError: If there is none of that name, or the block does not fit it.
+    """
+    place = document or Document(Path("study"), {}, {})
+    kind = str(block.get("kind", DEFAULT_SPLITTER))
+    name = FOREIGN_SPLITTER if "." in kind or ":" in kind else kind
+    cls: type[Splitter] = plugins.load("splitters", name, where=place.where(("split", "kind")))
+    return cls(validate(cls.Params, dict(block), place, ("split",)))
+
+
+def split_corpus(splitter: Splitter, corpus: Corpus | CorpusManifest) -> Split:
+    """The folds of a corpus; its manifest is enough for a splitter that reads nothing else.
+
+    Raises:
+        CorpusError: If it cannot be split so.
+    """
+    if isinstance(corpus, CorpusManifest):
+        return split_groups(splitter, corpus.groups)
+    match splitter.reads:
+        case "targets":
+            return split_groups(splitter, with_targets(corpus.manifest.groups, corpus.groups, corpus.target))
+        case "column":
+            return split_groups(splitter, _with_levels(splitter, corpus))
+        case None:
+            return split_groups(splitter, corpus.manifest.groups)
+
+
+def split_groups(splitter: Splitter, groups: Sequence[GroupRecord]) -> Split:
+    """The folds of some groups, checked."""
+    names = tuple(sorted(group.id for group in groups))
+    if len(names) < 2:
+        raise CorpusError(
+            f"{len(names)} groups cannot be split into training and test",
+            where="split",
+            hint="add groups, or name a finer group column",
+        )
+    kind, facts = str(splitter.params.kind), {"repeats": splitter.repeats, "ordered": splitter.ordered}
+    return Split(kind, tuple(splitter.folds(groups)), names, **facts, reads=splitter.reads)
+
+
+def with_targets(groups: Sequence[GroupRecord], names: pl.Series, target: Any) -> list[GroupRecord]:
+    """The groups with their targets, sorted: the order of rows says nothing.
+
+    Args:
+        groups: Of a corpus.
+        names: Group of each row.
+        target: Target of each row.
+    """
+    table = pl.DataFrame({"group": names, "target": pl.Series(target)}).sort("group", "target")
+    found = {str(key[0]): part["target"].to_numpy() for key, part in table.partition_by("group", as_dict=True).items()}
+    return [replace(group, targets=found.get(group.id, np.zeros(0))) for group in groups]
+
+
+def _with_levels(splitter: Splitter, corpus: Corpus) -> list[GroupRecord]:
+    name, aside = str(splitter.column), corpus.aside
+    if aside is None or name not in aside.columns:
+        raise CorpusError(
+            f"the corpus has no column {name!r}",
+            where="split.column",
+            hint=near_miss(name, [] if aside is None else aside.columns, "its columns that are no features"),
+        )
+    levels = aside[name].cast(pl.String)
+    if levels.is_null().any() or (levels.str.strip_chars() == "").any():
+        raise CorpusError(
+            f"the column {name!r} does not say of every row where it belongs",
+            where="split.column",
+            hint="write a part or the name of a fold into each row",
+        )
+    table = pl.DataFrame({"group": corpus.groups, "level": levels}).unique().sort("group", "level")
+    found: dict[str, list[str]] = {}
+    for group, level in table.iter_rows():
+        found.setdefault(group, []).append(level)
+    return [replace(group, levels=tuple(found.get(group.id, ()))) for group in corpus.manifest.groups]

@@ -1,0 +1,133 @@
+"""Runs over every new way to split: from the study's line to a verdict that can be verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from heldout.corpus import Corpus
+from heldout.errors import CorpusError, StudyError
+from heldout.evidence import read_json, write_json
+from heldout.run.manifest import write_manifest
+from heldout.run.units import train_view
+from heldout.split import Fold
+from heldout.verify import verify_run
+
+CLASS = "sklearn.model_selection.GroupShuffleSplit"
+SPLITS: dict[str, dict[str, Any]] = {
+    "stratified": {"kind": "stratified-group-k-fold", "folds": 2, "bins": 3},
+    "repeated": {"kind": "repeated", "folds": 2, "times": 3},
+    "declared": {"kind": "declared", "column": "part"},
+    "a class": {"kind": CLASS, "params": {"n_splits": 3, "test_size": 0.5, "random_state": 1}},
+    "a class of all": {"kind": "sklearn.model_selection:LeaveOneGroupOut"},
+}
+GATE = {"min_groups": 2, "rules": [{"id": "plcc", "metric": "plcc", "over": "pooled", "at_least": 0.5}]}
+PARTS = {"ann": "train", "bob": "test", "cyd": "val", "dan": "test"}
+
+
+@pytest.fixture
+def parts(desk: Any) -> Any:
+    """The desk, whose table says where each person belongs."""
+    frame = pl.read_csv(desk.table)
+    frame.with_columns(part=pl.col("person").replace_strict(PARTS)).write_csv(desk.table)
+    return desk
+
+
+def states(run: Path, corpus: Path | None) -> dict[str, str]:
+    return {link.id: link.state for link in verify_run(run, corpus=corpus).links}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_a_run_over_each_split_is_judged_and_verified(parts: Any, name: str) -> None:
+    """A split could be declared that no run, or no verification, can go through with."""
+    corpus = {"path": "table.csv", "group": "person", "target": "score", "id": "id", "ignore": ["part"]}
+    run = parts.run(corpus=corpus, split=SPLITS[name], gate=GATE)
+    assert ("PROMOTE", []) == (run.verdict, run.document["reasons"])
+    document = read_json(run.folder / "split.json")
+    assert SPLITS[name]["kind"] == document["kind"]
+    assert {"declared": "column", "repeated": None}.get(name, "targets") == document.get("reads")
+    for given in (parts.table, None):
+        found = states(run.folder, given)
+        assert "BROKEN" not in found.values()
+        assert {"OK"} == {found[link] for link in ("split", "units", "predictions", "metrics", "verdict")}
+    samples = pl.read_ndjson(run.folder / "predictions.jsonl")
+    times = samples.group_by("sample_id").len()["len"].unique().to_list()
+    assert [3] == times or name != "repeated"
+
+
+@pytest.mark.parametrize("name", ["stratified", "a class of all"])
+def test_folds_that_targets_would_not_give_are_found_without_the_corpus(parts: Any, name: str) -> None:
+    """Whoever likes other folds better would call them stratified."""
+    run = parts.run(split=SPLITS[name], gate=GATE).folder
+    document = read_json(run / "split.json")
+    document["folds"][0]["id"], document["folds"][1]["id"] = "part8", "part9"
+    write_json(run / "split.json", document)
+    write_manifest(run)
+    assert "BROKEN" == states(run, None)["split"]
+
+
+def test_a_column_that_says_otherwise_is_found_with_the_corpus(parts: Any) -> None:
+    """A verdict on folds that the table does not declare would hold."""
+    run = parts.run(split=SPLITS["declared"], gate=GATE).folder
+    document = read_json(run / "split.json")
+    del document["folds"][0]["val"]
+    write_json(run / "split.json", document)
+    write_manifest(run)
+    assert "BROKEN" == states(run, parts.table)["split"]
+
+
+def test_a_declared_column_is_no_feature(parts: Any) -> None:
+    """The model would be told which rows are tested."""
+    prepared = parts.prepare(split=SPLITS["declared"])
+    assert ("weight", "kind") == prepared.corpus.manifest.features
+    assert ["part"] == prepared.resolved.config["corpus"]["ignore"]
+    with pytest.raises(CorpusError, match="'part' is two things at once"):
+        parts.prepare(split=SPLITS["declared"], corpus=parts_with(features=["weight", "part"]))
+    with pytest.raises(CorpusError, match="no column 'prat'"):
+        parts.prepare(split={"kind": "declared", "column": "prat"})
+
+
+def parts_with(**more: Any) -> dict[str, Any]:
+    return {"path": "table.csv", "group": "person", "target": "score", "id": "id"} | more
+
+
+def test_a_reader_without_other_columns_cannot_be_split_by_one(desk: Any) -> None:
+    """A column would be declared that is never read."""
+    corpus = {"reader": "video_frames", "path": "frames.jsonl"}
+    with pytest.raises(StudyError, match="no columns beside its features") as caught:
+        desk.load(corpus=corpus, split=SPLITS["declared"]).resolve()
+    assert caught.value.hint
+
+
+def test_validation_groups_reach_the_trainer_and_no_verdict(parts: Any) -> None:
+    """Whoever stops early would do so on training rows; or rows that chose a model would judge it."""
+    prepared = parts.prepare(split=SPLITS["declared"])
+    corpus: Corpus = prepared.corpus
+    (fold,) = prepared.split.folds
+    assert Fold("test", ("bob", "dan"), val=("cyd",)) == fold
+    view = train_view(corpus, fold)
+    assert view.validation is not None
+    assert ({"ann"}, {"cyd"}) == (set(view.groups), set(view.validation.groups))
+    assert view.validation.validation is None
+    assert train_view(corpus, Fold("test", ("bob", "dan"))).validation is None
+    run = parts.run(split=SPLITS["declared"], gate=GATE)
+    assert {"bob", "dan"} == set(pl.read_ndjson(run.folder / "predictions.jsonl")["group"])
+    unit = read_json(next(run.folder.glob("fits/seed0/test/unit.json")))
+    assert (12, 32) == (unit["n_train"], unit["n_test"])
+    looks = [each for each in (run.folder.parent / "looks").iterdir() if "groups" in read_json(each)]
+    assert [{"bob", "dan"}] == [set(read_json(each)["groups"]) for each in looks]
+
+
+def test_a_group_in_two_parts_is_refused(parts: Any) -> None:
+    """HO-G001: rows of one person would train, and others of his be tested."""
+    frame = pl.read_csv(parts.table)
+    first = pl.int_range(pl.len()) == int((frame["person"] == "bob").arg_max() or 0)
+    frame.with_columns(part=pl.when(first).then(pl.lit("train")).otherwise(pl.col("part"))).write_csv(parts.table)
+    with pytest.raises(CorpusError) as caught:
+        parts.prepare(split=SPLITS["declared"])
+    assert ("HO-G001", 2) == (caught.value.code, caught.value.exit_code)
+    assert (caught.value.where or "").endswith("(split.column)")
+    assert ["HO-G001"] == [finding.code for finding in parts.load(split=SPLITS["declared"]).check().blocking]

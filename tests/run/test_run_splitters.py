@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
+from heldout import plugins
 from heldout.corpus import Corpus
 from heldout.errors import CorpusError, StudyError
 from heldout.evidence import read_json, write_json
@@ -15,6 +18,9 @@ from heldout.run.manifest import write_manifest
 from heldout.run.units import train_view
 from heldout.split import Fold
 from heldout.verify import verify_run
+from heldout.verify.chain import BrokenError
+from heldout.verify.evidence import RunEvidence
+from heldout.verify.inputs import check_split
 
 CLASS = "sklearn.model_selection.GroupShuffleSplit"
 SPLITS: dict[str, dict[str, Any]] = {
@@ -52,7 +58,9 @@ def test_a_run_over_each_split_is_judged_and_verified(parts: Any, name: str) -> 
     for given in (parts.table, None):
         found = states(run.folder, given)
         assert "BROKEN" not in found.values()
-        assert {"OK"} == {found[link] for link in ("split", "units", "predictions", "metrics", "verdict")}
+        assert {"OK"} == {found[link] for link in ("folds", "units", "predictions", "metrics", "verdict")}
+        unknown = given is None and name in ("declared", "a class")
+        assert ("NOT CHECKED" if unknown else "OK") == found["split"]
     samples = pl.read_ndjson(run.folder / "predictions.jsonl")
     times = samples.group_by("sample_id").len()["len"].unique().to_list()
     assert [3] == times or name != "repeated"
@@ -65,8 +73,10 @@ def test_folds_that_targets_would_not_give_are_found_without_the_corpus(parts: A
     document = read_json(run / "split.json")
     document["folds"][0]["id"], document["folds"][1]["id"] = "part8", "part9"
     write_json(run / "split.json", document)
+    with pytest.raises(BrokenError, match="not those that the declared split gives"):
+        check_split(RunEvidence.open(run))
     write_manifest(run)
-    assert "BROKEN" == states(run, None)["split"]
+    assert "BROKEN" == states(run, None)["folds"]
 
 
 def test_a_column_that_says_otherwise_is_found_with_the_corpus(parts: Any) -> None:
@@ -75,8 +85,8 @@ def test_a_column_that_says_otherwise_is_found_with_the_corpus(parts: Any) -> No
     document = read_json(run / "split.json")
     del document["folds"][0]["val"]
     write_json(run / "split.json", document)
-    write_manifest(run)
-    assert "BROKEN" == states(run, parts.table)["split"]
+    with pytest.raises(BrokenError, match="not those that the declared split gives"):
+        check_split(RunEvidence.open(run, parts.table))
 
 
 def test_a_declared_column_is_no_feature(parts: Any) -> None:
@@ -119,6 +129,43 @@ def test_validation_groups_reach_the_trainer_and_no_verdict(parts: Any) -> None:
     assert (12, 32) == (unit["n_train"], unit["n_test"])
     looks = [each for each in (run.folder.parent / "looks").iterdir() if "groups" in read_json(each)]
     assert [{"bob", "dan"}] == [set(read_json(each)["groups"]) for each in looks]
+
+
+def test_a_splitter_that_was_edited_is_another_rule(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looked could edit his splitter until it holds out what his model is good at."""
+    monkeypatch.syspath_prepend(desk.folder)
+    code = "class Last:\n    def split(self, X, y, groups):\n        yield [0, 1], [2, 3]\n"
+    (desk.folder / "my_splits.py").write_text(code)
+    split = {"kind": "my_splits:Last"}
+    first = desk.run(split=split, gate=GATE)
+    assert ("PROMOTE", 1) == (first.verdict, first.document["trial"]["attempt"])
+    assert ["my_splits"] == list(desk.load(split=split).resolve().config["split"]["code"])
+    found = {link.id: link for link in verify_run(first.folder, corpus=desk.table).links}
+    assert "NOT CHECKED" == found["split"].state
+    assert "--trust-code" in found["split"].what
+    with plugins.trusting_code():
+        assert "OK" == states(first.folder, desk.table)["split"]
+    (desk.folder / "my_splits.py").write_text(code.replace("[0, 1], [2, 3]", "[0, 3], [1, 2]"))
+    monkeypatch.delitem(sys.modules, "my_splits")
+    second = desk.run(split=split, gate=GATE)
+    assert ("HOLD", 2) == (second.verdict, second.document["trial"]["attempt"])
+    assert any("rules, split or yardsticks were changed" in reason for reason in second.document["reasons"])
+
+
+def test_the_name_of_a_fold_is_no_subject(desk: Any) -> None:
+    """HO-G010 would take each fold for a person whose rows stand in several groups, and block every verdict."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat([f"g{number:02d}" for number in range(80)], 12)
+    frame = pl.DataFrame({"person": groups, "part": [f"fold{int(name[1:]) % 40}" for name in groups]})
+    x = rng.normal(size=len(groups))
+    site = 3 * rng.normal(size=40)[[int(name[1:]) % 40 for name in groups]]
+    frame = frame.with_columns(x=pl.Series(x), score=pl.Series(x + site + rng.normal(size=len(groups))))
+    frame.write_csv(desk.table)
+    corpus = {"path": "table.csv", "group": "person", "target": "score"}
+    prepared = desk.prepare(corpus=corpus, split=SPLITS["declared"])
+    assert (40, ()) == (len(prepared.split.folds), prepared.findings)
+    told = desk.prepare(corpus=corpus | {"ignore": ["part"]})
+    assert ["HO-G010"] == [finding.code for finding in told.findings]
 
 
 def test_a_group_in_two_parts_is_refused(parts: Any) -> None:

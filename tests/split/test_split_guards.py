@@ -84,7 +84,7 @@ def test_without_times_or_embargo_there_is_nothing_to_say(tmp_path: Path) -> Non
     reader = table(tmp_path, *days(5, 0))
     assert "NOT APPLICABLE" == guard(reader, None).state
     corpus = reader.read()
-    assert [] == check_split(corpus, split_corpus(splitter(), corpus.manifest), splitter().params)
+    assert [] == check_split(corpus, split_corpus(splitter(), corpus.manifest), splitter())
     assert corpus.features.columns == ["x"]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import distribution
@@ -55,6 +55,11 @@ def code_of(backbone: Backbone, reader: type[Reader]) -> Code:
     found = closure((*_FITTING, type(backbone).__module__, reader.__module__, *backbone.sources()), _source)
     ours = {name: sha256 for name, sha256 in found.items() if name.partition(".")[0] == _OURS}
     return Code(total(ours), {name: sha256 for name, sha256 in found.items() if name not in ours})
+
+
+def own_code(modules: Iterable[str]) -> dict[str, str]:
+    """Sha256 of each module of the user's own among these and what they import, by module."""
+    return closure(modules, lambda name: None if name.partition(".")[0] == _OURS else _source(name))
 
 
 def files_of(backbone: Backbone) -> list[Path]:

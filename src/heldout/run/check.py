@@ -72,7 +72,7 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
             split = split_corpus(resolved.splitter, corpus)
             resolved.metrics(corpus.task)
             check_gate(resolved.gate, corpus, [str(each) for each in resolved.config.get("metrics", ())])
-        results = {result.code: result for result in examine_split(corpus, split, resolved.splitter.params)}
+        results = {result.code: result for result in examine_split(corpus, split, resolved.splitter)}
     except CorpusError as error:
         if error.code not in TITLES:
             raise

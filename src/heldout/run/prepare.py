@@ -163,7 +163,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     folder, earlier = _folder(study, resolved.variant, key, packages)
     if resolved.champion is not None:
         resolved.champion.check(corpus.manifest, split)
-    findings = tuple(check_split(corpus, split, resolved.splitter.params))
+    findings = tuple(check_split(corpus, split, resolved.splitter))
     options = resolved.config["corpus"]
     twin = None if earlier is None else partial(earlier.twin, mine=folder)
     plans = {}

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from heldout import plugins
 from heldout.backbone import Backbone, Baseline
+from heldout.backbone.code import own_code
 from heldout.corpus import Reader, Task
 from heldout.errors import HeldoutError, InputError, StudyError, near_miss
 from heldout.evidence import digest, read_plain
@@ -264,7 +265,9 @@ def _named(reader: Reader) -> dict[str, Any]:
 
 def _plain(splitter: Splitter) -> dict[str, Any]:
     found: dict[str, Any] = splitter.params.model_dump(mode="json", exclude_none=True)
-    return found
+    # A splitter of the user's own that is edited is another rule: otherwise one could look, and look for better folds.
+    own = own_code(splitter.sources())
+    return found | ({"code": own} if own else {})
 
 
 def _gate(spec: StudySpec, backbone: Backbone, document: Document) -> GateSpec:

@@ -50,6 +50,16 @@ class ForeignSplitter(Splitter):
     repeats: ClassVar[bool] = True
     reads: ClassVar[Reads | None] = "targets"
 
+    def sources(self) -> tuple[str, ...]:
+        """The module of the class."""
+        return (self._path[0],)
+
+    @property
+    def _path(self) -> tuple[str, str]:
+        """Module and name of the class."""
+        module, _, name = self.params.kind.replace(":", ".").rpartition(".")
+        return module, name
+
     def folds(self, groups: Sequence[GroupRecord]) -> Iterator[Fold]:
         """Those that the class answers, numbered."""
         ordered = sorted(groups, key=_place)
@@ -119,8 +129,7 @@ class ForeignSplitter(Splitter):
             PrerequisiteError: If it cannot be imported, or is a stranger's while documents are read.
             StudyError: If there is none of that name, or it does not take these arguments.
         """
-        path = self.params.kind
-        module, _, name = path.replace(":", ".").rpartition(".")
+        path, (module, name) = self.params.kind, self._path
         refuse_uninstalled(module)
         try:
             cls = getattr(import_module(module), name)

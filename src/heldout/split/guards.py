@@ -14,24 +14,28 @@ from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding, GuardResult, examine_corpus, findings_of
 from heldout.errors import StudyError, near_miss
 from heldout.split.fold import Fold, Split
+from heldout.split.splitter import Splitter
 from heldout.split.time import length
 from heldout.study import SplitSpec
 
 
-def check_split(corpus: Corpus, split: Split, spec: SplitSpec) -> list[Finding]:
+def check_split(corpus: Corpus, split: Split, splitter: Splitter) -> list[Finding]:
     """What every guard finds that needs no model."""
-    return findings_of(examine_split(corpus, split, spec))
+    return findings_of(examine_split(corpus, split, splitter))
 
 
-def examine_split(corpus: Corpus, split: Split, spec: SplitSpec) -> list[GuardResult]:
+def examine_split(corpus: Corpus, split: Split, splitter: Splitter) -> list[GuardResult]:
     """What every guard says that needs no model, in the order of the codes."""
-    crossed = spec.crossed or ()
+    spec: SplitSpec = splitter.params
+    crossed = list(spec.crossed or ())
     known = {*corpus.features.columns, *(corpus.aside.columns if corpus.aside is not None else ())}
     for name in crossed:
         if name not in known:
             raise StudyError(
                 f"the corpus has no column {name!r}", where="split.crossed", hint=near_miss(name, known, "its columns")
             )
+    if splitter.column is not None:
+        crossed.append(splitter.column)  # the name of a part stands in many groups, and is no subject
     results = [*examine_corpus(corpus, spec.shared_rows, crossed), check_time(corpus, split, spec.embargo)]
     return sorted(results, key=lambda result: result.code)
 

@@ -51,6 +51,10 @@ class Splitter(ABC):
             CorpusError: If these groups cannot be held out so; its place is a key of the block, such as `split.folds`.
         """
 
+    def sources(self) -> tuple[str, ...]:
+        """Modules that decide the folds; the lock names those of the user's own by digest, as part of the rules."""
+        return (type(self).__module__,)
+
     @property
     def column(self) -> str | None:
         """The column that it reads, which is no feature; None where it reads none."""
@@ -61,7 +65,7 @@ def load_splitter(block: Mapping[str, Any], document: Document | None = None) ->
     """The splitter that a ``split:`` block names, bound to it.
 
     Args:
-        block: Of a study, or of its lock.
+        block: Of a study, or of its lock, which names the code of a splitter of the user's own as well.
         document: The study, for the place of a complaint.
 
     Raises:
@@ -71,7 +75,8 @@ def load_splitter(block: Mapping[str, Any], document: Document | None = None) ->
     kind = str(block.get("kind", DEFAULT_SPLITTER))
     name = FOREIGN_SPLITTER if "." in kind or ":" in kind else kind
     cls: type[Splitter] = plugins.load("splitters", name, where=place.where(("split", "kind")))
-    return cls(validate(cls.Params, dict(block), place, ("split",)))
+    told = {key: value for key, value in block.items() if key != "code" or document is not None}
+    return cls(validate(cls.Params, told, place, ("split",)))
 
 
 def split_corpus(splitter: Splitter, corpus: Corpus | CorpusManifest) -> Split:

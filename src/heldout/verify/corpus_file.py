@@ -62,7 +62,7 @@ def check_guards(evidence: RunEvidence) -> str:
         _same_content(evidence)
         raise NotCheckedError(_NO_CORPUS)
     corpus = cached_corpus(bound_reader(evidence))
-    found = [finding.to_json() for finding in check_split(corpus, evidence.split, evidence.splitter.params)]
+    found = [finding.to_json() for finding in check_split(corpus, evidence.split, evidence.splitter)]
     # What is fitted is no matter of the corpus alone: the link of the refit asks that guard again.
     named = [finding for finding in evidence.verdict["findings"] if finding["code"] != FITTED_STATE]
     if found == named:

@@ -12,7 +12,7 @@ from heldout.run.layout import run_key
 from heldout.run.resolve import IDENTITY, load_backbone
 from heldout.run.resolve import SCHEMA as LOCK_SCHEMA
 from heldout.run.units import cached_corpus
-from heldout.split import Split, split_corpus, split_groups
+from heldout.split import split_corpus, split_groups
 from heldout.split.fold import OLDER
 from heldout.split.splitter import with_targets
 from heldout.verify.chain import BrokenError, NotCheckedError
@@ -54,41 +54,41 @@ def check_corpus_document(evidence: RunEvidence) -> str:
     return f"corpus {corpus.sha256[:12]}: {corpus.rows} rows in {len(ids)} groups"
 
 
-def check_split(evidence: RunEvidence) -> str:
-    """The folds are those that the declared split gives for these groups."""
+def check_folds(evidence: RunEvidence) -> str:
+    """``split.json`` is the split that was judged, in the form in which a run writes it."""
     document, split = read_json(evidence.folder / "split.json"), evidence.split
     older = document["schema"] == OLDER
     if document != (split.to_older_json() if older else split.to_json()):
         raise BrokenError("the document is not in the form in which a run writes it", "split.json")
-    made = _made_again(evidence)
-    if made is not None and made != split:
-        raise BrokenError("the folds are not those that the declared split gives for these groups", "split.json")
     sha256 = split.older_sha256 if older else split.sha256
     for where, stated in (
         ("judged.split_sha256", evidence.verdict["judged"]["split_sha256"]),
         ("run.json: split_sha256", evidence.run["split_sha256"]),
     ):
         _same(sha256, stated, "another split was judged", where)
-    asked = "" if made is not None else f"; not made again: it reads what only the corpus file has ({split.reads})"
-    return f"split {sha256[:12]}: {len(split.folds)} folds of {split.kind}{asked}"
+    return f"split {sha256[:12]}: {len(split.folds)} folds of {split.kind}"
 
 
-def _made_again(evidence: RunEvidence) -> Split | None:
-    """What the declared split gives for these groups; None where it reads something that is not at hand.
+def check_split(evidence: RunEvidence) -> str:
+    """The folds are those that the declared split gives for these groups.
 
-    Targets of held-out rows stand in the predictions; a column stands in the corpus file alone.
+    Targets of held-out rows stand in the predictions too; a column stands in the corpus file alone.
     """
-    splitter, groups = evidence.splitter, evidence.corpus.groups
+    splitter, split, groups = evidence.splitter, evidence.split, evidence.corpus.groups
     if splitter.reads is None:
-        return split_corpus(splitter, evidence.corpus)
-    if evidence.corpus_path is not None:
-        return split_corpus(splitter, cached_corpus(bound_reader(evidence)))
-    if splitter.reads == "targets" and evidence.split.held_out.issuperset(evidence.split.groups):
+        made = split_corpus(splitter, evidence.corpus)
+    elif evidence.corpus_path is not None:
+        made = split_corpus(splitter, cached_corpus(bound_reader(evidence)))
+    elif splitter.reads == "targets" and split.held_out.issuperset(split.groups):
         predictions = evidence.predictions
         samples = predictions.samples.with_row_index("row").unique("sample_id", keep="first", maintain_order=True)
-        rows = samples["row"].to_numpy()
-        return split_groups(splitter, with_targets(groups, samples["group"], predictions.target[rows]))
-    return None
+        target = predictions.target[samples["row"].to_numpy()]
+        made = split_groups(splitter, with_targets(groups, samples["group"], target))
+    else:
+        raise NotCheckedError(f"the split {split.kind!r} reads what only the corpus file has: --corpus FILE")
+    if made != split:
+        raise BrokenError("the folds are not those that the declared split gives for these groups", "split.json")
+    return f"{len(split.folds)} folds of {split.kind} made again: the same"
 
 
 def check_run_name(evidence: RunEvidence) -> str:

@@ -15,7 +15,7 @@ from heldout.verify.evidence import RunEvidence
 
 # What lies in a run is parsed only where its digest is the manifest's.
 _WHOLE = ("verdict-file", "files")
-_DOCUMENTS = ("verdict-file", "study", "corpus", "split")
+_DOCUMENTS = ("verdict-file", "study", "corpus", "folds")
 CHAIN = (
     Check("verdict-file", "one verdict", files.check_verdict_file),
     Check("files", "manifest → every file", files.check_files),
@@ -24,7 +24,8 @@ CHAIN = (
     Check("run-name", "variant, corpus, code → run", inputs.check_run_name, ("study",)),
     Check("smoke", "parameters → smoke mark", inputs.check_smoke, ("study",)),
     Check("corpus", "corpus.json → verdict", inputs.check_corpus_document, _WHOLE),
-    Check("split", "groups → folds", inputs.check_split, ("study", "corpus")),
+    Check("folds", "split.json → verdict", inputs.check_folds, ("study", "corpus")),
+    Check("split", "groups → folds", inputs.check_split, ("folds",)),
     Check("units", "folds → fits", results.check_units, _DOCUMENTS),
     Check("predictions", "fits → predictions", results.check_predictions, ("units",)),
     Check("metrics", "predictions → metrics", results.check_metrics, ("predictions",)),

@@ -149,6 +149,18 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
         "did you mean 'person'? its columns: person, score, weight",
     ),
     ({"split": {"kind": "fixed", "test": ["eve"]}}, "no group 'eve'", "split.test", "ann, bob, cyd, dan"),
+    ({"split": {"kind": "loso"}}, "no splitter named 'loso'", "study.yaml:", "leave-one-group-out"),
+    ({"split": {"kind": "repeated", "folds": 2}}, "`split.times` is missing", "study.yaml:", "add `times:` there"),
+    ({"split": {"kind": "declared", "column": "prat"}}, "no column 'prat'", "table.csv", "its columns: person, score"),
+    ({"split": {"kind": "walk-forward", "warmup": 1, "window": 1}}, "needs the time", "(split.kind)", "corpus.time"),
+    ({"split": {"kind": "sklearn.model_selection:GroupFold"}}, "no 'GroupFold'", "(split.kind)", "split(X, y, groups)"),
+    ({"split": {"kind": "sklearn.model_selection.GroupShuffleSplit"}}, "other folds", "(split)", "random_state"),
+    (
+        {"split": {"kind": "sklearn.model_selection.GroupKFold", "params": {"k": 3}}},
+        "refuses",
+        "(split.params)",
+        "give",
+    ),
     ({"gate": {}}, "the gate has no rules", "study.yaml:", "gate.rules"),
 ]
 

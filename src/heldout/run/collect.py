@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
+from heldout.backbone.grouped import rows_by_group
 from heldout.corpus import Corpus
 from heldout.errors import CorpusError
 from heldout.run.units import Unit, read_unit
@@ -43,9 +44,10 @@ def collect(
         parts.append((unit, tuple(document["classes"]), values))
     classes = _classes(corpus, parts)
     rows, folds = held_out_rows(corpus, [unit.fold for unit in units])
+    by_fold = rows_by_group(pl.Series(folds))
     members: dict[int, FloatArray] = {}
     for unit, labels, values in parts:
-        places = np.flatnonzero(folds == unit.fold.id)
+        places = by_fold[unit.fold.id]
         if len(places) != len(values) or bool(labels) != bool(classes):
             kind = "predictions" if bool(labels) == bool(classes) else "answers of another task"
             what = f"{len(values)} {kind} for {len(places)} rows"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -48,8 +48,8 @@ class Fold:
 
     def to_json(self) -> dict[str, Any]:
         """The fold in a document; what it has none of is left out."""
-        found = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: list(value) if name != "id" else value for name, value in found.items() if value}
+        parts = {"test": self.test, "val": self.val, "exceptions": self.exceptions}
+        return {"id": self.id} | {name: list(part) for name, part in parts.items() if part}
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,8 @@ def in_time(records: Sequence[GroupRecord]) -> list[GroupRecord]:
     lacking = sorted(each.id for each in records if each.span is None)
     if lacking:
         raise CorpusError(
-            "a split in time needs the time of every group",
-            where=f"group {lacking[0]}",
+            f"a split in time needs the time of every group, and {lacking[0]!r} has none",
+            where="split.kind",
             hint="name the column of times as `corpus.time`",
         )
     return sorted(records, key=lambda each: (_window([each]).first, each.id))

@@ -6,6 +6,7 @@ written, so metrics recomputed from the file are the metrics of the run.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
+from heldout.backbone.grouped import rows_by_group
 from heldout.corpus import Task
 from heldout.errors import CorpusError
 from heldout.evidence import atomic_path, plain_path
@@ -52,6 +54,11 @@ class Predictions:
         """Targets: float64, or str for classification."""
         column = self.samples["target"].to_numpy()
         return column.astype(str) if self.classes else column.astype(np.float64)
+
+    @property
+    def by_fold(self) -> Mapping[str, NDArray[np.int64]]:
+        """Row numbers of each fold, ascending, in one pass over the table; of a fold without rows there are none."""
+        return defaultdict(lambda: np.zeros(0, dtype=np.int64), rows_by_group(self.samples["fold"]))
 
     @property
     def slices(self) -> dict[str, NDArray[np.str_]]:

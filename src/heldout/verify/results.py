@@ -74,8 +74,9 @@ def check_predictions(evidence: RunEvidence) -> str:
     wrong = [group for group, fold, count in found_in if held_out.get((group, fold)) != count]
     if wrong:
         raise BrokenError("the group stands in another fold than it was held out in", f"{path}: group {min(wrong)}")
+    by_fold = predictions.by_fold
     for (seed, fold), unit in evidence.units("").items():
-        rows = np.flatnonzero((samples["fold"] == fold).to_numpy())
+        rows = by_fold[fold]
         found = predictions.members[seed][rows]
         if not np.array_equal(found, _aligned(unit, evidence.classes), equal_nan=True):
             raise BrokenError(
@@ -361,9 +362,10 @@ def _assembled(evidence: RunEvidence, units: Mapping[tuple[int, str], StoredUnit
     """Out-of-fold predictions of a baseline, over the rows of the variant's own."""
     mine = evidence.predictions
     members: dict[int, FloatArray] = {}
+    by_fold = mine.by_fold
     for (seed, fold), unit in units.items():
         member = members.setdefault(seed, np.full(next(iter(mine.members.values())).shape, np.nan))
-        member[np.flatnonzero((mine.samples["fold"] == fold).to_numpy())] = _aligned(unit, evidence.classes)
+        member[by_fold[fold]] = _aligned(unit, evidence.classes)
     return Predictions(mine.samples, members, mine.classes)
 
 

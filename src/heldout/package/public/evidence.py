@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
 from heldout.evidence import read_json
@@ -50,13 +51,14 @@ class PublishedRun(RunEvidence):
         found: dict[str, dict[tuple[int, str], StoredUnit]] = {}
         for name, (_, _, seeds) in self.contenders.items():
             table = self._table(name, seeds)
+            by_fold = {} if table is None else table.by_fold
             folders = {
                 (seed, fold.id): RunFolder(self.folder).unit(seed, fold.id, name or None)
                 for seed in seeds
                 for fold in self.split.folds
             }
             found[name] = {
-                key: self._unit(folder, table, *key)
+                key: self._unit(folder, table, key[0], by_fold[key[1]])
                 for key, folder in folders.items()
                 if table is not None and (folder / "unit.json").exists()
             }
@@ -68,9 +70,8 @@ class PublishedRun(RunEvidence):
         path = self.folder / "baselines" / name / "predictions.jsonl"
         return read_predictions(path, seeds, self.classes) if path.exists() else None
 
-    def _unit(self, folder: Path, table: Predictions, seed: int, fold: str) -> StoredUnit:
+    def _unit(self, folder: Path, table: Predictions, seed: int, rows: NDArray[np.int64]) -> StoredUnit:
         document = read_json(folder / "unit.json")
-        rows = np.flatnonzero((table.samples["fold"] == fold).to_numpy())
         prediction = table.members[seed][rows]
         if self.classes:
             prediction = prediction[:, [self.classes.index(label) for label in document["classes"]]]
@@ -82,9 +83,10 @@ def _assembled(evidence: RunEvidence, units: Mapping[tuple[int, str], StoredUnit
     mine = evidence.predictions
     shape = next(iter(mine.members.values())).shape
     members: dict[int, FloatArray] = {}
+    by_fold = mine.by_fold
     for (seed, fold), unit in units.items():
         member = members.setdefault(seed, np.zeros(shape) if evidence.classes else np.full(shape, np.nan))
-        rows = np.flatnonzero((mine.samples["fold"] == fold).to_numpy())
+        rows = by_fold[fold]
         if evidence.classes:
             columns = [evidence.classes.index(label) for label in unit.document["classes"]]
             member[rows[:, None], columns] = unit.prediction

@@ -28,6 +28,7 @@ def test_a_sum_depends_on_its_set_alone(names: list[str], data: st.DataObject, k
         chosen = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
         found = pool.of(chosen)
         assert shown(sorted(chosen)).of(chosen) == found
+        assert pool.but([name for name in names if name not in chosen]) == found
         for name in names:
             assert (1 if name in chosen else 0) == found.count(f"<{name}>")
 
@@ -46,7 +47,7 @@ def test_leaving_one_out_reads_each_group_once_and_adds_few() -> None:
 
     names = [f"group{number}" for number in range(1024)]
     pool = Pool(names, summarise, join)
-    assert {1023} == {pool.of(name for name in names if name != held_out) for held_out in names}
+    assert {1023} == {pool.but([held_out]) for held_out in names}
     assert {1} == set(read.values())
     assert added["all"] < 1024 * 30
 

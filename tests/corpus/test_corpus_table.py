@@ -270,6 +270,8 @@ def test_rows_of_groups_come_in_the_order_of_the_file(read: Read) -> None:
     corpus = read("rows.csv", "g,y,x\nb,1.5,1\na,2.5,2\nb,3.5,3\nc,4.5,4\n")
     np.testing.assert_array_equal([0, 1, 2], corpus.rows_of(["a", "b"]))
     np.testing.assert_array_equal([], corpus.rows_of(["nobody"]))
+    np.testing.assert_array_equal([1, 3], corpus.rows_but(["b"]))
+    np.testing.assert_array_equal([0, 1, 2, 3], corpus.rows_but([]))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heldout.corpus import Corpus, CorpusManifest, GroupRecord, group_records
-from heldout.errors import CorpusError
-from heldout.evidence import digest
+from heldout.errors import CorpusError, InputError
+from heldout.evidence import canonical, digest
 from heldout.split import Fold, Split, Splitter, load_splitter, read_split, split_corpus
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=5)
@@ -210,3 +210,27 @@ def test_a_hundred_thousand_groups_make_folds() -> None:
     counts = [sum(sizes[name] for name in fold.test) for fold in split.folds]
     assert max(counts) - min(counts) <= 7
     assert 100_000 == len(split.held_out)
+
+
+def test_a_split_is_as_large_as_its_corpus_has_groups() -> None:
+    """Every fold would name all groups that train: at 10,000 of them a gigabyte, and a plan that no laptop can make."""
+    small, large = (
+        len(canonical(split_corpus(LOGO, manifest({f"g{number:05}": 1 for number in range(count)})).to_json()))
+        for count in (500, 5000)
+    )
+    assert large < 11 * small
+
+
+def test_a_fold_that_is_none_is_refused() -> None:
+    """A fold of a document or a plug-in would test nothing, learn from nothing, or hide behind another's name."""
+    for folds, what in (
+        ((Fold("one", ()),), "holds nothing out"),
+        ((Fold("one", ("a",)), Fold("one", ("b",))), "has the name of another"),
+        ((Fold("one", ("z",)),), "is no group of the corpus"),
+        ((Fold("one", ("a",), val=("b",), exceptions=("c",)),), "leaves no group to learn from"),
+    ):
+        with pytest.raises(CorpusError, match=what) as caught:
+            Split("mine", folds, ("a", "b", "c"))
+        assert caught.value.hint
+    with pytest.raises(InputError, match=r"heldout\.split/9"):
+        read_split({"schema": "heldout.split/9"}, "abc")

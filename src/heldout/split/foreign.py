@@ -104,23 +104,25 @@ class ForeignSplitter(Splitter):
         return found
 
     def _checked(self, number: int, train: NDArray[Any], test: NDArray[Any], groups: int) -> Places:
+        wrong, seen = None, np.zeros(groups, dtype=np.int64)
         for name, part in (("training", train), ("test", test)):
             if part.ndim != 1 or not len(part):
                 wrong = f"has no {name} groups"
             elif part.dtype.kind not in "iu" or part.min() < 0 or part.max() >= groups:
                 wrong = f"names {name} groups that are none"
-            elif len(np.unique(part)) < len(part):
-                wrong = f"names a {name} group twice"
-            elif len(np.intersect1d(train, test)):
-                wrong = "has a group on both sides"
             else:
-                continue
+                times = np.bincount(part, minlength=groups)
+                wrong = f"names a {name} group twice" if times.max() > 1 else wrong
+                seen += times
+            if wrong is not None:
+                break
+        if wrong is not None or seen.max() > 1:
             raise CorpusError(
-                f"fold {number} of {self.params.kind} {wrong}",
+                f"fold {number} of {self.params.kind} {wrong or 'has a group on both sides'}",
                 where="split",
                 hint="`split` yields numbers of the groups that train, and of others that are tested",
             )
-        return np.sort(test), np.setdiff1d(np.arange(groups), np.concatenate([train, test]))
+        return np.sort(test), np.flatnonzero(seen == 0)
 
     def _made(self) -> Any:
         """An instance of the class.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from heldout.run.manifest import write_manifest
 
 from heldout import Run, Study
 from heldout.errors import TamperedError
 from heldout.evidence import read_json, write_json
 from heldout.ledger.policy import amend, read_policies
+from heldout.run.layout import write_manifest
 from heldout.run.resolve import lock_yaml
 from heldout.task.predictions import read_predictions
 from heldout.verify import verify_run

@@ -69,12 +69,6 @@ def files_of(backbone: Backbone) -> list[Path]:
     return sorted(source.path.resolve() for source in sources if source is not None)
 
 
-def user_modules(module: str) -> dict[str, str]:
-    """Sha256 of the user's own modules that a module is made of, itself and what it imports; nothing is executed."""
-    found = closure((module,), _source)
-    return {name: sha256 for name, sha256 in found.items() if name.partition(".")[0] != _OURS}
-
-
 def user_code_sha256(fit_code: Mapping[str, Mapping[str, Any]]) -> str | None:
     """One digest of the user's own modules that fit the variant itself; None if it has none."""
     found = fit_code.get("", {}).get("user")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from heldout import plugins
-from heldout.backbone.code import user_modules
+from heldout.backbone.code import own_code
 from heldout.errors import HeldoutError, PrerequisiteError, StudyError, near_miss
 from heldout.evidence import digest
 from heldout.study import Document, GateSpec, MetricSpec, StudySpec, placing
@@ -86,7 +86,7 @@ def _code(module: str) -> str | None:
     Raises:
         PrerequisiteError: If they were edited since this process imported them.
     """
-    own = user_modules(module)
+    own = own_code([module])
     found = digest(own) if own else None
     loaded = sys.modules.get(module)
     if loaded is not None and vars(loaded).setdefault(_AS_IMPORTED, found) != found:

@@ -58,7 +58,7 @@ _TOLD = re.compile(
     "answer|broken|can_pass|can_promote|champion|clean|code|evidence|event|holds|id|kind|level|name|outcome|slot|stage"
     "|state|switch_to|verdict|version"
 )
-_OF_TODAY = ("code", "sources")  # links that compare with the sources as they are now
+_OF_TODAY = ("code", "sources", "folds")  # links that compare with the sources as they are now, and newer ones
 
 
 def gist(text: str) -> Any:
@@ -120,17 +120,24 @@ def _close(one: str, two: str) -> bool:
 def _told(path: Path) -> bytes:
     """A file's bytes; of progress each event once: how often it is told depends on the machine's hour."""
     data = path.read_bytes()
+    if path.name == "split.json" and b'"heldout.split/1"' in data:  # names what trains, where newer ones name the rest
+        document = json.loads(data)
+        return dumps(document | {"folds": [each | {"train": []} for each in document["folds"]]})
     if path.name != "progress.jsonl":
         return data
     return b"\n".join(dict.fromkeys(json.dumps(json.loads(line).get("event")).encode() for line in data.splitlines()))
 
 
 def as_before(data: bytes) -> bytes:
-    """What a document of a newer schema would have been before: what it has more is taken out."""
-    if b'"heldout.metrics/2"' not in data:  # lists its metrics
-        return data
-    document = {key: value for key, value in json.loads(data).items() if key != "metrics"}
-    return dumps(document | {"schema": "heldout.metrics/1"})
+    """What a document of a newer schema would have been before: what it has more is taken out, and less put in."""
+    if b'"heldout.metrics/2"' in data:  # lists its metrics
+        document = {key: value for key, value in json.loads(data).items() if key != "metrics"}
+        return dumps(document | {"schema": "heldout.metrics/1"})
+    if b'"heldout.split/2"' in data:
+        document = json.loads(data)
+        folds = [{"id": fold["id"], "test": fold["test"], "train": []} for fold in document["folds"]]
+        return dumps({"schema": "heldout.split/1", "kind": document["kind"], "folds": folds})
+    return data.replace(b'"heldout.unit/2"', b'"heldout.unit/1"')  # whose key is another digest
 
 
 def differences(was: Path, now: Path) -> dict[str, str]:

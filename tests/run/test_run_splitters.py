@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from heldout.run.manifest import write_manifest
 
 from heldout import plugins
 from heldout.corpus import Corpus
 from heldout.errors import CorpusError, StudyError
 from heldout.evidence import read_json, write_json
+from heldout.run.layout import write_manifest
 from heldout.run.units import train_view
 from heldout.split import Fold
 from heldout.verify import verify_run

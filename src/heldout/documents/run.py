@@ -112,6 +112,8 @@ class FoldEntry(Part):
 
     id: str
     test: list[str]
+    val: list[str] | None = Field(None, description="groups that the trainer may validate on, and no verdict sees")
+    exceptions: list[str] | None = Field(None, description="groups that are left out altogether, such as purged ones")
     train: list[str] | None = Field(None, description="in documents of version 1")
 
 
@@ -124,3 +126,8 @@ class SplitDocument(Document):
     schema_: str = Field(alias="schema", pattern=r"^heldout\.split/\d+$")
     kind: str
     folds: list[FoldEntry]
+    repeats: bool | None = Field(None, description="true: a group may be held out by several folds")
+    ordered: bool | None = Field(None, description="true: each fold knows more than those before it")
+    reads: Literal["targets", "column"] | None = Field(
+        None, description="what the splitter read besides names and sizes"
+    )

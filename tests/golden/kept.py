@@ -147,9 +147,7 @@ def differences(was: Path, now: Path) -> dict[str, str]:
     found |= dict.fromkeys(new.keys() - old.keys(), "was not written before")
     for name in old.keys() & new.keys():
         pairs = zip(old[name], new[name], strict=True)
-        told = next(
-            filter(None, (difference(one.read_bytes(), as_before(two.read_bytes())) for one, two in pairs)), None
-        )
+        told = next(filter(None, (difference(_told(one), as_before(_told(two))) for one, two in pairs)), None)
         if told is not None:
             found[name] = told
     return dict(sorted(found.items()))

@@ -128,6 +128,4 @@ class SplitDocument(Document):
     folds: list[FoldEntry]
     repeats: bool | None = Field(None, description="true: a group may be held out by several folds")
     ordered: bool | None = Field(None, description="true: each fold knows more than those before it")
-    reads: Literal["targets", "column"] | None = Field(
-        None, description="what the splitter read besides names and sizes"
-    )
+    reads: Literal["targets", "column"] | None = Field(None, description="what the splitter read besides names")

@@ -75,16 +75,6 @@ def test_defect_26_srocc_is_spearman_with_ties(pairs: list[tuple[float, float]])
     np.testing.assert_array_equal(stats.rankdata(target, method="average"), average_ranks(target))
 
 
-@settings(max_examples=50)
-@given(st.lists(st.tuples(FINITE, FINITE), min_size=3, max_size=20), st.randoms(use_true_random=False))
-def test_the_order_of_rows_does_not_matter(pairs: list[tuple[float, float]], chance: Any) -> None:
-    """Two people with the same predictions would report two numbers."""
-    shuffled = list(pairs)
-    chance.shuffle(shuffled)
-    one, two = metrics.regression(*columns(pairs)), metrics.regression(*columns(shuffled))
-    assert {name: pytest.approx(value, abs=1e-8, nan_ok=True) for name, value in one.items()} == two
-
-
 @pytest.mark.parametrize("scale", [1e-200, 1e-14, 1.0, 1e12, 1e200])
 def test_a_correlation_does_not_depend_on_the_unit(scale: float) -> None:
     """Returns of 1e-14, or sizes in bytes, would have no correlation or a wrong one."""

@@ -16,7 +16,7 @@ from sklearn import metrics as theirs
 from heldout.errors import StudyError
 from heldout.task.classification import CLASSIFICATION, MORE_OF_CLASSES, of_class
 from heldout.task.metric import Metric, Rows
-from heldout.task.metrics import BUILT_IN, FAMILIES, known_names, named, rows_of, table_of, task_of
+from heldout.task.metrics import BUILT_IN, FAMILIES, known_names, named, rows_of, table_of
 from heldout.task.regression import MORE_OF_VALUES, REGRESSION
 
 Array = NDArray[Any]
@@ -143,45 +143,6 @@ ALL_OF_CLASSES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60)
-@given(PAIRS)
-def test_a_row_of_weight_two_is_two_rows(rows: list[tuple[float, float, int]]) -> None:
-    """Weights would mean another thing in each metric."""
-    truth, said, weight = numbers(rows)
-    often = weight.astype(int)
-    once, copies = rows_of(truth, said, (), weight), rows_of(np.repeat(truth, often), np.repeat(said, often))
-    for each in ALL:
-        expected, found = each.score(copies), each.score(once)
-        assert expected == pytest.approx(found, rel=1e-6, abs=1e-6, nan_ok=True) or len(truth) < 3, each.name
-
-
-@settings(max_examples=60)
-@given(SCORED)
-def test_a_row_of_weight_two_is_two_rows_of_classes(rows: list[tuple[str, tuple[float, ...], int]]) -> None:
-    """Weights would mean another thing in each metric."""
-    truth, said, weight = scores(rows)
-    often = weight.astype(int)
-    once = rows_of(truth, said, CLASSES, weight)
-    copies = rows_of(np.repeat(truth, often), np.repeat(said, often, axis=0), CLASSES)
-    for each in ALL_OF_CLASSES:
-        assert each.score(copies) == pytest.approx(each.score(once), abs=1e-9, nan_ok=True), each.name
-
-
-@settings(max_examples=60)
-@given(PAIRS, SCORED)
-def test_every_value_lies_in_the_range_that_is_stated(
-    pairs: list[tuple[float, float, int]], rows: list[tuple[str, tuple[float, ...], int]]
-) -> None:
-    """A bound would be refused as one that no result keeps, and results keep it."""
-    truth, said, _ = numbers(pairs)
-    labels, probabilities, _ = scores(rows)
-    for metrics, data in ((ALL, rows_of(truth, said)), (ALL_OF_CLASSES, rows_of(labels, probabilities, CLASSES))):
-        for each in metrics:
-            value = each.score(data)
-            low, high = each.range
-            assert math.isnan(value) or low - 1e-12 <= value <= high + 1e-12, (each.name, value)
-
-
 def one_class(size: int = 4) -> Rows:
     said = np.full((size, 2), 0.5)
     return rows_of(np.array(["ant"] * size), said, ("ant", "bee"))
@@ -205,18 +166,6 @@ def test_what_is_undefined_is_no_number_and_says_why(name: str, rows: Rows, why:
     """A fold without a case of the class would count as zero, or as a hit."""
     assert math.isnan(metric(name).score(rows))
     assert metric(name).why(rows).startswith(why)
-
-
-@pytest.mark.parametrize("each", [*ALL, *ALL_OF_CLASSES], ids=lambda each: each.name)
-def test_one_number_that_is_not_finite_undefines_every_metric(each: Metric) -> None:
-    """A NaN would be dropped from the mean, or taken for the largest probability."""
-    if task_of(each) == "regression":
-        rows = rows_of(np.arange(3.0) + 1, np.array([1.0, np.nan, 2.0]))
-    else:
-        said = np.array([[0.2, 0.3, 0.5], [np.nan, 0.5, 0.5], [0.1, 0.8, 0.1]])
-        rows = rows_of(np.array(["ant", "bee", "cow"]), said, CLASSES)
-    assert math.isnan(each.score(rows))
-    assert "1 predictions are not finite" == each.why(rows)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -16,11 +16,13 @@ from pydantic import ValidationError
 from heldout.domains.market.panel.features import family_of, feature_matrices, standardised
 from heldout.domains.market.panel.options import Features, PanelOptions
 from heldout.domains.market.panel.panel import Panel, read_panel
+from heldout.domains.market.panel.reader import MarketPanelReader
 from heldout.domains.market.panel.rows import build_rows
 from heldout.errors import CorpusError
 from heldout.plugins import load
 from heldout.split import load_splitter, split_corpus
 from heldout.split.guards import check_time
+from heldout.testing import ReaderConformance
 
 ALL = {
     "momentum": {"windows": [10, 20], "skip": 2},
@@ -30,11 +32,19 @@ ALL = {
 }
 
 
-def test_the_plug_ins_are_found_by_name() -> None:
-    """A study could not name them."""
-    assert "market_panel" == load("readers", "market_panel").name
-    assert "market_stack" == load("backbones", "market_stack").name
-    assert "market_noise" == load("backbones", "market_noise").name
+class TestConformance(ReaderConformance):
+    reader = MarketPanelReader
+    options: ClassVar = {"forward_days": 5, "block": 20, "features": {"momentum": {"windows": [10, 20], "skip": 2}}}
+    group, target, file = "date", "close", "panel.parquet"
+
+    def samples(self) -> pl.DataFrame:
+        return frame(prices(120, 6))
+
+    def write(self, samples: pl.DataFrame, path: Path) -> None:
+        samples.write_parquet(path)
+
+    def test_content_changes_its_group_alone(self, tmp_path: Path) -> None:
+        """Does not hold: a price is part of features and labels of many dates."""
 
 
 def test_groups_are_blocks_cells_are_dates_and_every_row_is_accounted_for(tmp_path: Path) -> None:
@@ -118,16 +128,6 @@ def test_a_stale_price_is_no_reason_for_a_number_that_is_not_one(tmp_path: Path)
     closes[20:60, 2] = closes[20, 2]
     found = reader(tmp_path, frame(closes), features=ALL, min_assets=3).inputs()
     assert np.isfinite(found.drop("date", "asset").to_numpy()).all()
-
-
-def test_the_order_of_rows_changes_nothing_but_the_file(tmp_path: Path) -> None:
-    """A panel sorted by asset would be another corpus."""
-    table = frame(prices(60, 6))
-    one = reader(tmp_path, table).read()
-    two = reader(tmp_path, table.sample(fraction=1.0, shuffle=True, seed=1)).read()
-    assert one.features.equals(two.features)
-    assert one.ids.equals(two.ids)
-    assert one.manifest.groups == two.manifest.groups
 
 
 def test_features_are_what_they_say() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from heldout.domains.video.corpus.reader import FrameReader
 from heldout.domains.video.corpus.rows import FEATURES, read_rows
 from heldout.errors import CorpusError, InputError, PrerequisiteError
 from heldout.plugins import load
+from heldout.testing import ReaderConformance
 
 Write = Callable[[Iterable[Any]], Path]
 
@@ -57,6 +59,17 @@ def write(tmp_path: Path) -> Write:
 
 def read(path: Path, **options: Any) -> Any:
     return FrameReader(FrameReader.Options(path=path, **options)).read()
+
+
+class TestConformance(ReaderConformance):
+    reader = FrameReader
+    group, target, file = "src", "vmaf", "frames.jsonl"
+
+    def samples(self) -> pl.DataFrame:
+        return pl.DataFrame(corpus_rows())
+
+    def write(self, samples: pl.DataFrame, path: Path) -> None:
+        samples.write_ndjson(path)
 
 
 def test_rows_of_the_existing_system_are_read_as_they_are(write: Write) -> None:

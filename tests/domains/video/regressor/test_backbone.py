@@ -14,13 +14,13 @@ from heldout.corpus import Corpus
 from heldout.domains.video.backbone.model import FILE, FRModel
 from heldout.domains.video.backbone.regressor import FRParams, FRRegressorBackbone
 from heldout.errors import RefusedError, TamperedError
-from heldout.plugins import load
 from heldout.run.resolve import load_backbone
 from heldout.run.units import test_view as held_out_view
 from heldout.run.units import train_view
 from heldout.split import Fold
 from heldout.study import GateSpec
 from heldout.task.metrics import regression
+from heldout.testing import BackboneConformance
 
 pytest.importorskip("numba")
 
@@ -49,34 +49,19 @@ def saved(model: FRModel, folder: Path) -> bytes:
     return (folder / FILE).read_bytes()
 
 
-def test_the_backbone_is_found_by_name_with_the_published_recipe_as_defaults() -> None:
+class TestConformance(BackboneConformance):
+    @pytest.fixture(autouse=True, params=[{}, {"recipe": "published"}, {"codec": "blind"}], ids=str)
+    def _subject(self, request: pytest.FixtureRequest, corpus: Corpus) -> None:
+        self.backbone, self.corpus = backbone(**request.param), lambda: corpus  # type: ignore[misc,method-assign]
+
+
+def test_the_published_recipe_is_the_default() -> None:
     """If this failed, a study that names the backbone alone would train something that nobody published."""
-    assert load("backbones", "fr_regressor") is FRRegressorBackbone
     config = FRRegressorBackbone(FRParams()).config
     assert config.n_parameters == 5569
     assert (config.widths, config.activation, config.optimizer) == ((20, 64, 64, 1), "gelu", "adam")
     assert (config.dropout, config.epochs, config.batch_size) == (0.1, 200, 32)
     assert (config.lr, config.weight_decay, config.loss) == (5e-4, 1e-5, "mse")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["standardised", "published"])
-def test_held_out_rows_leave_the_fitted_model_bit_identical(corpus: Corpus, tmp_path: Path, recipe: str) -> None:
-    """If this failed, something of the held-out source would be inside the model that is tested on it."""
-    held_out = pl.Series(corpus.groups == "source1")
-    far = corpus.features.with_columns(
-        pl.when(held_out).then(pl.lit(-50.0)).otherwise(pl.col("motion2")).alias("motion2"),
-        pl.when(held_out).then(pl.lit(1, dtype=pl.Int64)).otherwise(pl.col("cq")).alias("cq"),
-        pl.when(held_out).then(pl.lit("av1_qsv")).otherwise(pl.col("encoder")).alias("encoder"),
-    )
-    target = np.where(held_out.to_numpy(), 0.0, corpus.target)
-    disturbed = Corpus(corpus.ids, corpus.groups, corpus.cells, far, target, corpus.manifest)
-    subject = backbone(recipe=recipe)
-
-    model = subject.fit(train_view(corpus, FOLD), 3, tmp_path / "work")
-    other = subject.fit(train_view(disturbed, FOLD), 3, tmp_path / "work2")
-
-    assert saved(model, tmp_path / "a") == saved(other, tmp_path / "b")
 
 
 def test_defect_26_a_member_is_a_function_of_its_rows_and_seed(corpus: Corpus, tmp_path: Path) -> None:
@@ -91,20 +76,6 @@ def test_defect_26_a_member_is_a_function_of_its_rows_and_seed(corpus: Corpus, t
     assert set(together) == {job.name for job in jobs}
     assert saved(alone, tmp_path / "a") == saved(together[jobs[2].name], tmp_path / "b")
     assert len({saved(model, tmp_path / "c" / name) for name, model in together.items()}) == len(jobs)
-
-
-@pytest.mark.parametrize("params", [{}, {"recipe": "published"}, {"codec": "blind"}, {"unseen": "flag"}])
-def test_a_model_read_again_answers_bit_identically(corpus: Corpus, tmp_path: Path, params: dict[str, Any]) -> None:
-    """If this failed, the predictions on disk could not be checked against the model on disk."""
-    subject, view = backbone(**params), held_out_view(corpus, FOLD)
-    model = subject.fit(train_view(corpus, FOLD), 0, tmp_path / "work")
-    first = saved(model, tmp_path)
-
-    again = subject.load(tmp_path)
-
-    np.testing.assert_array_equal(subject.predict(model, view), subject.predict(again, view))
-    assert first == saved(again, tmp_path / "again")
-    assert subject.predict(model, view).dtype == np.float64
 
 
 @pytest.mark.parametrize("damage", [b"", b"not safetensors at all", None])

@@ -1,7 +1,9 @@
-"""Finding plug-ins by entry point: ``heldout.backbones``, ``heldout.readers`` and ``heldout.verifiers``.
+"""Finding plug-ins by entry point: ``heldout.backbones``, ``heldout.readers`` and the others of ``KINDS``.
 
-A plug-in loads only when it is named, so a broken one harms no other. Whoever reads documents of strangers loads inside
-``installed_only``: then a name may only lead to code that somebody installed here, and never to a file that lies near.
+A plug-in loads only when it is named, so a broken one harms no other. Commands of heldout are never replaced; of other
+kinds, two plug-ins of one name are refused, for a study that names them could mean either. Whoever reads documents of
+strangers loads inside ``installed_only``: then a name may only lead to code that somebody installed here, and never to
+a file that lies near.
 """
 
 from __future__ import annotations
@@ -23,6 +25,11 @@ from urllib.parse import unquote, urlparse
 from heldout.errors import PrerequisiteError, StudyError, near_miss
 from heldout.evidence import read_plain
 
+OURS = "heldout"
+KINDS = (
+    "backbones", "readers", "splitters", "tasks", "metrics", "rules", "engines", "exporters", "sinks", "verifiers",
+    "commands",
+)  # fmt: skip
 _INSTALLED_ONLY: ContextVar[bool] = ContextVar("heldout_installed_only", default=False)
 _TRUSTED: ContextVar[bool] = ContextVar("heldout_trusted", default=False)
 
@@ -111,13 +118,23 @@ def _editable(root: Path) -> Iterator[Path]:
 
 
 def names(kind: str) -> list[str]:
-    """Names of the installed plug-ins of a kind (``backbones``, ``readers`` or ``verifiers``), sorted."""
-    return sorted({point.name for point in entry_points(group=f"heldout.{kind}")})
+    """Names of the installed plug-ins of a kind, sorted."""
+    return sorted({point.name for point in entry_points(group=f"{OURS}.{kind}")})
+
+
+def points(kind: str) -> list[EntryPoint]:
+    """The entry points of a kind, by name and value; nothing is imported for it."""
+    return sorted(entry_points(group=f"{OURS}.{kind}"), key=lambda point: (point.name, point.value))
+
+
+def distribution_of(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution that declares an entry point; empty where nobody knows."""
+    return ("", "") if point.dist is None else (point.dist.name, point.dist.version)
 
 
 def module_of(kind: str, name: str) -> str:
     """The module that brings a plug-in; nothing is imported for it."""
-    return next(point.module for point in entry_points(group=f"heldout.{kind}") if point.name == name)
+    return next(point.module for point in points(kind) if point.name == name)
 
 
 def version_of(kind: str, name: str) -> str | None:
@@ -133,23 +150,30 @@ def load(kind: str, name: str, *, where: str | None = None) -> Any:
         StudyError: If no plug-in has that name, or two have.
         PrerequisiteError: If it is installed but cannot be imported.
     """
-    points = [point for point in entry_points(group=f"heldout.{kind}") if point.name == name]
-    if not points:
+    found = [point for point in points(kind) if point.name == name]
+    if kind == "commands":
+        found = [point for point in found if distribution_of(point)[0] == OURS] or found
+    if not found:
         raise StudyError(
             f"there is no {kind.removesuffix('s')} named {name!r}",
             where=where,
             hint=near_miss(name, names(kind), "installed"),
         )
-    if len({point.value for point in points}) > 1:
+    if len({point.value for point in found}) > 1:
         raise StudyError(
-            f"two plug-ins are named {name!r}: {', '.join(point.value for point in points)}",
+            f"two {kind} are named {name!r}: {', '.join(point.value for point in found)}",
             where=where,
             hint="uninstall one of them",
         )
-    return _import(points[0], kind)
+    return load_point(found[0], kind)
 
 
-def _import(point: EntryPoint, kind: str) -> Any:
+def load_point(point: EntryPoint, kind: str) -> Any:
+    """What an entry point leads to.
+
+    Raises:
+        PrerequisiteError: If it cannot be imported.
+    """
     refuse_uninstalled(point.module)
     try:
         return point.load()

@@ -14,8 +14,9 @@ from heldout import __version__
 from heldout.cli.ending import ended, listen
 from heldout.streams import prepare
 
-# By command: the module of `heldout.cli` that holds it, and its function or its app there.
-_COMMANDS = {
+# By command: the module of `heldout.cli` that holds it, and its function or its app there. Commands of domains and of
+# other distributions are entry points `heldout.commands`.
+COMMANDS = {
     "run": ("run", "run"),
     "check": ("check", "check"),
     "init": ("init", "init"),
@@ -25,19 +26,13 @@ _COMMANDS = {
     "registry": ("registry", "registry_app"),
     "zoo": ("zoo", "app"),
     "shadow": ("shadow", "app"),
-    "embodied": ("embodied.commands", "app"),
     "doctor": ("doctor", "doctor"),
     "kit": ("kit", "app"),
     "package": ("package", "app"),
-    "index": ("embodied.index", "app"),
-    "leaderboard": ("leaderboard", "leaderboard"),
     "demo": ("demo", "app"),
-    "backbone": ("embodied.contracts", "app"),
-    "eval": ("embodied.evaluations", "app"),
-    "watch": ("embodied.watch", "watch"),
     "study": ("study", "app"),
     "schema": ("schema", "schema"),
-    "video": ("video.commands", "app"),
+    "plugins": ("plugins", "plugins"),
 }
 
 
@@ -53,8 +48,13 @@ def _options(
     """Prove that a new model deserves to replace the old one."""
 
 
-def build(arguments: Sequence[str] = ()) -> typer.Typer:
-    """The command line: with the one command that the arguments name, or else with all of them."""
+def build(arguments: Sequence[str] | None = None) -> typer.Typer:
+    """The command line: with the one command that the arguments name, or else with all of them.
+
+    Args:
+        arguments: What was typed. Commands of plug-ins that it does not name are listed and not imported; None imports
+            all of them.
+    """
     app = typer.Typer(
         name="heldout",
         help="Prove that a new model deserves to replace the old one.",
@@ -65,15 +65,22 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
-    named = next((word for word in arguments if not word.startswith("-")), "")
-    for name in [named] if named in _COMMANDS else _COMMANDS:
-        module, attribute = _COMMANDS[name]
-        command: Any = getattr(import_module(f"heldout.cli.{module}"), attribute)
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
-        else:
-            app.command(name)(command)
+    named = next((word for word in arguments or () if not word.startswith("-")), "")
+    for name in [named] if named in COMMANDS else COMMANDS:
+        module, attribute = COMMANDS[name]
+        _add(app, name, getattr(import_module(f"heldout.cli.{module}"), attribute))
+    if named not in COMMANDS:
+        from heldout.cli.plugged import add_plugged
+
+        add_plugged(app, _add, COMMANDS, None if arguments is None else named)
     return app
+
+
+def _add(app: typer.Typer, name: str, command: Any) -> None:
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
 
 
 def __getattr__(name: str) -> Any:
@@ -94,10 +101,9 @@ def _command() -> object:
 
     Typer's own way to call it would turn a closed pipe into exit code 1, and an interruption into nothing.
     """
-    app = build(sys.argv[1:])
     if "_HELDOUT_COMPLETE" in os.environ:  # a shell asks for completions
-        return app(standalone_mode=False)
-    command = typer.main.get_command(app)
+        return build()(standalone_mode=False)
+    command = typer.main.get_command(build(sys.argv[1:]))
     with command.make_context("heldout", sys.argv[1:]) as context:
         return command.invoke(context)
 

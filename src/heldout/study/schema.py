@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heldout import plugins
-from heldout.errors import PrerequisiteError
+from heldout.errors import HeldoutError
 from heldout.study import DEFAULT_SPLITTER, FOREIGN_SPLITTER, StudySpec
 
 
@@ -53,12 +53,12 @@ def _split(blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _blocks(kind: str, attribute: str, definitions: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each plug-in's block; one that cannot be imported here is left out, since its block is unknown."""
+    """Each plug-in's block; one that cannot be loaded here is left out, since its block is unknown."""
     blocks = {}
     for name in plugins.names(kind):
         try:
             model = getattr(plugins.load(kind, name), attribute)
-        except PrerequisiteError:
+        except HeldoutError:
             continue
         block: dict[str, Any] = model.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(block.pop("$defs", {}))

@@ -38,12 +38,12 @@ def build(
 ) -> None:
     """Pack a study, its locked configuration, heldout itself and frozen requirements into one file."""
     from heldout.domains.video.kit.doctor import unneeded
-    from heldout.package.kit.build import DEFAULT_TOLERANCE, KitOptions, build_kit
+    from heldout.package.kit.build import KitOptions, build_kit
     from heldout.package.kit.requirements import default_targets, parse_target
 
     options = KitOptions(
         variant=variant,
-        tolerance=_tolerance(agree or []) or DEFAULT_TOLERANCE,
+        tolerance=_tolerance(agree or []) or None,
         targets=[parse_target(text) for text in target or []] or default_targets(),
         ask_pip=hashes,
         wheelhouse=wheelhouse,

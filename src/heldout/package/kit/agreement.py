@@ -6,17 +6,71 @@ document of its own: a verdict says what one run showed and is never rewritten w
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heldout.errors import InputError, StudyError, near_miss
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.verdict import verdict_of
+from heldout.run.resolve import Resolved
+from heldout.task.metric import Metric
+from heldout.task.metrics import DEFAULTS, named
 from heldout.verify.evidence import RunEvidence
 
 SCHEMA = "heldout.second-hardware/1"
 RULE = "second-hardware"
 FILE = "second_hardware.json"
+DEFAULT = 0.005
+
+
+def declared_tolerance(resolved: Resolved, asked: Mapping[str, float] | None) -> dict[str, float]:
+    """By name of a metric that the study computes, how far a fold may differ.
+
+    Args:
+        resolved: The study.
+        asked: By name or alias; None takes a small difference in the primary metric.
+
+    Raises:
+        InputError: If a number is none, or the study computes no such metric: the rule could never be judged.
+    """
+    known = _computed(resolved)
+    if asked is None:
+        return {next(iter(known)): DEFAULT}
+    if not asked or any(not 0 <= value < math.inf for value in asked.values()):
+        raise InputError("a tolerance is a number from 0", where="--agree", hint="write --agree plcc=0.005")
+    found: dict[str, float] = {}
+    for name, value in asked.items():
+        metric = known.get(_plain(name, known))
+        if metric is None:
+            exists = named(name) is not None
+            what = f"the study does not compute {name!r}" if exists else f"there is no metric {name!r}"
+            hint = f"list it under `metrics:` of the study; it computes {', '.join(known)}"
+            raise InputError(what, where="--agree", hint=hint if exists else near_miss(name, _names(known)))
+        if metric.name in found:
+            raise InputError(f"{metric.name} has two tolerances", where="--agree", hint="write it once")
+        found[metric.name] = value
+    return found
+
+
+def _computed(resolved: Resolved) -> dict[str, Metric]:
+    """The metrics of every fold; the rules say of which kind the target is."""
+    found: dict[str, Metric] = {}
+    for task in DEFAULTS:
+        with contextlib.suppress(StudyError):  # a rule asks for a metric of another kind of target
+            found |= {each.name: each for each in resolved.metrics(task) if each.name not in found}
+    return found
+
+
+def _names(known: Mapping[str, Metric]) -> list[str]:
+    return [name for each in known.values() for name in (each.name, *each.aliases)]
+
+
+def _plain(name: str, known: Mapping[str, Metric] | None = None) -> str:
+    """The metric's own name; as it is where there is none."""
+    found = named(name, known)
+    return name if found is None else found.name
 
 
 def judge_agreement(
@@ -61,7 +115,8 @@ def _folds(lead: RunEvidence, operator: RunEvidence) -> list[str]:
 
 
 def _compared(fold: str, metric: str, lead: RunEvidence, operator: RunEvidence) -> dict[str, Any]:
-    ours, theirs = (each.metrics["ensemble"]["folds"].get(fold, {}).get(metric) for each in (lead, operator))
+    name = _plain(metric)  # kits of older versions may declare an alias
+    ours, theirs = (each.metrics["ensemble"]["folds"].get(fold, {}).get(name) for each in (lead, operator))
     known = ours is not None and theirs is not None and math.isfinite(ours) and math.isfinite(theirs)
     return {
         "fold": fold,

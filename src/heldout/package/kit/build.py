@@ -13,15 +13,16 @@ from string import Template
 from typing import Any, NamedTuple
 
 from heldout import __version__
-from heldout.errors import InputError, StudyError
+from heldout.errors import StudyError
 from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_file
 from heldout.evidence.provenance import code_digest
 from heldout.package.archive.write import refuse_no_archive, write_archive
 from heldout.package.content.private import refuse_private
 from heldout.package.kit import requirements
-from heldout.package.kit.needs import extras_of
+from heldout.package.kit.agreement import declared_tolerance
+from heldout.package.kit.needs import needs_of, refuse_loose_code
 from heldout.package.kit.requirements import Frozen, Target
-from heldout.package.kit.wheel import build_wheel
+from heldout.package.kit.wheel import Wheel, build_wheel, carry_wheel
 from heldout.run import Study
 from heldout.run.resolve import IDENTITY, Resolved, lock_yaml
 
@@ -36,7 +37,6 @@ STEPS = (
     "run-full-pipeline.sh",
 )
 _SHIPPED = (*STEPS, "_kit.sh", "check_kit.py")
-DEFAULT_TOLERANCE = {"plcc": 0.005}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class KitOptions:
 
     Attributes:
         variant: Which variant the operator judges.
-        tolerance: By metric, how far a fold may differ on other hardware: the rule ``second-hardware``.
+        tolerance: By metric, how far a fold may differ on other hardware: the rule ``second-hardware``. None: a small
+            difference in the primary metric.
         targets: Kinds of machines to freeze requirements for.
         ask_pip: Ask pip for the digests of the wheels.
         wheelhouse: Put the wheels into the kit: a folder that holds them, or is filled by pip.
@@ -53,7 +54,7 @@ class KitOptions:
     """
 
     variant: str = "base"
-    tolerance: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_TOLERANCE))
+    tolerance: Mapping[str, float] | None = None
     targets: Sequence[Target] = field(default_factory=requirements.default_targets)
     ask_pip: bool = True
     wheelhouse: Path | None = None
@@ -86,7 +87,7 @@ def build_kit(study_path: Path, out: Path, options: KitOptions | None = None) ->
 
     Raises:
         InputError: If a file that is no archive lies at ``out``.
-        StudyError: If the study cannot travel.
+        StudyError: If the study cannot travel, or uses code that no distribution brings.
         PrerequisiteError: If the product or something that the study needs is not installed here.
         RefusedError: If the study names a person, a host or a home folder.
     """
@@ -95,24 +96,30 @@ def build_kit(study_path: Path, out: Path, options: KitOptions | None = None) ->
     study = Study.load(study_path)
     resolved = {name: study.resolve(name) for name in _variants(study, chosen.variant)}
     _refuse_untravelled(resolved[chosen.variant], study_path)
-    _check_tolerance(chosen.tolerance)
-    extras = extras_of(resolved[chosen.variant])
-    frozen = [requirements.freeze(extras, each, chosen.leave_out, ask_pip=chosen.ask_pip) for each in chosen.targets]
-    any_ = requirements.closure(extras, requirements.running_target(), chosen.leave_out)
+    tolerance = declared_tolerance(resolved[chosen.variant], chosen.tolerance)
+    refuse_loose_code(resolved[chosen.variant])
+    needs = needs_of(resolved[chosen.variant])
+    frozen = [
+        requirements.freeze(needs.extras, each, chosen.leave_out, needs.carried, ask_pip=chosen.ask_pip)
+        for each in chosen.targets
+    ]
+    any_ = requirements.closure(needs.extras, requirements.running_target(), chosen.leave_out, needs.carried)
+    carried = [carry_wheel(name) for name in needs.carried]
     with tempfile.TemporaryDirectory(prefix="heldout-kit-") as scratch:
         wheels = _wheelhouse(frozen, chosen, Path(scratch))
-        wheel = build_wheel()
         files: dict[str, Path | bytes] = {name: _shipped(name) for name in _SHIPPED}
         files |= {f"locks/{name}.lock.yaml": lock_yaml(each.config).encode() for name, each in resolved.items()}
-        files |= {f"requirements/{each.target.name}.txt": each.text().encode() for each in frozen}
-        files["requirements/any.txt"] = _pins(any_).encode()
+        named = "".join(f"# and in this kit: dist/{each.name}\n" for each in carried)
+        files |= {f"requirements/{each.target.name}.txt": each.text(named).encode() for each in frozen}
+        files["requirements/any.txt"] = (named + _pins(any_)).encode()
         files["study.yaml"] = read_plain(study_path)
         files["kit.env"] = _environment(resolved, chosen.variant).encode()
-        files["README.md"] = _readme(resolved[chosen.variant], frozen, wheels).encode()
-        files[f"dist/{wheel.name}"] = wheel.data
+        files["README.md"] = _readme(resolved[chosen.variant], frozen, wheels, carried).encode()
+        files |= {f"dist/{each.name}": each.data for each in (build_wheel(), *carried)}
         files |= {f"wheelhouse/{path.name}": path for path in wheels}
         _refuse_private_texts(files)
-        document = _document(resolved, chosen, frozen, extras, files)
+        document = _document(resolved, chosen, tolerance, frozen, needs.extras, files)
+        document |= {"carried": needs.carried} if needs.carried else {}
         files[KIT_FILE] = dumps(document)
         sha256 = write_archive(out, files, top=f"{resolved[chosen.variant].name}-kit")
     return Kit(out, sha256, out.stat().st_size, document)
@@ -133,11 +140,6 @@ def _refuse_untravelled(resolved: Resolved, where: Path) -> None:
         )
     if resolved.smoke is not None:
         raise StudyError(f"this is a smoke run: {resolved.smoke}", where=str(where), hint="a kit takes a whole study")
-
-
-def _check_tolerance(tolerance: Mapping[str, float]) -> None:
-    if not tolerance or any(not 0 <= value < float("inf") for value in tolerance.values()):
-        raise InputError("a tolerance is a number from 0", where="--agree", hint="write --agree plcc=0.005")
 
 
 def _wheelhouse(frozen: Sequence[Frozen], options: KitOptions, scratch: Path) -> list[Path]:
@@ -169,13 +171,14 @@ def _environment(resolved: Mapping[str, Resolved], variant: str) -> str:
     return f'KIT_VARIANT={variant}\nKIT_VARIANTS="{" ".join(resolved)}"\nKIT_BUILT_WITH={python}\n'
 
 
-def _readme(resolved: Resolved, frozen: Sequence[Frozen], wheels: Sequence[Path]) -> str:
+def _readme(resolved: Resolved, frozen: Sequence[Frozen], wheels: Sequence[Path], carried: Sequence[Wheel]) -> str:
     lines = [
         f"- `{each.target.name}`: {len(each.pins)} distributions, "
         + ("each with the sha256 of its wheel" if each.hashes else f"without digests ({each.why})")
         for each in frozen
     ]
     lines.append("- `any`: the versions alone, for every other machine")
+    lines += [f"- `dist/{each.name}`: a plug-in of the study" for each in carried]
     return Template(_shipped("README.md").decode()).substitute(
         title=f"{resolved.name}: training kit",
         study=resolved.name,
@@ -196,6 +199,7 @@ def _refuse_private_texts(files: Mapping[str, Path | bytes]) -> None:
 def _document(
     resolved: Mapping[str, Resolved],
     options: KitOptions,
+    tolerance: Mapping[str, float],
     frozen: Sequence[Frozen],
     extras: Sequence[str],
     files: Mapping[str, Path | bytes],
@@ -205,7 +209,7 @@ def _document(
         "study": resolved[options.variant].name,
         "variant": options.variant,
         "variants": {name: digest({part: each.config[part] for part in IDENTITY}) for name, each in resolved.items()},
-        "second_hardware": {"tolerance": dict(options.tolerance)},
+        "second_hardware": {"tolerance": dict(tolerance)},
         "heldout": __version__,
         "code_sha256": code_digest(),
         "requirements": {

@@ -1,41 +1,81 @@
-"""Which of the product's extras a study needs: found from where its reader and its backbones live."""
+"""What a study needs besides the core: extras of the product, and distributions whose plug-ins it uses."""
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from typing import NamedTuple
 
+from heldout import plugins
+from heldout.backbone.code import code_of, user_modules
 from heldout.errors import StudyError
 from heldout.package.kit.requirements import PRODUCT
 from heldout.run.resolve import Resolved
+from heldout.task.functions import function_module
 
 _ROOMS = {"heldout.backbone.sklearn": "sklearn"}
 _EXTRAS = {"video": "video", "market": "market", "embodied": "embodied"}
 
 
-def extras_of(resolved: Resolved) -> list[str]:
-    """Extras of the product, sorted.
+class Needs(NamedTuple):
+    """What must be installed.
+
+    Attributes:
+        extras: Of the product, sorted.
+        carried: Distributions whose plug-ins the study uses, sorted: no index may have them, so a kit takes their
+            wheels.
+    """
+
+    extras: list[str]
+    carried: list[str]
+
+
+def needs_of(resolved: Resolved) -> Needs:
+    """What a study needs."""
+    points = list(_points(resolved))
+    foreign = {plugins.distribution_of(each)[0] for each in points if not _is_ours(each)}
+    return Needs(sorted({extra for each in points if _is_ours(each) and (extra := _extra(each))}), sorted(foreign))
+
+
+def refuse_loose_code(resolved: Resolved) -> None:
+    """Refuse code that lies beside the study, or is installed as editable: no wheel holds it.
 
     Raises:
-        StudyError: If a plug-in of somebody else's is used: a kit could not carry it.
+        StudyError: If the study uses such code.
     """
-    backbones = {resolved.main.backbone.name, *(each.backbone.name for each in resolved.baselines)}
-    points = [_point("readers", resolved.reader.name), *(_point("backbones", name) for name in sorted(backbones))]
-    return sorted({extra for point in points if (extra := _extra(point))})
+    loose: set[str] = set()
+    for each in (resolved.main, *resolved.baselines):
+        loose |= set(code_of(each.backbone, type(resolved.reader)).user)
+    for entry in resolved.config.get("metrics", ()):
+        if isinstance(entry, dict):
+            loose |= set(user_modules(function_module(entry["function"]) if "function" in entry else entry["plugin"]))
+    if loose:
+        raise StudyError(
+            f"the module {min(loose)!r} is of no installed package, or of an editable one: a kit cannot carry it",
+            where=str(resolved.document.path),
+            hint="make it a package (examples/plugin is one), install it by `pip install .` without -e, build again",
+        )
+
+
+def _points(resolved: Resolved) -> Iterator[EntryPoint]:
+    yield _point("readers", resolved.reader.name)
+    for name in sorted({resolved.main.backbone.name, *(each.backbone.name for each in resolved.baselines)}):
+        yield _point("backbones", name)
+    for each in resolved.config.get("metrics", ()):
+        if isinstance(each, dict) and "plugin" in each:
+            yield _point("metrics", each["name"])
 
 
 def _point(kind: str, name: str) -> EntryPoint:
-    return next(point for point in entry_points(group=f"{PRODUCT}.{kind}") if point.name == name)
+    return next(point for point in plugins.points(kind) if point.name == name)
+
+
+def _is_ours(point: EntryPoint) -> bool:
+    return point.module.startswith(f"{PRODUCT}.")
 
 
 def _extra(point: EntryPoint) -> str | None:
-    module = point.module
-    if not module.startswith(f"{PRODUCT}."):
-        raise StudyError(
-            f"the plug-in {point.name!r} comes from another package, which a kit cannot carry",
-            where=point.value,
-            hint="build the kit of a study that uses heldout's own plug-ins",
-        )
-    parts = module.split(".")
+    parts = point.module.split(".")
     if parts[1] == "domains":
         return _EXTRAS.get(parts[2])
-    return _ROOMS.get(module)
+    return _ROOMS.get(point.module)

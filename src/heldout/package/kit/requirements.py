@@ -111,9 +111,10 @@ class Frozen:
     hashes: Mapping[str, str]
     why: str = ""
 
-    def text(self) -> str:
-        """As a file for ``pip install --no-deps -r``."""
+    def text(self, carried: str = "") -> str:
+        """As a file for ``pip install --no-deps -r``, with a comment that names the wheels that a kit carries."""
         lines = [f"# {self.target.name}: every distribution that the study needs, none that it does not."]
+        lines += [carried.rstrip()] if carried else []
         for name, version in sorted(self.pins.items()):
             end = f" \\\n    --hash=sha256:{self.hashes[name]}" if self.hashes else ""
             lines.append(f"{name}=={version}{end}")
@@ -130,22 +131,25 @@ def direct_requirements(extras: Sequence[str], leave_out: frozenset[str] = froze
     return {_MODULES.get(name, name.replace("-", "_")): name for name in sorted(names)}
 
 
-def closure(extras: Sequence[str], target: Target, leave_out: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Version by distribution, of all that is needed on a target, without the product itself.
+def closure(
+    extras: Sequence[str], target: Target, leave_out: frozenset[str] = frozenset(), carried: Sequence[str] = ()
+) -> dict[str, str]:
+    """Version by distribution, of all that is needed on a target, without what a kit carries: the product, plug-ins.
 
     Raises:
         PrerequisiteError: If one of them is not installed here, so that its version is not known.
     """
     environment = target.environment
     found: dict[str, str] = {}
-    pending: list[tuple[str, frozenset[str]]] = [(PRODUCT, frozenset(extras))]
+    mine = {PRODUCT, *(canonicalize_name(name) for name in carried)}
+    pending: list[tuple[str, frozenset[str]]] = [(PRODUCT, frozenset(extras)), *((name, frozenset()) for name in mine)]
     seen: set[tuple[str, frozenset[str]]] = set()
     while pending:
         name, wanted = pending.pop()
         if (name, wanted) in seen:
             continue
         seen.add((name, wanted))
-        if name != PRODUCT:
+        if name not in mine:
             found[name] = _version(name)
         for requirement in _parsed(name):
             if _applies(requirement, wanted, environment):
@@ -155,9 +159,11 @@ def closure(extras: Sequence[str], target: Target, leave_out: frozenset[str] = f
     return found
 
 
-def freeze(extras: Sequence[str], target: Target, leave_out: frozenset[str], *, ask_pip: bool) -> Frozen:
+def freeze(
+    extras: Sequence[str], target: Target, leave_out: frozenset[str], carried: Sequence[str] = (), *, ask_pip: bool
+) -> Frozen:
     """Pins for a target, with the digests of their wheels where pip knows them."""
-    pins = closure(extras, target, leave_out)
+    pins = closure(extras, target, leave_out, carried)
     if not ask_pip:
         return Frozen(target, pins, {}, "not asked for")
     hashes, why = _ask_pip(pins, target)

@@ -123,7 +123,14 @@ def _kit_links(contents: Contents) -> list[Link]:
 
 
 def _check_wheel(contents: Contents) -> str:
-    (wheel,) = sorted((contents.folder / "dist").glob("*.whl"))
+    """Heldout's own wheel, and those of the study's plug-ins."""
+    wheels = sorted((contents.folder / "dist").glob("*.whl"))
+    if not any(each.name.startswith("heldout-") for each in wheels):
+        raise TamperedError("there is no wheel of heldout", where="dist")
+    return "; ".join(_check_record(each) for each in wheels)
+
+
+def _check_record(wheel: Path) -> str:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         record = next(name for name in names if name.endswith(".dist-info/RECORD"))

@@ -17,7 +17,7 @@ from heldout.errors import HeldoutError, PrerequisiteError
 from heldout.evidence import loads, read_plain
 from heldout.package.doctor.doctor import Checkup, Finding, Need, Probes, State, examine
 from heldout.package.doctor.machine import detect
-from heldout.package.kit.needs import extras_of
+from heldout.package.kit.needs import needs_of
 from heldout.package.kit.requirements import direct_requirements
 from heldout.run import Study
 from heldout.run.resolve import Resolved
@@ -75,13 +75,13 @@ def check_up(
     machine = probes or Probes(detect(ffmpeg=asked))
     resolved = Study.load(study).resolve() if study is not None else None
     if resolved is not None and not resolved.spec.corpus.get("produce"):
-        modules = direct_requirements(extras_of(resolved))
+        modules = direct_requirements(needs_of(resolved).extras)
         need = Need(_BASE_DISK, _BASE_MEMORY, "a study that encodes nothing")
         return examine(machine, modules=modules, need=need, folders=[out_dir])
     spec = _spec(study, out_dir, wanted)
     findings += _video_findings(program, spec, machine, video)
     findings += [_sources_found(wanted.ref_dir)] if wanted.ref_dir is not None else []
-    extras = extras_of(resolved) if resolved is not None else ["video"]
+    extras = needs_of(resolved).extras if resolved is not None else ["video"]
     torch = resolved is not None and needs_torch(resolved)
     return examine(
         machine,

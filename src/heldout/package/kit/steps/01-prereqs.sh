@@ -30,7 +30,7 @@ install_heldout() {
     else
         "$KIT_VENV/bin/python" -m pip install "$@" -r "$list" || fail 2 "pip could not install $list"
     fi
-    "$KIT_VENV/bin/python" -m pip install "$@" "$KIT"/dist/heldout-*.whl || fail 2 "pip could not install heldout"
+    "$KIT_VENV/bin/python" -m pip install "$@" "$KIT"/dist/*.whl || fail 2 "pip could not install heldout"
     "$PYTHON" "$KIT/check_kit.py" --digest > "$KIT_VENV/.kit.partial"
     mv -- "$KIT_VENV/.kit.partial" "$KIT_VENV/.kit"
 }

@@ -105,6 +105,12 @@ class Undeclared(Mean):
         (folder / "other.json").write_text(json.dumps(model))
 
 
+class Secret(Mean):
+    def save(self, model: Any, folder: Path) -> None:
+        super().save(model, folder)
+        (folder / "a.json").write_text("0")
+
+
 class Outside(Mean):
     def save(self, model: Any, folder: Path) -> None:
         super().save(model, folder)
@@ -140,6 +146,7 @@ class Misspelt(Mean):
         (Remembering, "test_held_out_rows_do_not_reach_the_model", "on the view that `fit` is given"),
         (Mixed, "test_a_batch_gives_each_job_its_own_model", "`fit_many` gives"),
         (Undeclared, "test_it_writes_where_it_was_told_to", "the contract declares mean.json"),
+        (Secret, "test_it_writes_where_it_was_told_to", "`save` wrote a.json: declare it"),
         (Outside, "test_it_writes_where_it_was_told_to", "written outside of the folder: log.txt"),
         (Unfrozen, "test_parameters_are_a_frozen_block", "it is frozen"),
         (Misspelt, "test_packages_are_installed", "'numpi'"),

@@ -1,10 +1,11 @@
 """What a backbone is: a plug-in that fits and predicts one family of models.
 
-A newcomer writes four methods and a class attribute or two::
+A newcomer writes four methods and three class attributes::
 
     class MyBackbone(Backbone):
         name = "mine"
         Params = MyParams                      # a frozen pydantic model: the `fit:` block of a study
+        contract = Contract(files=("model.json",))       # every file that `save` writes: these are the model, by digest
 
         def fit(self, view, seed, workdir): ...          # -> model
         def predict(self, model, view): ...              # -> numbers, one a row
@@ -92,7 +93,7 @@ class Contract:
         readers: Names of the corpus readers whose corpora it accepts; empty means any.
         tasks: The kinds of target it can learn.
         primary_metrics: The metrics that its default policy judges.
-        files: Files that ``save`` must leave in the folder of a fit.
+        files: Every file that ``save`` leaves in the folder of a fit: what is verified, by digest.
     """
 
     readers: tuple[str, ...] = ()

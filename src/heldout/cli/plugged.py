@@ -15,7 +15,7 @@ from heldout import plugins
 from heldout.errors import HeldoutError, StudyError
 
 _ROOT = Path(heldout.__file__).parents[1]
-_FIRST_LINE = 500  # characters
+_HEAD = 4000  # characters
 
 
 def add_plugged(
@@ -73,7 +73,8 @@ def _said(point: EntryPoint) -> str:
     path = _ROOT / place if name == plugins.OURS or point.dist is None else Path(str(point.dist.locate_file(place)))
     try:
         with path.open(encoding="utf-8") as file:
-            line = file.readline(_FIRST_LINE).strip()
+            head = (line.strip() for line in file.read(_HEAD).splitlines())
+        line = next((line for line in head if line and not line.startswith("#")), "")
         words = str(ast.literal_eval(line if line.count('"""') > 1 else f'{line}"""'))
     except (OSError, ValueError, SyntaxError):
         return f"Of {name} {version}." if name else "Of another distribution."

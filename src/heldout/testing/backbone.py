@@ -138,9 +138,13 @@ class BackboneConformance:
         elsewhere.mkdir()
         with chdir(elsewhere):
             files = self._files(self._fitted(corpus, home), home)
-            missing = sorted(set(self.backbone.contract.files) - set(files))
+            declared_files = set(self.backbone.contract.files)
             assert files, "`save` wrote no file"
-            assert not missing, f"the contract declares {missing[0]}, which `save` did not write"
+            for name in sorted(declared_files ^ set(files)):
+                assert name in files, f"the contract declares {name}, which `save` did not write"
+                assert name in declared_files, (
+                    f"`save` wrote {name}: declare it in `contract.files`, or no digest holds it"
+                )
             self.backbone.predict(self.backbone.load(home / "model"), FeaturesView(corpus.features))
         strangers = {path.name for path in (*home.iterdir(), *elsewhere.iterdir())} - {"model", "work"}
         assert not strangers, f"written outside of the folder: {min(strangers)}"

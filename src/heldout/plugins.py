@@ -148,11 +148,17 @@ def load(kind: str, name: str, *, where: str | None = None) -> Any:
 
     Raises:
         StudyError: If no plug-in has that name, or two have.
-        PrerequisiteError: If it is installed but cannot be imported.
+        PrerequisiteError: If it is installed but cannot be imported; inside ``installed_only``, if it is not installed.
     """
     found = [point for point in points(kind) if point.name == name]
     if kind == "commands":
         found = [point for point in found if distribution_of(point)[0] == OURS] or found
+    if not found and _INSTALLED_ONLY.get():
+        raise PrerequisiteError(
+            f"the {kind.removesuffix('s')} {name!r} is not installed here",
+            where=where,
+            hint="install the distribution that brings it, then ask again",
+        )
     if not found:
         raise StudyError(
             f"there is no {kind.removesuffix('s')} named {name!r}",

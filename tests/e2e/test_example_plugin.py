@@ -12,8 +12,11 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import jsonschema
 import pytest
 from plugin_kit import install_project
+
+from heldout.study import load_yaml
 
 pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
@@ -67,6 +70,8 @@ def test_it_is_listed_and_adds_its_command(call: Call) -> None:
     assert {kind: (name, "0.1.0") for kind, name in names.items()} == mine
     shown = json.loads(call("heldout", "units", "springs.tsv", "--json"))
     assert {"stiffness": "N/m", "maker": None}.items() <= shown.items()
+    schema = json.loads(call("heldout", "study", "schema"))
+    jsonschema.validate(load_yaml(EXAMPLE / "study.yaml").value, schema)
     assert "Which unit each column of a file has" in " ".join(call("heldout", "--help").split())
 
 
@@ -76,6 +81,11 @@ def test_it_runs_verifies_and_travels(call: Call, desk: Path) -> None:
     assert told.startswith("PROMOTE springs / base"), told
     (run,) = (desk / "plugin" / "runs" / "springs").glob("base-*")
     assert "VERIFIED PROMOTE" in call("heldout", "verify", run)
+    elsewhere = subprocess.run(
+        [sys.executable, "-m", "heldout", "gate", run], capture_output=True, text=True, check=False, cwd=desk
+    )
+    assert 2 == elsewhere.returncode, elsewhere.stdout  # without the plug-in: nothing is TAMPERED, nothing verified
+    assert "the metric 'within_tenth' is not installed here" in elsewhere.stderr
     metrics = json.loads((run / "metrics.json").read_text())
     assert "within_tenth" in [each["name"] for each in metrics["metrics"]]
     assert json.loads((run / "corpus.json").read_text())["facts"]["units"]["extension"] == "mm"

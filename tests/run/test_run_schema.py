@@ -75,7 +75,7 @@ def test_typo_is_marked(validator: jsonschema.Draft202012Validator, case: str) -
 def test_examples_pass(validator: jsonschema.Draft202012Validator) -> None:
     """A newcomer's first study would be red in the editor."""
     examples = Path(__file__).parents[2] / "examples"
-    # The embodied study is of families of backbones, and held to a model of its own; that of a plug-in needs it installed.
+    # The embodied study is of families of backbones, with a model of its own; that of a plug-in needs it installed.
     paths = sorted(path for path in examples.glob("*/study*.yaml") if path.parent.name not in ("embodied", "plugin"))
     assert paths
     for path in paths:

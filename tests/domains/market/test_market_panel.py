@@ -19,7 +19,6 @@ from heldout.domains.market.panel.panel import Panel, read_panel
 from heldout.domains.market.panel.reader import MarketPanelReader
 from heldout.domains.market.panel.rows import build_rows
 from heldout.errors import CorpusError
-from heldout.plugins import load
 from heldout.split import load_splitter, split_corpus
 from heldout.split.guards import check_time
 from heldout.testing import ReaderConformance

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 from typing import NamedTuple
 
 from heldout import plugins
-from heldout.backbone.code import code_of, user_modules
+from heldout.backbone.code import code_of, own_code
 from heldout.errors import StudyError
 from heldout.package.kit.requirements import PRODUCT
 from heldout.run.resolve import Resolved
@@ -48,7 +48,8 @@ def refuse_loose_code(resolved: Resolved) -> None:
         loose |= set(code_of(each.backbone, type(resolved.reader)).user)
     for entry in resolved.config.get("metrics", ()):
         if isinstance(entry, dict):
-            loose |= set(user_modules(function_module(entry["function"]) if "function" in entry else entry["plugin"]))
+            module = function_module(entry["function"]) if "function" in entry else entry["plugin"]
+            loose |= set(own_code([module]))
     if loose:
         raise StudyError(
             f"the module {min(loose)!r} is of no installed package, or of an editable one: a kit cannot carry it",

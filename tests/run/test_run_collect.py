@@ -20,7 +20,7 @@ RULE = {"rules": [{"id": "accuracy", "metric": "accuracy", "over": "pooled", "at
 
 def collected(desk: Any, **changes: Any) -> tuple[Predictions, Corpus]:
     prepared = desk.prepare(**changes)
-    units = prepared.plans[""][2]
+    units = prepared.main.units
     backbone, reader = prepared.resolved.main.backbone, prepared.resolved.reader
     for unit in units:
         fit_unit(UnitTask(unit, reader, backbone, prepared.corpus.manifest.sha256))
@@ -69,7 +69,7 @@ def test_class_that_a_fold_never_saw_has_probability_zero(desk: Any) -> None:
 def test_unit_of_other_rows_is_refused(desk: Any) -> None:
     """A unit that was copied from another run would be cut or stretched to fit."""
     prepared = desk.prepare()
-    units = prepared.plans[""][2]
+    units = prepared.main.units
     for unit in units:
         backbone, reader = prepared.resolved.main.backbone, prepared.resolved.reader
         fit_unit(UnitTask(unit, reader, backbone, prepared.corpus.manifest.sha256))

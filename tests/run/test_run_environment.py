@@ -171,7 +171,7 @@ def test_versions_that_nothing_is_fitted_with_cost_nothing(desk: Any, install: I
 def test_a_worker_that_finds_other_versions_stops(desk: Any, install: Install) -> None:
     """An upgrade in the midst of a run would leave a model under the wrong label."""
     prepared = desk.prepare(fit=fit_block(desk))
-    unit = prepared.plans[""][2][0]
+    unit = prepared.main.units[0]
     task = UnitTask(unit, prepared.resolved.reader, prepared.resolved.main.backbone, prepared.corpus.manifest.sha256)
     install("2.0")
     with pytest.raises(UnitError, match=r"packages changed during the run: shelf-models 1.0 \(now 2.0\)"):

@@ -49,7 +49,7 @@ def test_every_group_is_read_once_however_many_folds_there_are(desk: Any, monkey
         return summarise(self, view)
 
     prepared = desk.prepare(**RIDGE)
-    units = [unit for unit, _ in prepared.plans[""][1].pending]
+    units = [unit for unit, _ in prepared.main.plan.pending]
     monkeypatch.setattr(RidgeBackbone, "summarise", counted)
     backbone, corpus = prepared.resolved.main.backbone, prepared.corpus
     assert 4 == len(list(models.models(backbone, units, corpus, desk.folder)))
@@ -102,7 +102,7 @@ def test_one_fold_that_cannot_be_fitted_leaves_the_others(desk: Any) -> None:
     frame = pl.read_csv(desk.table)
     huge = pl.when(pl.col("person") == "dan").then(1e150).otherwise("weight")
     frame.with_columns(weight=huge).write_csv(desk.table)
-    units = [unit for unit, _ in desk.prepare(**RIDGE).plans[""][1].pending]
+    units = [unit for unit, _ in desk.prepare(**RIDGE).main.plan.pending]
     prepared = desk.prepare(**RIDGE)
     found = list(models.models(prepared.resolved.main.backbone, units, prepared.corpus, desk.folder))
     assert {"ann": True, "bob": True, "cyd": True, "dan": False} == {

@@ -28,7 +28,7 @@ DAN = Fold("dan", ("dan",))
 
 def unit_of(desk: Any, **changes: Any) -> Unit:
     """The first unit of the variant: seed 0, held out ann."""
-    unit: Unit = desk.prepare(**changes).plans[""][2][0]
+    unit: Unit = desk.prepare(**changes).main.units[0]
     return unit
 
 
@@ -43,8 +43,7 @@ class TestKey:
 
     def test_every_unit_has_its_own(self, desk: Any) -> None:
         """Two folds would share one model."""
-        plans = desk.prepare().plans
-        keys = [unit.key for _, _, found in plans.values() for unit in found]
+        keys = [unit.key for each in desk.prepare().contenders for unit in each.units]
         assert 2 * 4 + 4 == len(keys) == len(set(keys))
 
     def test_changes_with_the_variant(self, desk: Any) -> None:
@@ -128,7 +127,7 @@ def test_held_out_rows_influence_nothing_that_is_fitted(desk: Any) -> None:
 @pytest.fixture
 def finished(desk: Any) -> tuple[Any, Unit]:
     prepared = desk.prepare()
-    unit = prepared.plans[""][2][3]
+    unit = prepared.main.units[3]
     backbone = prepared.resolved.main.backbone
     fit_unit(UnitTask(unit, prepared.resolved.reader, backbone, prepared.corpus.manifest.sha256))
     return prepared, unit
@@ -233,7 +232,7 @@ def test_unit_that_is_stored_again_does_not_count_until_it_is_whole(desk: Any) -
 def test_corpus_that_changes_during_the_run_is_noticed(desk: Any) -> None:
     """Some folds would be fitted on the old rows and some on the new."""
     prepared = desk.prepare()
-    unit = prepared.plans[""][2][0]
+    unit = prepared.main.units[0]
     task = UnitTask(unit, prepared.resolved.reader, prepared.resolved.main.backbone, prepared.corpus.manifest.sha256)
     desk.table.write_text(desk.table.read_text().replace("left", "west"))
     with pytest.raises(CorpusError, match="the corpus changed during the run"):

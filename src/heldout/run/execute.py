@@ -23,10 +23,10 @@ from heldout.run.costs import COSTS_FILE, measure, wanted
 from heldout.run.failures import UnitFailure, failed
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import with_fitted_state
-from heldout.run.fitting import Report, copy_finished, fit_units, plan_units
-from heldout.run.judging import NOTHING, judge_run, register_policy, wall_times
-from heldout.run.layout import SIGNATURE_FILE, RunFolder, files_digest, run_files, write_manifest
-from heldout.run.prepare import Prepared
+from heldout.run.fitting import Report, copy_finished, fit_units
+from heldout.run.judging import NOTHING, judge_run, register_policy, sealed, wall_times
+from heldout.run.layout import RunFolder
+from heldout.run.prepare import Planned, Prepared
 from heldout.run.resolve import lock_yaml, read_lock
 from heldout.run.rules import refuse_never_judged
 from heldout.run.stored import STORED_FILE, ask_stored
@@ -66,7 +66,7 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         prepared = with_fitted_state(prepared)
         _write_inputs(prepared)
         register_policy(prepared)
-        if prepared.plans[""][1].pending:
+        if prepared.main.plan.pending:
             _remove_results(folder)
         if prepared.reached:  # no unit could be fitted, and why is known
             document = judge_run(prepared, NOTHING, {})
@@ -74,9 +74,7 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
             emit("complete", document["verdict"], 1, 1)
             return document
         failures = _fit_all(prepared, workers, emit)
-        if failures[""]:
-            raise failed(failures[""])
-        stored = ask_stored(prepared, [name for name in prepared.plans if not failures[name]], workers)
+        stored = ask_stored(prepared, [prepared.main, *_fitted(prepared, failures).values()], workers)
         if stored is not None:
             write_json(folder.file(STORED_FILE), stored)
         document = _evaluate(prepared, failures)
@@ -91,14 +89,14 @@ def _bring_over(prepared: Prepared, emit: Report) -> None:
     earlier, folder = prepared.earlier, prepared.folder
     why = f"{earlier.folder.path.name} was fitted with {earlier.difference}: it stays, and this is a run of its own"
     emit("plan", why, 0, 1)
-    for _, plan, _ in prepared.plans.values():
-        copy_finished(plan.reused, partial(earlier.twin, mine=folder))
+    for each in prepared.contenders:
+        copy_finished(each.plan.reused, partial(earlier.twin, mine=folder))
 
 
 def _planned_again(prepared: Prepared) -> Prepared:
     """The plan as of now: another process may have finished units before this one got the lock."""
-    plans = {name: (contender, plan_units(units), units) for name, (contender, _, units) in prepared.plans.items()}
-    return replace(prepared, plans=plans)
+    baselines = {name: each.again() for name, each in prepared.baselines.items()}
+    return replace(prepared, main=prepared.main.again(), baselines=baselines)
 
 
 def _remove_results(folder: RunFolder) -> None:
@@ -110,39 +108,53 @@ def _remove_results(folder: RunFolder) -> None:
 
 
 def _fit_all(prepared: Prepared, workers: int | None, emit: Report) -> dict[str, list[UnitFailure]]:
+    """Fit everything that is pending.
+
+    Returns:
+        Failures of the baselines, by id.
+
+    Raises:
+        UnitError: If a unit of the variant itself failed, when everything else is fitted.
+    """
     shutil.rmtree(prepared.folder.failures, ignore_errors=True)
-    failures = {}
-    for name, (contender, plan, _) in prepared.plans.items():
+
+    def fit(each: Planned) -> list[UnitFailure]:
+        contender, plan, _ = each
         emit("plan", f"{contender.id}: {plan.sentence()}", len(plan.reused), len(plan.reused) + len(plan.pending))
         pending = [unit for unit, _ in plan.pending]
-        failures[name] = fit_units(
-            contender, pending, prepared.corpus, prepared.resolved.reader, prepared.folder, workers, emit
-        )
+        return fit_units(contender, pending, prepared.corpus, prepared.resolved.reader, prepared.folder, workers, emit)
+
+    own = fit(prepared.main)
+    failures = {name: fit(each) for name, each in prepared.baselines.items()}
+    if own:
+        raise failed(own)
     return failures
+
+
+def _fitted(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]]) -> dict[str, Planned]:
+    """The baselines of which every unit is there, by id."""
+    return {name: each for name, each in prepared.baselines.items() if not failures[name]}
 
 
 def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]]) -> dict[str, Any]:
     """Predictions, metrics, verdict and reports of a run whose own units are all there."""
     resolved, folder = prepared.resolved, prepared.folder
-    collected = {
-        name: collect(units, prepared.corpus, resolved.gate.slices)
-        for name, (_, _, units) in prepared.plans.items()
-        if not failures[name]
-    }
-    predictions, documents = collected.pop("")
-    predictions.write(folder.path)
     corpus, folds = prepared.corpus, prepared.split.folds
+    predictions, documents = collect(prepared.main.units, corpus, resolved.gate.slices)
+    predictions.write(folder.path)
     n_train = {fold.id: corpus.manifest.rows - len(corpus.rows_of(fold.apart)) for fold in folds}
-    contenders = {name: (prepared.plans[name][0].description, theirs) for name, (theirs, _) in collected.items()}
+    contenders = {
+        name: (each.contender.description, collect(each.units, corpus, resolved.gate.slices)[0])
+        for name, each in _fitted(prepared, failures).items()
+    }
     if resolved.champion is not None:
         resolved.champion.copy_into(folder.path)
         beaten = resolved.champion.predictions(predictions.classes)
         contenders[champion.ID] = (resolved.champion.description, beaten)
     if wanted(resolved.gate):
         hidden = (resolved.corpus_path, prepared.study)
-        costs = measure(prepared.plans[""][2], resolved.main.backbone, prepared.corpus, hidden)
+        costs = measure(prepared.main.units, resolved.main.backbone, prepared.corpus, hidden)
         write_json(folder.file(COSTS_FILE), costs)
-    corpus, folds = prepared.corpus, prepared.split.folds
     nothing = trivial_contenders(
         corpus.target, corpus.groups.to_numpy(), folds, predictions.classes, asked_by(resolved.gate)
     )
@@ -158,11 +170,7 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
         f"baseline {failure.unit.name} failed: {failure.reason}" for part in failures.values() for failure in part
     ]
     _report(prepared, document, metrics, predictions, warnings)
-    folder.file(SIGNATURE_FILE).unlink(missing_ok=True)
-    document["judged"]["files_sha256"] = files_digest(run_files(folder.path))
-    write_verdict(folder.path, document)
-    write_manifest(folder.path)
-    return document
+    return sealed(folder.path, document)
 
 
 def _report(

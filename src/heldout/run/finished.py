@@ -24,7 +24,7 @@ def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
     """The verdict of a finished run, or None if there is something to fit, to judge or to mend."""
     folder = prepared.folder
     lock = folder.file("study.lock.yaml")
-    if any(plan.pending for _, plan, _ in prepared.plans.values()) or not folder.file(MANIFEST_FILE).exists():
+    if any(each.plan.pending for each in prepared.contenders) or not folder.file(MANIFEST_FILE).exists():
         return None
     if not lock.exists() or read_plain(lock).decode("utf-8", "replace") != lock_yaml(prepared.resolved.config):
         return None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from heldout.backbone import Judged
 from heldout.evidence import digest, sha256_file, write_json
 from heldout.evidence import provenance as provenance_of
 from heldout.gate import Facts, Policy, build_verdict, judge
+from heldout.gate.verdict_files import write_verdict
 from heldout.ledger import targets
 from heldout.ledger.declaration import with_code
 from heldout.ledger.history import histories, tried_elsewhere
 from heldout.ledger.policy import policy_of, register
 from heldout.ledger.trials import Ledger, Look, Outcome
 from heldout.run.costs import read_costs
+from heldout.run.layout import SIGNATURE_FILE, files_digest, run_files, write_manifest
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
 from heldout.run.stored import read_stored
@@ -55,7 +58,7 @@ def _document(
     required: Mapping[str, Mapping[str, str] | None],
 ) -> dict[str, Any]:
     resolved, folder = prepared.resolved, prepared.folder
-    units = prepared.plans[""][2]
+    units = prepared.main.units
     facts = Facts(
         seeds=resolved.main.seeds,
         folds=[fold.id for fold in prepared.split.folds],
@@ -154,6 +157,19 @@ def _judged_digests(prepared: Prepared) -> dict[str, Any]:
         "user_code": prepared.user_code,
         "environment": digest(provenance_of.package_versions()),
     }
+
+
+def sealed(folder: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict with one digest over every other file of the run, written down, and the manifest after it.
+
+    The report is one of these files, so a verdict is sealed when everything else is there.
+    """
+    (folder / SIGNATURE_FILE).unlink(missing_ok=True)
+    judged = dict(document["judged"]) | {"files_sha256": files_digest(run_files(folder))}
+    verdict = dict(document) | {"judged": judged}
+    write_verdict(folder, verdict)
+    write_manifest(folder)
+    return verdict
 
 
 def wall_times(documents: Sequence[Mapping[str, Any]]) -> dict[int, float]:

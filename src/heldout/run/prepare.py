@@ -43,6 +43,18 @@ class Earlier(NamedTuple):
         return replace(unit, folder=self.folder.path / unit.folder.relative_to(mine.path))
 
 
+class Planned(NamedTuple):
+    """A contender with its units, and which of them are to be fitted."""
+
+    contender: Contender
+    plan: Plan
+    units: tuple[Unit, ...]
+
+    def again(self) -> Planned:
+        """The plan as of now."""
+        return self._replace(plan=plan_units(self.units))
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Everything that is known before compute is spent.
@@ -53,10 +65,11 @@ class Prepared:
         split: The folds.
         findings: Of the guards.
         folder: The run directory, whether it is there or not.
-        plans: By baseline id, "" for the variant itself: the contender, what is to be fitted, and all of its units.
+        main: The variant itself.
+        baselines: By id, each with what is to be fitted of it.
         packages: Versions of everything that the contenders are fitted with, besides our own sources.
         earlier: The finished run of the same variant, corpus and code, where its packages are others.
-        codes: What fits each contender, by the names of ``plans``.
+        codes: What fits each contender, by baseline id; under "", as in documents, what fits the variant itself.
         looked: The held-out groups as the ledger names them, by their targets.
         reached: Whether foreign code asked for the corpus while it was tried out, so that nothing can be fitted.
         older_split: Digest by which earlier looks of this variant name the split, if they name it by another schema.
@@ -67,13 +80,19 @@ class Prepared:
     split: Split
     findings: tuple[Finding, ...]
     folder: RunFolder
-    plans: Mapping[str, tuple[Contender, Plan, tuple[Unit, ...]]]
+    main: Planned
+    baselines: Mapping[str, Planned]
     packages: Mapping[str, str] = field(default_factory=dict)
     earlier: Earlier | None = None
     codes: Mapping[str, Code] = field(default_factory=dict)
     looked: Mapping[str, Any] = field(default_factory=dict)
     reached: bool = False
     older_split: str | None = None
+
+    @property
+    def contenders(self) -> tuple[Planned, ...]:
+        """The variant itself, then its baselines."""
+        return (self.main, *self.baselines.values())
 
     @property
     def fit_code(self) -> dict[str, Any]:
@@ -88,7 +107,8 @@ class Prepared:
     def summary(self) -> dict[str, Any]:
         """The plan as a document, for ``--dry-run``."""
         units = {
-            plan[0].id: {"reused": len(plan[1].reused), "to_fit": len(plan[1].pending)} for plan in self.plans.values()
+            each.contender.id: {"reused": len(each.plan.reused), "to_fit": len(each.plan.pending)}
+            for each in self.contenders
         }
         return {
             "schema": "heldout.plan/1",
@@ -166,7 +186,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     findings = tuple(check_split(corpus, split, resolved.splitter))
     options = resolved.config["corpus"]
     twin = None if earlier is None else partial(earlier.twin, mine=folder)
-    plans = {}
+    planned = []
     for contender in contenders:
         label = _label(contender, resolved)
         units = tuple(
@@ -174,11 +194,13 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
             for seed in contender.seeds
             for fold in split.folds
         )
-        plans[label] = (contender, plan_units(units, twin), units)
+        planned.append(Planned(contender, plan_units(units, twin), units))
+    main, *others = planned
+    baselines = {each.contender.id: each for each in others}
     looked = group_targets(corpus, split.held_out)
     older = older_split(runs, resolved.sha256, corpus.manifest.sha256, split.sha256, split.is_named)
     return Prepared(
-        resolved, corpus, split, findings, folder, plans, packages, earlier, codes, looked, older_split=older
+        resolved, corpus, split, findings, folder, main, baselines, packages, earlier, codes, looked, older_split=older
     )
 
 

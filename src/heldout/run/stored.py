@@ -23,7 +23,7 @@ from heldout.errors import HeldoutError
 from heldout.evidence import read_json
 from heldout.gate.integrity import Stored
 from heldout.run.apart.foreign import Apart, is_foreign
-from heldout.run.prepare import Prepared
+from heldout.run.prepare import Planned, Prepared
 from heldout.run.units import Unit, read_unit, test_view
 
 STORED_FILE = "stored.json"
@@ -39,22 +39,22 @@ class _Asked(NamedTuple):
     fence: Mapping[str, str]
 
 
-def ask_stored(prepared: Prepared, fitted: Sequence[str], workers: int | None) -> dict[str, Any] | None:
+def ask_stored(prepared: Prepared, fitted: Sequence[Planned], workers: int | None) -> dict[str, Any] | None:
     """The document ``stored.json``, or None if none of the fitted contenders has foreign code."""
-    plans = [prepared.plans[name] for name in fitted if is_foreign(prepared.plans[name][0].backbone)]
-    if not plans:
+    foreign = [each for each in fitted if is_foreign(each.contender.backbone)]
+    if not foreign:
         return None
     asked: list[_Asked] = []
-    for contender, _, units in plans:
+    for contender, _, units in foreign:
         apart = Apart(contender.backbone, (prepared.resolved.corpus_path, prepared.study))
         ask = partial(_ask, apart, corpus=prepared.corpus)
         with asking(ask, drawn(units), workers or default_workers()) as waiting:
             asked += [answered.result() for answered in waiting]
     return {
         "schema": SCHEMA,
-        "units": sum(len(units) for _, _, units in plans),
+        "units": sum(len(units) for _, _, units in foreign),
         "asked": len(asked),
-        "deterministic": all(contender.backbone.deterministic for contender, _, _ in plans),
+        "deterministic": all(contender.backbone.deterministic for contender, _, _ in foreign),
         "different": [each.name for each in asked if not each.same],
         "uneven": [each.name for each in asked if not each.even],
         "fence": _weakest([each.fence for each in asked if each.fence]),

@@ -212,7 +212,8 @@ def _complete(
     rows = len(corpus.rows_of(unit.fold.test))
     values = _checked(predicted, corpus.task, rows, unit, backbone)
     _write_predictions(unit.folder / PREDICTIONS, values)
-    names = [PREDICTIONS, *backbone.contract.files]
+    saved = [path.relative_to(unit.folder).as_posix() for path in unit.folder.rglob("*") if path.is_file()]
+    names = sorted({PREDICTIONS, *backbone.contract.files, *saved} - {"unit.json"})
     write_json(
         unit.folder / "unit.json",
         {

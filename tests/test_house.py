@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import heldout
+from heldout.documents import names
 
 SRC = Path(heldout.__file__).parent
 ROOT = SRC.parents[1]
@@ -129,6 +130,19 @@ def test_functions_and_files_can_be_read() -> None:
     files = sorted(len(each.path.read_text(encoding="utf-8").splitlines()) for each in modules().values())
     assert functions[int(0.95 * len(functions))] <= 30
     assert files[int(0.95 * len(files))] <= 285
+
+
+def test_names_of_files_stand_in_one_place() -> None:
+    """A file that is renamed would still be looked for under its old name somewhere."""
+    known = {value for key, value in vars(names).items() if key.isupper()}
+    found = [
+        f"{module.path.relative_to(SRC)}:{node.lineno}: {node.value}"
+        for module in modules().values()
+        if module.room.partition("/")[0] not in ("domains", "documents", "cli")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in known
+    ]
+    assert [] == found
 
 
 def test_the_core_has_no_words_of_one_domain() -> None:

@@ -32,6 +32,7 @@ KINDS = (
 )  # fmt: skip
 _INSTALLED_ONLY: ContextVar[bool] = ContextVar("heldout_installed_only", default=False)
 _TRUSTED: ContextVar[bool] = ContextVar("heldout_trusted", default=False)
+_CALLED: ContextVar[bool] = ContextVar("heldout_called", default=False)
 
 
 @contextlib.contextmanager
@@ -45,13 +46,19 @@ def installed_only() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def trusting_code(*, trust: bool = True) -> Iterator[None]:
-    """Inside, code that a document names may be run: whoever opens this vouches for it."""
-    before = _TRUSTED.set(trust)
+def trusting_code(*, trust: bool = True, calls: bool = True) -> Iterator[None]:
+    """Inside, code that a document names may be run: whoever opens this vouches for it.
+
+    Args:
+        trust: Nothing changes if not.
+        calls: Also any installed function, with arguments that the document chooses; else one's own functions only.
+    """
+    before, called = _TRUSTED.set(trust), _CALLED.set(trust and calls)
     try:
         yield
     finally:
         _TRUSTED.reset(before)
+        _CALLED.reset(called)
 
 
 def refuse_uninstalled(name: str) -> None:
@@ -74,7 +81,8 @@ def refuse_untrusted(name: str) -> None:
     Raises:
         PrerequisiteError: If nobody vouches for the document.
     """
-    if _INSTALLED_ONLY.get() and not _TRUSTED.get():
+    own = _TRUSTED.get() and not is_installed(name.partition(":")[0])
+    if _INSTALLED_ONLY.get() and not _CALLED.get() and not own:
         raise PrerequisiteError(
             f"{name!r} is called only with --trust-code: a document of somebody else names it",
             where=name,

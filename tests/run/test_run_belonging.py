@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from heldout.documents.names import LEDGER_FILE
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json, write_json
-from heldout.ledger.trials import LEDGER_FILE, read_ledger
+from heldout.ledger.trials import read_ledger
 from heldout.run import Run
 from heldout.run.finished import finished_verdict
 from heldout.run.required import required_verdicts

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from heldout import Study
+from heldout.documents.names import LEDGER_FILE
 from heldout.errors import InputError, TamperedError, UnitError
-from heldout.ledger.trials import LEDGER_FILE, Ledger, Look, Outcome, read_ledger
+from heldout.ledger.trials import Ledger, Look, Outcome, read_ledger
 
 STUDY = """
 study: counted

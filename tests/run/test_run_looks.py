@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from heldout.documents.names import LEDGER_FILE, POLICY_FILE
 from heldout.errors import TamperedError
 from heldout.ledger import policy, targets
 from heldout.ledger.declaration import compared
-from heldout.ledger.history import POLICY_FILE, Groups
+from heldout.ledger.history import Groups
 from heldout.ledger.policy import Declared, read_policies, register
 from heldout.ledger.seen import match
-from heldout.ledger.trials import LEDGER_FILE, Ledger, Look, read_ledger
+from heldout.ledger.trials import Ledger, Look, read_ledger
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 BOUND = {"id": "good", "metric": "plcc", "scope": "ensemble", "over": "pooled", "at_least": 0.5}

@@ -440,3 +440,30 @@ def test_a_text_that_no_lock_can_hold_is_refused(desk: Path) -> None:
     study([R2], [FBETA | {"params": {"beta": 2, "pos_label": "\u0085x"}}], target="y")
     refused = heldout("run", "study.yaml", cwd=desk)
     assert 2 == refused.code
+
+
+def test_a_run_of_ones_own_metric_is_registered(desk: Path) -> None:
+    """Whoever is judged by a function of his own could not let the model serve."""
+    study([OWN_RULE | {"at_least": 0.5}], [CLOSENESS])
+    code, folder = run()
+    assert 0 == code
+    added = heldout("registry", "add", folder, "--by", "ann", cwd=desk)
+    assert 0 == added.code, added.err
+
+
+@pytest.mark.parametrize("function", ["subprocess:call", "shutil:rmtree", "heldout.cli.main:app", "nodeenv:callit"])
+def test_a_lock_of_somebody_else_calls_nothing(function: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever verifies or registers a run would run a command that its sender chose."""
+    study([R2])
+    _, folder = run()
+    called: list[Any] = []
+    from heldout.task import functions
+
+    monkeypatch.setattr(functions, "import_module", lambda name: called.append(name))
+    lock = (folder / "study.lock.yaml").read_text()
+    entry = f"metrics:\n- better: higher\n  code: null\n  function: {function}\n  name: zz\n  needs: label\n"
+    (folder / "study.lock.yaml").write_text(lock.replace("schema: heldout.lock/1", f"{entry}schema: heldout.lock/1"))
+    assert "zz" in (folder / "study.lock.yaml").read_text()
+    for words in (("verify", folder), ("registry", "add", folder, "--by", "ann")):
+        assert heldout(*words, cwd=desk).code in (2, 3)
+    assert [] == called

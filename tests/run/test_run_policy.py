@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from heldout import Study
 from heldout.cli.main import app
+from heldout.documents.names import POLICY_FILE
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json_lines
-from heldout.ledger.policy import POLICY_FILE, amend, read_policies
+from heldout.ledger.policy import amend, read_policies
 from heldout.run.planning import gate_plan
 from heldout.verify import verify_run
 

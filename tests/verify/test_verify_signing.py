@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from heldout.cli.main import main
+from heldout.documents.names import SIGNATURE_FILE
 from heldout.errors import InputError, PrerequisiteError, TamperedError
 from heldout.evidence import read_json, sha256_file, write_json
-from heldout.run.layout import SIGNATURE_FILE, files_digest, run_files, write_manifest
+from heldout.run.layout import files_digest, run_files, write_manifest
 from heldout.verify import verify_run
 
 pytest.importorskip("securesystemslib")

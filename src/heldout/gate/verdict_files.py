@@ -23,11 +23,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import HOLD_FILE, PROMOTE_FILE
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import atomic_path, dumps, flush_folder, read_json
 
-PROMOTE_FILE = "PROMOTE.json"
-HOLD_FILE = "HOLD.json"
 _FILES = {"PROMOTE": PROMOTE_FILE, "HOLD": HOLD_FILE}
 VERDICTS = frozenset(_FILES.values())
 _NEWEST = 1  # of the schema `heldout.verdict/N`

@@ -8,14 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import HOLD_FILE, LEDGER_FILE, POLICY_FILE, PROMOTE_FILE, RUN_FILE
 from heldout.errors import HeldoutError, TamperedError
 from heldout.evidence import START, Link, read_chain, read_json
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.ledger import targets
 from heldout.ledger.seen import Match, match
-from heldout.ledger.trials import LEDGER_FILE, Identity, read_ledger, variant_key
-
-POLICY_FILE = "policies.jsonl"
+from heldout.ledger.trials import Identity, read_ledger, variant_key
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ def _verdicts(study: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             if not (folder / name).is_file():
                 continue
             try:
-                run, document = read_json(folder / "run.json"), read_json(folder / name)
+                run, document = read_json(folder / RUN_FILE), read_json(folder / name)
                 if (run["run"], run["study"]) != (folder.name, study.name):
                     continue  # a copy from elsewhere, counted there
             except (HeldoutError, OSError, KeyError, TypeError):

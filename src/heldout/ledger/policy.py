@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from heldout.documents.names import POLICY_FILE
 from heldout.errors import InputError
 from heldout.evidence import Link, append_link, digest, head, read_chain
 from heldout.gate import Policy
 from heldout.ledger import targets
 from heldout.ledger.declaration import Move, but_for_the_axis, compared, policy_sha256
-from heldout.ledger.history import POLICY_FILE, Groups, History, histories
+from heldout.ledger.history import Groups, History, histories
 from heldout.ledger.trials import Ledger, read_ledger
 
 SCHEMA = "heldout.policy/1"

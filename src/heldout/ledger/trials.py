@@ -18,11 +18,11 @@ from typing import Any, Literal, Self
 
 from filelock import FileLock
 
+from heldout.documents.names import LEDGER_FILE
 from heldout.errors import HeldoutError
 from heldout.evidence import Link, append_link, read_chain, read_links
 
 SCHEMA = "heldout.trial/1"
-LEDGER_FILE = "trials.jsonl"
 Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
 Identity = tuple[str | None, str | None, str | None, str | None]
 _VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256", "user_code_sha256")

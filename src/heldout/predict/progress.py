@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from heldout.documents.names import PROGRESS_FILE
 from heldout.evidence import JsonLines
 
-PROGRESS_FILE = "progress.jsonl"
 _APART = 0.05
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from heldout.documents.names import POINTER_FILE
 from heldout.errors import InputError, StaleError
 from heldout.run.champion import Champion
 from heldout.verify.champion import verified_champion
 
-POINTER = "champion.json"
+POINTER = POINTER_FILE
 
 
 def open_champion(path: Path) -> Champion:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import LEDGER_FILE, POLICY_FILE
 from heldout.errors import HeldoutError
 from heldout.evidence import Link
 from heldout.ledger import targets
 from heldout.ledger.declaration import axis_of, rules_of, with_code
-from heldout.ledger.history import POLICY_FILE, Groups, History
+from heldout.ledger.history import Groups, History
 from heldout.ledger.policy import Declared, ground_of
-from heldout.ledger.trials import LEDGER_FILE
 from heldout.registry.store import Registry
 from heldout.verify.evidence import RunEvidence
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import CORPUS_FILE
 from heldout.errors import HeldoutError
 from heldout.evidence import read_json, sha256_file
 from heldout.run.required import file_sha256
 from heldout.verify.evidence import RunEvidence
 
-_CORPUS = "corpus.json"
+_CORPUS = CORPUS_FILE
 _ROLES = ("group", "target")
 _WORDS = {"task": "task", "target": "target", "classes": "classes", "reader": "reader", "columns": "columns"}
 

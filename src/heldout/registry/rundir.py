@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import MANIFEST_FILE, RUN_FILE
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import canonical, loads, sha256_file
 from heldout.registry.vouched import Asked, Vouched, look
-from heldout.run.layout import MANIFEST_FILE
 from heldout.verify import Verification
 from heldout.verify.chain import walk
 from heldout.verify.evidence import RunEvidence
@@ -154,5 +154,5 @@ def _day(text: str, folder: Path) -> str:
         return f"{dt.datetime.fromisoformat(text):%Y%m%d}"
     except ValueError:
         raise InputError(
-            f"{text!r} is no time", where=f"{folder / 'run.json'}: started_at_utc", hint="run the study again"
+            f"{text!r} is no time", where=f"{folder / RUN_FILE}: started_at_utc", hint="run the study again"
         ) from None

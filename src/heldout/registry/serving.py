@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock
 from sqlalchemy import Connection
 
+from heldout.documents.names import POINTER_FILE
 from heldout.errors import InputError
 from heldout.evidence import dumps, read_json, read_plain, write_bytes
 from heldout.registry import lookup
@@ -51,7 +52,7 @@ class Serving:
 
     def pointer(self, slot: str) -> Path:
         """The document that a server reads."""
-        return self.root / "slots" / slot / "champion.json"
+        return self.root / "slots" / slot / POINTER_FILE
 
     def read(self, slot: str) -> dict[str, Any] | None:
         """The pointer of a slot; None if there is none.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heldout.backbone import CurvePanel
+from heldout.documents.names import REPORT_HTML, REPORT_MD
 from heldout.evidence import write_page
 from heldout.report.content import Content
 from heldout.report.pages import environment, template_text
@@ -15,7 +16,7 @@ from heldout.report.pages import environment, template_text
 if TYPE_CHECKING:
     import polars as pl
 
-MARKDOWN, HTML = "RUN_REPORT.md", "report.html"
+MARKDOWN, HTML = REPORT_MD, REPORT_HTML
 _environment = cache(environment)  # templates are compiled once a process; the boards add filters to one of their own
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.corpus import CorpusManifest
+from heldout.documents.names import CORPUS_FILE, PREDICTIONS_FILE
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json, read_plain, sha256_file, write_bytes, write_json
 from heldout.gate.verdict import level_of
@@ -84,7 +85,7 @@ class Champion:
             InputError: If corpus or split differ: a difference of scores would say nothing.
         """
         judged = self.verdict["judged"]
-        target = read_json(self.folder / "corpus.json")["target"]
+        target = read_json(self.folder / CORPUS_FILE)["target"]
         for what, same in (
             ("another target", corpus.target == target),
             ("another corpus", corpus.sha256 == judged["corpus_sha256"]),
@@ -99,7 +100,7 @@ class Champion:
 
     def copy_into(self, folder: Path) -> None:
         """Leave what it takes to compare again beside the run that was compared."""
-        write_bytes(folder / FOLDER / "predictions.jsonl", read_plain(self._predictions))
+        write_bytes(folder / FOLDER / PREDICTIONS_FILE, read_plain(self._predictions))
         write_json(folder / FOLDER / "verdict.json", self.verdict)
 
     def predictions(self, classes: tuple[str, ...]) -> Predictions:
@@ -113,7 +114,7 @@ class Champion:
 
     @property
     def _predictions(self) -> Path:
-        return self.folder / "predictions.jsonl"
+        return self.folder / PREDICTIONS_FILE
 
 
 def describe(identity: dict[str, Any]) -> str:
@@ -127,7 +128,7 @@ def copied(folder: Path, identity: dict[str, Any], classes: tuple[str, ...]) -> 
     Raises:
         TamperedError: If they are not those that the lock names.
     """
-    path = folder / FOLDER / "predictions.jsonl"
+    path = folder / FOLDER / PREDICTIONS_FILE
     stated = read_json(folder / FOLDER / "verdict.json")["judged"]["predictions_sha256"]
     if not sha256_file(path) == stated == identity["predictions_sha256"]:
         raise TamperedError("the champion's predictions are not those that the study names", where=str(path))

@@ -10,13 +10,13 @@ from typing import Any
 
 from heldout.backbone import Backbone, FeaturesView
 from heldout.corpus import Corpus
+from heldout.documents.names import COSTS_FILE, UNIT_FILE
 from heldout.evidence import read_json
 from heldout.run.apart.child import turns_of
 from heldout.run.apart.foreign import Apart, is_foreign
 from heldout.run.units import PREDICTIONS, Unit
 from heldout.study import COSTS, GateSpec
 
-COSTS_FILE = "costs.json"
 SCHEMA = "heldout.costs/1"
 AS_SAVED = "as saved"
 _TURNS, _ROWS = 7, 1000
@@ -66,7 +66,7 @@ def model_bytes(folder: Path, backbone: Backbone) -> int:
 
 def saved_bytes(folder: Path) -> int:
     """Bytes of every file of the fit but its predictions."""
-    files = read_json(folder / "unit.json")["files"]
+    files = read_json(folder / UNIT_FILE)["files"]
     return sum((folder / name).stat().st_size for name in files if name != PREDICTIONS)
 
 

@@ -13,13 +13,23 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from heldout.documents.names import (
+    CORPUS_FILE,
+    COSTS_FILE,
+    LOCK_FILE,
+    METRICS_FILE,
+    PROGRESS_FILE,
+    RUN_FILE,
+    SPLIT_FILE,
+    STORED_FILE,
+)
 from heldout.errors import HeldoutError, InputError, StaleError, StudyError
 from heldout.evidence import JsonLines, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
 from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run import champion
 from heldout.run.collect import collect
-from heldout.run.costs import COSTS_FILE, measure, wanted
+from heldout.run.costs import measure, wanted
 from heldout.run.failures import UnitFailure, failed
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import with_fitted_state
@@ -29,14 +39,14 @@ from heldout.run.layout import RunFolder
 from heldout.run.prepare import Planned, Prepared
 from heldout.run.resolve import lock_yaml, read_lock
 from heldout.run.rules import refuse_never_judged
-from heldout.run.stored import STORED_FILE, ask_stored
+from heldout.run.stored import ask_stored
 from heldout.task import Predictions, summarise
 from heldout.task.functions import check_steady
 from heldout.task.metrics import rows_of
 from heldout.task.trivial import asked_by, trivial_contenders
 
 Listener = Callable[[Mapping[str, Any]], None]
-_INPUTS = {"run.json", "study.lock.yaml", "corpus.json", "split.json", "progress.jsonl", ".lock"}
+_INPUTS = {RUN_FILE, LOCK_FILE, CORPUS_FILE, SPLIT_FILE, PROGRESS_FILE, ".lock"}
 
 
 def execute(prepared: Prepared, *, workers: int | None = None, listener: Listener | None = None) -> dict[str, Any]:
@@ -55,7 +65,7 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
     if resolved.smoke is None:
         held_out, cells = len(prepared.split.held_out), prepared.corpus.cells is not None
         refuse_never_judged(resolved.gate, resolved.document, groups=held_out, seeds=resolved.main.seeds, cells=cells)
-    with _only_one(folder), JsonLines(folder.file("progress.jsonl")) as progress:
+    with _only_one(folder), JsonLines(folder.file(PROGRESS_FILE)) as progress:
         emit = _emitter(progress, listener)
         _bring_over(prepared, emit)
         prepared = _planned_again(prepared)
@@ -163,7 +173,7 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
     for metric in table:
         check_steady(metric, rows)
     metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders, nothing, table=table)
-    write_json(folder.file("metrics.json"), metrics)
+    write_json(folder.file(METRICS_FILE), metrics)
     document = judge_run(prepared, metrics, wall_times(documents))
     warnings = sorted({warning for each in documents for warning in each["warnings"]})
     warnings += [
@@ -199,18 +209,18 @@ def _report(
 
 def _write_inputs(prepared: Prepared) -> None:
     resolved, folder = prepared.resolved, prepared.folder
-    write_text(folder.file("study.lock.yaml"), lock_yaml(resolved.config))
+    write_text(folder.file(LOCK_FILE), lock_yaml(resolved.config))
     try:
-        read_lock(folder.file("study.lock.yaml"))
+        read_lock(folder.file(LOCK_FILE))
     except InputError:
         raise StudyError(
             "the study holds a text that its lock cannot hold, such as a control character",
             where=str(resolved.document.path),
             hint="leave characters out that no keyboard writes",
         ) from None
-    write_json(folder.file("corpus.json"), prepared.corpus.manifest.to_json())
-    write_json(folder.file("split.json"), prepared.split.to_json())
-    path = folder.file("run.json")
+    write_json(folder.file(CORPUS_FILE), prepared.corpus.manifest.to_json())
+    write_json(folder.file(SPLIT_FILE), prepared.split.to_json())
+    path = folder.file(RUN_FILE)
     begun = _begun(path)
     document = {
         "schema": "heldout.run/1",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from heldout.documents.names import LOCK_FILE, MANIFEST_FILE
 from heldout.errors import HeldoutError
 from heldout.evidence import digest, provenance, read_plain
 from heldout.gate.verdict_files import read_verdict
 from heldout.ledger.history import histories
 from heldout.ledger.policy import policy_of
 from heldout.ledger.trials import Ledger
-from heldout.run.layout import MANIFEST_FILE, files_digest, run_files
+from heldout.run.layout import files_digest, run_files
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
 from heldout.run.resolve import lock_yaml
@@ -23,7 +24,7 @@ _DECIDING = ("sha256", "registered", "registered_at", "amendments", "rules_sha25
 def finished_verdict(prepared: Prepared) -> dict[str, Any] | None:
     """The verdict of a finished run, or None if there is something to fit, to judge or to mend."""
     folder = prepared.folder
-    lock = folder.file("study.lock.yaml")
+    lock = folder.file(LOCK_FILE)
     if any(each.plan.pending for each in prepared.contenders) or not folder.file(MANIFEST_FILE).exists():
         return None
     if not lock.exists() or read_plain(lock).decode("utf-8", "replace") != lock_yaml(prepared.resolved.config):

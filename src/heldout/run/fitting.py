@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from heldout.corpus import Corpus, Reader
+from heldout.documents.names import RUN_FILE, UNIT_FILE
 from heldout.engine import default_workers, run_tasks
 from heldout.engine.apart import asking
 from heldout.engine.local import as_completed
@@ -64,8 +65,8 @@ def copy_finished(units: Sequence[Unit], twin: Twin) -> None:
         source = twin(unit).folder
         if why_not_finished(unit) is None or why_not_finished(twin(unit)) is not None:
             continue
-        (unit.folder / "unit.json").unlink(missing_ok=True)
-        for name in (*read_json(source / "unit.json")["files"], "unit.json"):  # which makes them count, last
+        (unit.folder / UNIT_FILE).unlink(missing_ok=True)
+        for name in (*read_json(source / UNIT_FILE)["files"], UNIT_FILE):  # which makes them count, last
             write_bytes(unit.folder / name, read_plain(source / name))
 
 
@@ -108,7 +109,7 @@ def _fit_shut_in(
     workers: int | None,
     report: Report,
 ) -> list[UnitFailure]:
-    of_a_study = folder.file("run.json").exists()  # else a refit, somewhere
+    of_a_study = folder.file(RUN_FILE).exists()  # else a refit, somewhere
     apart = Apart(contender.backbone, (reader.options.path, folder.path.parent if of_a_study else folder.path))
 
     def fit(unit: Unit) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.backbone import Judged
+from heldout.documents.names import METRICS_FILE, PREDICTIONS_FILE, SIGNATURE_FILE
 from heldout.evidence import digest, sha256_file, write_json
 from heldout.evidence import provenance as provenance_of
 from heldout.gate import Facts, Policy, build_verdict, judge
@@ -17,7 +18,7 @@ from heldout.ledger.history import histories, tried_elsewhere
 from heldout.ledger.policy import policy_of, register
 from heldout.ledger.trials import Ledger, Look, Outcome
 from heldout.run.costs import read_costs
-from heldout.run.layout import SIGNATURE_FILE, files_digest, run_files, write_manifest
+from heldout.run.layout import files_digest, run_files, write_manifest
 from heldout.run.prepare import Prepared
 from heldout.run.required import required_verdicts
 from heldout.run.stored import read_stored
@@ -129,7 +130,7 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], pol
         smoke=resolved.smoke,
         outcome=outcome if scored else "FAILED",
         primary=primary,
-        metrics_sha256=sha256_file(folder.file("metrics.json")) if scored else None,
+        metrics_sha256=sha256_file(folder.file(METRICS_FILE)) if scored else None,
         groups_sha256=targets.store(prepared.study, prepared.looked) if scored else None,
         rules_sha256=None if declared is None else targets.store(prepared.study, declared),
         policies_head=policy.head,
@@ -142,7 +143,7 @@ def _trial(prepared: Prepared, outcome: Outcome, metrics: Mapping[str, Any], pol
 
 def _judged_digests(prepared: Prepared) -> dict[str, Any]:
     folder, resolved = prepared.folder, prepared.resolved
-    files = {"predictions": "predictions.jsonl", "metrics": "metrics.json"}
+    files = {"predictions": PREDICTIONS_FILE, "metrics": METRICS_FILE}
     return {
         "corpus_path": provenance_of.portable(resolved.corpus_path),
         "corpus_sha256": prepared.corpus.manifest.sha256,

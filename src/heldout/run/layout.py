@@ -16,17 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import HOLD_FILE, MANIFEST_FILE, PROGRESS_FILE, PROMOTE_FILE, RUN_FILE, SIGNATURE_FILE
 from heldout.errors import HeldoutError, InputError
 from heldout.evidence import digest, read_json, sha256_file, write_json
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 
-RUN_FILE = "run.json"
 MANIFEST_SCHEMA = "heldout.manifest/1"
-MANIFEST_FILE = "manifest.json"
-SIGNATURE_FILE = "verdict.dsse.json"
 VERDICT_FILES = frozenset({PROMOTE_FILE, HOLD_FILE})
 # Streams and locks, and what comes after the verdict.
-BESIDE_FILES = frozenset({MANIFEST_FILE, "progress.jsonl", ".lock", SIGNATURE_FILE})
+BESIDE_FILES = frozenset({MANIFEST_FILE, PROGRESS_FILE, ".lock", SIGNATURE_FILE})
 BESIDE_FOLDERS = frozenset({"exports", "failures", "scratch"})
 _LONGEST_NAME = 96
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from heldout.backbone.code import Code, code_of, sha256_of, user_code_sha256
 from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding
+from heldout.documents.names import LOCK_FILE, MANIFEST_FILE, RUN_FILE
 from heldout.errors import HeldoutError, StudyError
 from heldout.evidence import read_json
 from heldout.ledger.declaration import axis_of, rules_of, with_code
@@ -23,7 +24,7 @@ from heldout.run.apart.foreign import Apart, ReachedError, is_foreign
 from heldout.run.contender import Contender
 from heldout.run.environment import difference, environment
 from heldout.run.fitting import Plan, plan_units
-from heldout.run.layout import MANIFEST_FILE, RunFolder, known_runs, new_run, refuse_foreign, run_key
+from heldout.run.layout import RunFolder, known_runs, new_run, refuse_foreign, run_key
 from heldout.run.resolve import Resolved
 from heldout.run.rules import check_gate
 from heldout.run.units import Unit, cached_corpus, make_unit
@@ -229,7 +230,7 @@ def _folder(study: Path, label: str, key: str, packages: Mapping[str, str]) -> t
 
 def _packages(folder: RunFolder) -> dict[str, str]:
     try:
-        found = read_json(folder.file("run.json"))["packages"]
+        found = read_json(folder.file(RUN_FILE))["packages"]
         return {str(name): str(version) for name, version in found.items()}
     except (HeldoutError, OSError, KeyError, TypeError, AttributeError):
         return {}
@@ -239,7 +240,7 @@ def _check_place(runs: Path) -> None:
     """A run inside a run would break the outer one's manifest."""
     place = runs.resolve()
     for folder in (place, *place.parents):
-        if (folder / "run.json").is_file() and (folder / "study.lock.yaml").is_file():
+        if (folder / RUN_FILE).is_file() and (folder / LOCK_FILE).is_file():
             hint = "name the folder of all runs, such as --runs runs"
             raise StudyError("the folder of runs is itself a run, or lies in one", where=str(folder), hint=hint)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from heldout.corpus import CorpusManifest
+from heldout.documents.names import CORPUS_FILE, HOLD_FILE, PROMOTE_FILE
 from heldout.evidence import provenance, read_json, sha256_file
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, read_verdict
+from heldout.gate.verdict_files import read_verdict
 from heldout.run.layout import known_runs, stated_otherwise
 from heldout.run.prepare import Prepared
 
@@ -44,7 +45,7 @@ def _newest(study: Path, variant: str, corpus_file: str) -> dict[str, str] | Non
         sha256 = verdict_sha256(folder)
         if verdict is None or sha256 is None or verdict["variant"] != variant or verdict["smoke"]:
             continue
-        same_file = file_sha256(read_json(folder / "corpus.json")) == corpus_file
+        same_file = file_sha256(read_json(folder / CORPUS_FILE)) == corpus_file
         if same_file and verdict["judged"]["code_sha256"] == provenance.code_digest():
             named = {"run": folder.name, "verdict": str(verdict["verdict"]), "verdict_sha256": sha256}
             found.append((str(verdict["generated_at_utc"]), named))

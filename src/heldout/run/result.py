@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heldout.documents.names import METRICS_FILE, REPORT_HTML
 from heldout.errors import InputError
 from heldout.evidence import read_json
 from heldout.gate.verdict_files import read_verdict
@@ -53,13 +54,13 @@ class Run:
     @property
     def metrics(self) -> Mapping[str, Any]:
         """The document ``metrics.json``."""
-        found: Mapping[str, Any] = read_json(self.folder / "metrics.json")
+        found: Mapping[str, Any] = read_json(self.folder / METRICS_FILE)
         return found
 
     @property
     def report(self) -> Path:
         """The HTML report."""
-        return self.folder / "report.html"
+        return self.folder / REPORT_HTML
 
     def verify(self, *, corpus: str | Path | None = None, refit: bool = False) -> Verification:
         """The chain of evidence, recomputed from the files: ``holds``, or ``raise_if_broken()`` at the first link.

@@ -17,6 +17,7 @@ import numpy as np
 
 from heldout.backbone import ClassScores
 from heldout.corpus import Corpus
+from heldout.documents.names import STORED_FILE
 from heldout.engine import default_workers
 from heldout.engine.apart import asking
 from heldout.errors import HeldoutError
@@ -26,7 +27,6 @@ from heldout.run.apart.foreign import Apart, is_foreign
 from heldout.run.prepare import Planned, Prepared
 from heldout.run.units import Unit, read_unit, test_view
 
-STORED_FILE = "stored.json"
 SCHEMA = "heldout.stored/1"
 _MOST = 200
 _ROUNDING = 1e-6

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray, TrainView
 from heldout.backbone.code import Code, code_of
 from heldout.corpus import Corpus, Reader, Task
+from heldout.documents.names import UNIT_FILE, UNIT_PREDICTIONS
 from heldout.errors import CorpusError, HeldoutError, UnitError
 from heldout.evidence import atomic_path, digest, plain_path, read_json, sha256_file, write_json
 from heldout.run.apart.foreign import Apart
@@ -32,7 +33,7 @@ from heldout.task.probabilities import why_not_probabilities
 
 SCHEMA = "heldout.unit/2"
 OLDER = "heldout.unit/1"  # whose keys hold the names of all training groups
-PREDICTIONS = "predictions.safetensors"
+PREDICTIONS = UNIT_PREDICTIONS
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def fit_foreign(task: UnitTask, apart: Apart, corpus: Corpus) -> str:
     _refuse_other_world(task, corpus)
     unit, started = task.unit, time.monotonic()
     unit.folder.mkdir(parents=True, exist_ok=True)
-    (unit.folder / "unit.json").unlink(missing_ok=True)
+    (unit.folder / UNIT_FILE).unlink(missing_ok=True)
     apart.fit(fit_job(unit, corpus), unit.folder)
     view = test_view(corpus, unit.fold)
     answer = apart.ask(unit.folder, view)
@@ -195,7 +196,7 @@ def store_unit(unit: Unit, backbone: Backbone, model: Any, corpus: Corpus, start
     predicted = backbone.predict(model, view)
     _checked(predicted, corpus.task, view.features.height, unit, backbone)
     unit.folder.mkdir(parents=True, exist_ok=True)
-    (unit.folder / "unit.json").unlink(missing_ok=True)
+    (unit.folder / UNIT_FILE).unlink(missing_ok=True)
     backbone.save(model, unit.folder)
     _complete(unit, backbone, predicted, corpus, started, backbone.warnings(view, model))
 
@@ -213,9 +214,9 @@ def _complete(
     values = _checked(predicted, corpus.task, rows, unit, backbone)
     _write_predictions(unit.folder / PREDICTIONS, values)
     saved = [path.relative_to(unit.folder).as_posix() for path in unit.folder.rglob("*") if path.is_file()]
-    names = sorted({PREDICTIONS, *backbone.contract.files, *saved} - {"unit.json"})
+    names = sorted({PREDICTIONS, *backbone.contract.files, *saved} - {UNIT_FILE})
     write_json(
-        unit.folder / "unit.json",
+        unit.folder / UNIT_FILE,
         {
             "schema": SCHEMA,
             "key": unit.key,
@@ -236,7 +237,7 @@ def _complete(
 
 def why_not_finished(unit: Unit) -> str | None:
     """None if the unit is there, whole, of this key and of these packages; else the reason to fit it (again)."""
-    path = unit.folder / "unit.json"
+    path = unit.folder / UNIT_FILE
     if not path.exists():
         return "not fitted yet"
     try:
@@ -257,7 +258,7 @@ def read_unit(unit: Unit) -> tuple[dict[str, Any], FloatArray]:
     """The document and the predictions of a finished unit."""
     from safetensors.numpy import load_file
 
-    document: dict[str, Any] = read_json(unit.folder / "unit.json")
+    document: dict[str, Any] = read_json(unit.folder / UNIT_FILE)
     values = load_file(plain_path(unit.folder / PREDICTIONS))["prediction"].astype(np.float64)
     wrong = why_not_probabilities(values, document["classes"]) if document["classes"] else None
     if wrong is not None:

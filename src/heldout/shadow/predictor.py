@@ -11,6 +11,7 @@ import polars as pl
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FloatArray
 from heldout.corpus.spans import TimeSpan, ticks
+from heldout.documents.names import CORPUS_FILE, PREDICTIONS_FILE, SPLIT_FILE
 from heldout.errors import InputError
 from heldout.evidence import plain_path, read_json
 from heldout.registry.rundir import check_registered
@@ -21,7 +22,7 @@ from heldout.shadow.inputs import AS_OF, Inputs, read_inputs
 from heldout.split import Fold, Split, read_split
 from heldout.zoo.process import answer
 
-OUTPUT = "predictions.jsonl"
+OUTPUT = PREDICTIONS_FILE
 
 
 def predict_batch(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,8 +39,8 @@ def predict_batch(task: Mapping[str, Any]) -> dict[str, Any]:
     check_registered(content, folder)
     config = content["config"]
     batch = Batch.from_json(task["batch"], "task")
-    manifest = read_json(folder / "corpus.json")
-    split = read_split(read_json(folder / "split.json"), [group["id"] for group in manifest["groups"]])
+    manifest = read_json(folder / CORPUS_FILE)
+    split = read_split(read_json(folder / SPLIT_FILE), [group["id"] for group in manifest["groups"]])
     inputs = read_inputs(Path(task["input"]), batch, config["corpus"], manifest)
     backbone = load_backbone(config["backbone"], config["fit"])
     folds = live_folds(split)
@@ -131,9 +132,7 @@ def _in_sample(
     told by its name: where the batch has the column of groups, all of its rows count as learnt from.
     """
     seen = pl.Series([False]).new_from_index(0, inputs.features.height)
-    held = pl.read_ndjson(plain_path(folder / "predictions.jsonl"), infer_schema_length=None).select(
-        "sample_id", "group"
-    )
+    held = pl.read_ndjson(plain_path(folder / PREDICTIONS_FILE), infer_schema_length=None).select("sample_id", "group")
     if inputs.groups is not None:
         seen = seen | inputs.groups.is_in(list(train - set(held["group"].to_list())))
     if inputs.named:

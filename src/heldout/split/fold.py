@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from heldout.documents.names import SPLIT_FILE
 from heldout.errors import CorpusError, InputError
 from heldout.evidence import canonical, digest
 
@@ -154,7 +155,7 @@ def read_split(document: Mapping[str, Any], groups: Iterable[str]) -> Split:
         folds = tuple(_of_older(each, names) for each in document["folds"])
         return Split(kind, folds, names, repeats=kind == "combinatorial-purged", ordered=kind == "walk-forward")
     if document["schema"] != SCHEMA:
-        raise InputError(f"the schema is {document['schema']!r}", where="split.json", hint="upgrade heldout")
+        raise InputError(f"the schema is {document['schema']!r}", where=SPLIT_FILE, hint="upgrade heldout")
     facts = {name: document[name] for name in ("repeats", "ordered", "reads") if name in document}
     return Split(document["kind"], tuple(_of_json(each) for each in document["folds"]), names, **facts)
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 from heldout.backbone.grouped import rows_by_group
 from heldout.corpus import Task
+from heldout.documents.names import PREDICTIONS_CSV, PREDICTIONS_FILE
 from heldout.errors import CorpusError
 from heldout.evidence import atomic_path, plain_path
 from heldout.task.probabilities import why_not_probabilities
@@ -127,9 +128,9 @@ class Predictions:
     def write(self, folder: Path) -> None:
         """Write ``predictions.jsonl`` and ``predictions.csv``, each atomically."""
         frame = self.to_frame()
-        with atomic_path(folder / "predictions.jsonl") as path:
+        with atomic_path(folder / PREDICTIONS_FILE) as path:
             frame.write_ndjson(path)
-        with atomic_path(folder / "predictions.csv") as path:
+        with atomic_path(folder / PREDICTIONS_CSV) as path:
             safe_for_spreadsheets(frame).write_csv(path)
 
 

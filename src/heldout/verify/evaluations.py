@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from heldout import plugins
+from heldout.documents.names import HOLD_FILE, METRICS_FILE, PROMOTE_FILE, RUN_FILE
 from heldout.errors import HeldoutError, InputError, PrerequisiteError
 from heldout.evidence import read_json, sha256_file
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.verdict import SCHEMA as VERDICT_SCHEMA
 from heldout.gate.verdict import recommend, recommend_evaluation, verdict_of
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, read_verdict, refuse_newer
+from heldout.gate.verdict_files import read_verdict, refuse_newer
 from heldout.verify.chain import BrokenError, Check, Link, MetricState, NotCheckedError, Verification, walk
 from heldout.verify.exports import VERIFIERS
 
-METRICS_FILE = "metrics.json"
 RECORD_FILE = "evaluation.json"
 COMPARISON_FILE = "comparison.json"
 _VERDICTS = (PROMOTE_FILE, HOLD_FILE)
@@ -155,7 +155,7 @@ def evaluation_folder(path: Path) -> Path | None:
             where=str(folder),
             hint="verify both evaluations, then compare them again: heldout eval compare CHALLENGER CHAMPION",
         )
-    if not folder.is_dir() or (folder / "run.json").exists():
+    if not folder.is_dir() or (folder / RUN_FILE).exists():
         return None
     return folder if (folder / RECORD_FILE).is_file() or _verifier_of(folder) else None
 

@@ -13,10 +13,23 @@ from pydantic import TypeAdapter
 
 from heldout.backbone import FloatArray
 from heldout.corpus import CorpusManifest
+from heldout.documents.names import (
+    CORPUS_FILE,
+    HOLD_FILE,
+    LOCK_FILE,
+    MANIFEST_FILE,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    PROMOTE_FILE,
+    RUN_FILE,
+    SPLIT_FILE,
+    UNIT_FILE,
+    UNIT_PREDICTIONS,
+)
 from heldout.errors import InputError
 from heldout.evidence import digest, plain_path, read_json, sha256_file
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, refuse_newer
-from heldout.run.layout import MANIFEST_FILE, RunFolder
+from heldout.gate.verdict_files import refuse_newer
+from heldout.run.layout import RunFolder
 from heldout.run.resolve import read_lock
 from heldout.run.units import OLDER as OLDER_UNIT
 from heldout.split import Fold, Split, Splitter, load_splitter, read_split
@@ -60,7 +73,7 @@ class RunEvidence:
             InputError: If there is no run, it was not judged, or its evidence is incomplete: INVALID.
         """
         folder = path.parent if path.name in (PROMOTE_FILE, HOLD_FILE) else path
-        if not folder.is_dir() or not (folder / "run.json").exists():
+        if not folder.is_dir() or not (folder / RUN_FILE).exists():
             raise _invalid("this is no run directory", path, "name a folder such as runs/<study>/<run>")
         there = [folder / name for name in (PROMOTE_FILE, HOLD_FILE) if (folder / name).exists()]
         if not there:
@@ -89,12 +102,12 @@ class RunEvidence:
     @cached_property
     def run(self) -> Json:
         """``run.json``."""
-        return self._document("run.json")
+        return self._document(RUN_FILE)
 
     @cached_property
     def metrics(self) -> Json:
         """``metrics.json``."""
-        return self._document("metrics.json")
+        return self._document(METRICS_FILE)
 
     @cached_property
     def lock(self) -> Json:
@@ -103,7 +116,7 @@ class RunEvidence:
         Raises:
             InputError: If the file is not exactly what a run writes.
         """
-        return read_lock(self.folder / "study.lock.yaml")
+        return read_lock(self.folder / LOCK_FILE)
 
     @cached_property
     def gate(self) -> GateSpec:
@@ -128,14 +141,14 @@ class RunEvidence:
     @cached_property
     def corpus(self) -> CorpusManifest:
         """``corpus.json``."""
-        document = dict(self._document("corpus.json"))
+        document = dict(self._document(CORPUS_FILE))
         document.pop("schema")
         return TypeAdapter(CorpusManifest).validate_python(document)
 
     @cached_property
     def split(self) -> Split:
         """``split.json``."""
-        return read_split(self._document("split.json"), [group.id for group in self.corpus.groups])
+        return read_split(self._document(SPLIT_FILE), [group.id for group in self.corpus.groups])
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -144,14 +157,14 @@ class RunEvidence:
             return ()
         import polars as pl
 
-        targets = pl.read_ndjson(plain_path(self.folder / "predictions.jsonl"), infer_schema_length=None)["target"]
+        targets = pl.read_ndjson(plain_path(self.folder / PREDICTIONS_FILE), infer_schema_length=None)["target"]
         known = [unit.document["classes"] for unit in self.units("").values()]
         return tuple(sorted(set(targets.cast(pl.String).to_list()).union(*known)))
 
     @cached_property
     def predictions(self) -> Predictions:
         """``predictions.jsonl``."""
-        return read_predictions(self.folder / "predictions.jsonl", self.seeds, self.classes)
+        return read_predictions(self.folder / PREDICTIONS_FILE, self.seeds, self.classes)
 
     def units(self, contender: str) -> dict[tuple[int, str], StoredUnit]:
         """Every fit of the variant (``""``) or of a baseline that lies in the run, by seed and fold."""
@@ -212,7 +225,7 @@ class RunEvidence:
         found: dict[str, dict[tuple[int, str], StoredUnit]] = {}
         for name, (_, _, seeds) in self.contenders.items():
             folders = {(s, f.id): run.unit(s, f.id, name or None) for s in seeds for f in self.split.folds}
-            found[name] = {key: _stored(path) for key, path in folders.items() if (path / "unit.json").exists()}
+            found[name] = {key: _stored(path) for key, path in folders.items() if (path / UNIT_FILE).exists()}
         return found
 
     def _refuse_incomplete(self) -> None:
@@ -236,9 +249,9 @@ class RunEvidence:
 def _stored(folder: Path) -> StoredUnit:
     from safetensors.numpy import load_file
 
-    document = read_json(folder / "unit.json")
+    document = read_json(folder / UNIT_FILE)
     return StoredUnit(
-        folder, document, load_file(plain_path(folder / "predictions.safetensors"))["prediction"].astype(np.float64)
+        folder, document, load_file(plain_path(folder / UNIT_PREDICTIONS))["prediction"].astype(np.float64)
     )
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from heldout import plugins
+from heldout.documents.names import HOLD_FILE, PROMOTE_FILE
 from heldout.errors import HeldoutError, InputError, PrerequisiteError
 from heldout.evidence import read_json, sha256_file
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.verify.chain import BrokenError, Check, Link, NotCheckedError, walk
 from heldout.verify.evidence import RunEvidence
 

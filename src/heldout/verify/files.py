@@ -5,6 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from heldout.documents.names import (
+    CORPUS_FILE,
+    LOCK_FILE,
+    MANIFEST_FILE,
+    METRICS_FILE,
+    PREDICTIONS_CSV,
+    PREDICTIONS_FILE,
+    REPORT_HTML,
+    REPORT_MD,
+    RUN_FILE,
+    SPLIT_FILE,
+)
 from heldout.evidence import digest, dumps, read_plain, sha256_file
 from heldout.gate.verdict import SCHEMA as VERDICT_SCHEMA
 from heldout.gate.verdict_files import read_verdict
@@ -12,8 +24,8 @@ from heldout.run.layout import BESIDE_FILES, BESIDE_FOLDERS, MANIFEST_SCHEMA, VE
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence
 
-_NAMED = ("study.lock.yaml", "run.json", "corpus.json", "split.json", "predictions.jsonl", "predictions.csv")
-REQUIRED = (*_NAMED, "metrics.json", "RUN_REPORT.md", "report.html")
+_NAMED = (LOCK_FILE, RUN_FILE, CORPUS_FILE, SPLIT_FILE, PREDICTIONS_FILE, PREDICTIONS_CSV)
+REQUIRED = (*_NAMED, METRICS_FILE, REPORT_MD, REPORT_HTML)
 
 
 def check_verdict_file(evidence: RunEvidence) -> str:
@@ -30,13 +42,13 @@ def check_files(evidence: RunEvidence) -> str:
     """Every file that the manifest names is there, unchanged, and nothing stands among them that it does not name."""
     document = evidence.manifest
     if document["schema"] != MANIFEST_SCHEMA:
-        raise BrokenError(f"the schema is {document['schema']!r}", "manifest.json")
-    if dumps(document) != read_plain(evidence.folder / "manifest.json"):
-        raise BrokenError("the manifest is not in the form in which a run writes it", "manifest.json")
+        raise BrokenError(f"the schema is {document['schema']!r}", MANIFEST_FILE)
+    if dumps(document) != read_plain(evidence.folder / MANIFEST_FILE):
+        raise BrokenError("the manifest is not in the form in which a run writes it", MANIFEST_FILE)
     files = document["files"]
     lacking = [name for name in (*REQUIRED, evidence.verdict_file.name) if name not in files]
     if lacking:
-        raise BrokenError(f"the manifest does not name {lacking[0]}", "manifest.json")
+        raise BrokenError(f"the manifest does not name {lacking[0]}", MANIFEST_FILE)
     for name, entry in sorted(files.items()):
         _check_file(evidence.folder, name, entry["bytes"], entry["sha256"])
     beside = _others(evidence.folder, files)
@@ -51,7 +63,7 @@ def check_bound(evidence: RunEvidence) -> str:
     files, judged = evidence.manifest["files"], evidence.verdict["judged"]
     if files_digest(files) != judged["files_sha256"]:
         raise BrokenError("the verdict was given over other files than those of the manifest", "judged.files_sha256")
-    for label, name in (("predictions", "predictions.jsonl"), ("metrics", "metrics.json")):
+    for label, name in (("predictions", PREDICTIONS_FILE), ("metrics", METRICS_FILE)):
         if sha256_file(evidence.folder / name) != judged[f"{label}_sha256"]:
             raise BrokenError(f"the verdict judged another {name}", f"judged.{label}_sha256")
     provenance = evidence.verdict["run_provenance"]

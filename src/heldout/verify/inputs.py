@@ -7,6 +7,7 @@ from typing import Any
 
 from heldout.backbone.code import sha256_of
 from heldout.corpus import SCHEMA as CORPUS_SCHEMA
+from heldout.documents.names import CORPUS_FILE, LOCK_FILE, RUN_FILE, SPLIT_FILE
 from heldout.evidence import digest, read_json
 from heldout.run.layout import run_key
 from heldout.run.resolve import IDENTITY, load_backbone
@@ -24,12 +25,12 @@ def check_study(evidence: RunEvidence) -> str:
     """The resolved configuration has the variant's digest, and verdict and ``run.json`` are of that study."""
     lock, verdict, run = evidence.lock, evidence.verdict, evidence.run
     if lock["schema"] != LOCK_SCHEMA:
-        raise BrokenError(f"the schema is {lock['schema']!r}", "study.lock.yaml")
+        raise BrokenError(f"the schema is {lock['schema']!r}", LOCK_FILE)
     sha256 = digest({part: lock[part] for part in IDENTITY})
     _same(sha256, verdict["judged"]["variant_sha256"], "the verdict judged another variant", "judged.variant_sha256")
     _same(sha256, run["variant_sha256"], "the run was started for another variant", "run.json: variant_sha256")
     for key in ("study", "variant", "seeds", "smoke"):
-        for name, document in ((evidence.verdict_file.name, verdict), ("run.json", run)):
+        for name, document in ((evidence.verdict_file.name, verdict), (RUN_FILE, run)):
             _same(lock[key], document[key], f"{key} differs from study.lock.yaml", f"{name}: {key}")
     if not evidence.gate.rules:
         raise BrokenError("the policy has no rules", "study.lock.yaml: gate")
@@ -39,11 +40,11 @@ def check_study(evidence: RunEvidence) -> str:
 def check_corpus_document(evidence: RunEvidence) -> str:
     """``corpus.json`` is the corpus that was judged, and adds up."""
     corpus = evidence.corpus
-    if read_json(evidence.folder / "corpus.json")["schema"] != CORPUS_SCHEMA:
-        raise BrokenError("the schema is another", "corpus.json")
+    if read_json(evidence.folder / CORPUS_FILE)["schema"] != CORPUS_SCHEMA:
+        raise BrokenError("the schema is another", CORPUS_FILE)
     judged = evidence.verdict["judged"]["corpus_sha256"]
-    _same(corpus.sha256, judged, "the verdict judged another corpus", "corpus.json")
-    _same(corpus.sha256, evidence.run["corpus_sha256"], "the run was started over another corpus", "corpus.json")
+    _same(corpus.sha256, judged, "the verdict judged another corpus", CORPUS_FILE)
+    _same(corpus.sha256, evidence.run["corpus_sha256"], "the run was started over another corpus", CORPUS_FILE)
     ids = [group.id for group in corpus.groups]
     if ids != sorted(set(ids)) or sum(group.samples for group in corpus.groups) != corpus.rows:
         raise BrokenError("the groups do not add up to the corpus", "corpus.json: groups")
@@ -56,10 +57,10 @@ def check_corpus_document(evidence: RunEvidence) -> str:
 
 def check_folds(evidence: RunEvidence) -> str:
     """``split.json`` is the split that was judged, in the form in which a run writes it."""
-    document, split = read_json(evidence.folder / "split.json"), evidence.split
+    document, split = read_json(evidence.folder / SPLIT_FILE), evidence.split
     older = document["schema"] == OLDER
     if document != (split.to_older_json() if older else split.to_json()):
-        raise BrokenError("the document is not in the form in which a run writes it", "split.json")
+        raise BrokenError("the document is not in the form in which a run writes it", SPLIT_FILE)
     sha256 = split.older_sha256 if older else split.sha256
     for where, stated in (
         ("judged.split_sha256", evidence.verdict["judged"]["split_sha256"]),
@@ -87,7 +88,7 @@ def check_split(evidence: RunEvidence) -> str:
     else:
         raise NotCheckedError(f"the split {split.kind!r} reads what only the corpus file has: --corpus FILE")
     if made != split:
-        raise BrokenError("the folds are not those that the declared split gives for these groups", "split.json")
+        raise BrokenError("the folds are not those that the declared split gives for these groups", SPLIT_FILE)
     return f"{len(split.folds)} folds of {split.kind} made again: the same"
 
 

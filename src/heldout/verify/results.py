@@ -10,6 +10,15 @@ import numpy as np
 import polars as pl
 
 from heldout.backbone import FloatArray
+from heldout.documents.names import (
+    COSTS_FILE,
+    METRICS_FILE,
+    PREDICTIONS_CSV,
+    PREDICTIONS_FILE,
+    STORED_FILE,
+    UNIT_FILE,
+    UNIT_PREDICTIONS,
+)
 from heldout.evidence import digest, dumps, loads, plain_path, read_json, read_plain, sha256_file
 from heldout.evidence.provenance import code_digest
 from heldout.gate import Facts, Policy, judge
@@ -18,12 +27,12 @@ from heldout.gate.verdict import verdict_of
 from heldout.ledger.declaration import policy_sha256, rules_of, with_code
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
-from heldout.run.costs import AS_SAVED, COSTS_FILE, model_bytes, read_costs, saved_bytes, wanted
+from heldout.run.costs import AS_SAVED, model_bytes, read_costs, saved_bytes, wanted
 from heldout.run.layout import RunFolder, safe_name
 from heldout.run.metrics import known_here, metrics_of
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
-from heldout.run.stored import STORED_FILE, read_stored
+from heldout.run.stored import read_stored
 from heldout.run.units import OLDER as OLDER_UNIT
 from heldout.run.units import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
@@ -58,7 +67,7 @@ def check_units(evidence: RunEvidence) -> str:
 
 def check_predictions(evidence: RunEvidence) -> str:
     """The table holds every held-out row once, in its fold, with what each fit predicted for it."""
-    predictions, path = evidence.predictions, "predictions.jsonl"
+    predictions, path = evidence.predictions, PREDICTIONS_FILE
     samples = predictions.samples
     samples_of = {group.id: group.samples for group in evidence.corpus.groups}
     held_out = {(group, fold.id): samples_of[group] for fold in evidence.split.folds for group in fold.test}
@@ -90,7 +99,7 @@ def check_metrics(evidence: RunEvidence) -> str:
     """``metrics.json`` is what the predictions give."""
     check_trivial(evidence)
     expected, lacking = recomputed_metrics(evidence), _table(evidence)[1]
-    if dumps(expected) == read_plain(evidence.folder / "metrics.json"):
+    if dumps(expected) == read_plain(evidence.folder / METRICS_FILE):
         return "recomputed from the predictions: byte for byte the same"
     place = first_difference(loads(dumps(expected), where="metrics"), without(evidence.metrics, lacking))
     if place is not None:
@@ -186,7 +195,7 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
     table = None
     if evidence.metrics.get("schema") == OLDER_SCHEMA:
         if evidence.lock.get("metrics") or evidence.verdict["judged"]["code_sha256"] == code_digest():
-            raise BrokenError("these sources list the metrics of a run, and the document lists none", "metrics.json")
+            raise BrokenError("these sources list the metrics of a run, and the document lists none", METRICS_FILE)
     else:
         table = _table(evidence)[0]
     return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing, table=table)
@@ -315,7 +324,7 @@ def _with_folds(
 
 
 def _check_unit(evidence: RunEvidence, name: str, seed: int, fold: Fold, unit: StoredUnit) -> None:
-    where = (unit.folder / "unit.json").relative_to(evidence.folder).as_posix()
+    where = (unit.folder / UNIT_FILE).relative_to(evidence.folder).as_posix()
     document = unit.document
     contender = name or evidence.lock["variant"]
     schema = OLDER_UNIT if document["schema"] == OLDER_UNIT else UNIT_SCHEMA
@@ -329,7 +338,7 @@ def _check_unit(evidence: RunEvidence, name: str, seed: int, fold: Fold, unit: S
     wrong = why_not_probabilities(unit.prediction, document["classes"], finite_only=False) if evidence.classes else None
     if wrong is not None:
         raise BrokenError(f"the predictions are no probabilities: {wrong}", where)
-    if "predictions.safetensors" not in document["files"] or len(document["files"]) < 2:
+    if UNIT_PREDICTIONS not in document["files"] or len(document["files"]) < 2:
         raise BrokenError("the fit names no model or no predictions", where)
     for file, sha256 in document["files"].items():
         parts = PurePosixPath(file).parts
@@ -345,7 +354,7 @@ def _foreign(evidence: RunEvidence) -> list[str]:
     for name, (_, _, seeds) in evidence.contenders.items():
         root = f"baselines/{name}/fits" if name else "fits"
         expected |= {f"{root}/seed{seed}/{safe_name(fold.id)}" for seed in seeds for fold in evidence.split.folds}
-    found = {path.parent.relative_to(evidence.folder).as_posix() for path in evidence.folder.rglob("unit.json")}
+    found = {path.parent.relative_to(evidence.folder).as_posix() for path in evidence.folder.rglob(UNIT_FILE)}
     return sorted(found - expected)
 
 
@@ -372,7 +381,7 @@ def _assembled(evidence: RunEvidence, units: Mapping[tuple[int, str], StoredUnit
 def _check_table(evidence: RunEvidence, predictions: Predictions) -> None:
     """Mean and spread over the seeds are recomputed; the CSV is the same table."""
     expected = predictions.to_frame()
-    for name in ("predictions.jsonl", "predictions.csv"):
+    for name in (PREDICTIONS_FILE, PREDICTIONS_CSV):
         path, safe = evidence.folder / name, expected
         if name.endswith("jsonl"):
             found = pl.read_ndjson(plain_path(path), infer_schema_length=None)

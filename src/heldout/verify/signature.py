@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from heldout.documents.names import MANIFEST_FILE, SIGNATURE_FILE
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import loads, read_json, read_plain, sha256_file
-from heldout.run.layout import MANIFEST_FILE, SIGNATURE_FILE
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence
 

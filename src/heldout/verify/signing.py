@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import SIGNATURE_FILE
 from heldout.errors import InputError
 from heldout.evidence import canonical, write_json
-from heldout.run.layout import SIGNATURE_FILE
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.signature import PAYLOAD_TYPE, read_envelope, read_key, require_library, statement
 from heldout.verify.verify import verify_run

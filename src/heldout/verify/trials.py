@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from heldout.backbone.code import user_code_sha256
+from heldout.documents.names import LEDGER_FILE, METRICS_FILE, POLICY_FILE
 from heldout.evidence import START, digest, sha256_file
 from heldout.ledger import targets
 from heldout.ledger.declaration import axis_of, rules_of, with_code
-from heldout.ledger.history import POLICY_FILE, Groups, History
+from heldout.ledger.history import Groups, History
 from heldout.ledger.policy import Declared, ground_of, policy_of
-from heldout.ledger.trials import LEDGER_FILE, read_ledger, trial_at
+from heldout.ledger.trials import read_ledger, trial_at
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence
 
@@ -41,7 +42,7 @@ def check_ledger(evidence: RunEvidence) -> str:
     expected |= {
         "run": evidence.run["run"],
         "outcome": evidence.verdict["verdict"],
-        "metrics_sha256": sha256_file(evidence.folder / "metrics.json"),
+        "metrics_sha256": sha256_file(evidence.folder / METRICS_FILE),
         "gate_sha256": digest(evidence.lock["gate"]),
     }
     if "user_code_sha256" in record:  # older looks did not name it

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from heldout.documents.names import RUN_FILE
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import sha256_file
 from heldout.verify import corpus_file, exports, files, inputs, published, refit, results, signature, trials, weights
@@ -76,13 +77,13 @@ def verify_path(
             what = "--run, --corpus, --key and --refit belong to a run of a study"
             raise InputError(what, where=str(path), hint="an evaluation is verified from its own files")
         return verify_evaluation(evaluation)
-    manifests = [] if (path / "run.json").exists() else exports.find_exports(path)
+    manifests = [] if (path / RUN_FILE).exists() else exports.find_exports(path)
     if not manifests:
         if run is not None:
             raise InputError("there is no export", where=str(path), hint="--run belongs to an export: name its folder")
         return verify_run(path, corpus=corpus, key=key, refit_too=refit_too, workers=workers)
     home = manifests[0].resolve().parent.parent
-    known = Path(run) if run is not None else home if (home / "run.json").exists() else None
+    known = Path(run) if run is not None else home if (home / RUN_FILE).exists() else None
     if known is not None:
         return verify_run(known, corpus=corpus, key=key, refit_too=refit_too, workers=workers, manifests=manifests)
     if corpus is not None or key is not None or refit_too:

@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from heldout.documents.names import LEDGER_FILE, MANIFEST_FILE, POLICY_FILE, SIGNATURE_FILE
 from heldout.errors import InputError
 from heldout.evidence import dumps, read_json, read_plain, sha256_bytes, sha256_file
 from heldout.ledger import targets
-from heldout.ledger.history import POLICY_FILE
-from heldout.ledger.trials import LEDGER_FILE
 from heldout.package.archive.write import write_archive
 from heldout.package.content.private import private_words, refuse_private
 from heldout.package.doctor.machine import Machine, detect
-from heldout.run.layout import MANIFEST_FILE, SIGNATURE_FILE
 from heldout.verify import verify_run
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.exports import FOLDER as EXPORTS

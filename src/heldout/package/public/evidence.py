@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
+from heldout.documents.names import PREDICTIONS_FILE, UNIT_FILE
 from heldout.evidence import read_json
 from heldout.run.layout import RunFolder
 from heldout.task import Predictions, read_predictions
@@ -60,18 +61,18 @@ class PublishedRun(RunEvidence):
             found[name] = {
                 key: self._unit(folder, table, key[0], by_fold[key[1]])
                 for key, folder in folders.items()
-                if table is not None and (folder / "unit.json").exists()
+                if table is not None and (folder / UNIT_FILE).exists()
             }
         return found
 
     def _table(self, name: str, seeds: tuple[int, ...]) -> Predictions | None:
         if not name:
             return self.predictions
-        path = self.folder / "baselines" / name / "predictions.jsonl"
+        path = self.folder / "baselines" / name / PREDICTIONS_FILE
         return read_predictions(path, seeds, self.classes) if path.exists() else None
 
     def _unit(self, folder: Path, table: Predictions, seed: int, rows: NDArray[np.int64]) -> StoredUnit:
-        document = read_json(folder / "unit.json")
+        document = read_json(folder / UNIT_FILE)
         prediction = table.members[seed][rows]
         if self.classes:
             prediction = prediction[:, [self.classes.index(label) for label in document["classes"]]]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from heldout import __version__
+from heldout.documents.names import CORPUS_FILE, LOCK_FILE, RUN_FILE
 from heldout.errors import HeldoutError, InputError, RefusedError
 from heldout.evidence import dumps, loads, read_plain, sha256_bytes, sha256_file, write_bytes
 from heldout.package.archive.write import write_archive
@@ -43,7 +44,7 @@ TOP = "public"
 RUN = "run"
 _ARCHIVES = (".tar.gz", ".tgz", ".tar.zst")
 # Groups stand there in order: names that are given out in that order keep the order of the groups.
-_FIRST = "corpus.json"
+_FIRST = CORPUS_FILE
 
 
 class Package(NamedTuple):
@@ -211,7 +212,7 @@ class _Staged:
 
 def _evidence(run: Path) -> RunEvidence | None:
     """The run's documents, verified; None where it is an evaluation and no run."""
-    if not (run / "run.json").exists() and not (run / "study.lock.yaml").exists():
+    if not (run / RUN_FILE).exists() and not (run / LOCK_FILE).exists():
         return None
     verify_run(run).raise_if_broken()
     return RunEvidence.open(run)

@@ -13,6 +13,23 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from heldout.documents.names import (
+    CORPUS_FILE,
+    COSTS_FILE,
+    HOLD_FILE,
+    LOCK_FILE,
+    MANIFEST_FILE,
+    METRICS_FILE,
+    PREDICTIONS_CSV,
+    PREDICTIONS_FILE,
+    PROGRESS_FILE,
+    PROMOTE_FILE,
+    REPORT_HTML,
+    REPORT_MD,
+    RUN_FILE,
+    SPLIT_FILE,
+    STORED_FILE,
+)
 from heldout.errors import InputError
 from heldout.evidence import digest
 
@@ -55,19 +72,19 @@ class Role:
 
 
 ROLES = (
-    Role("run", ("run.json", "manifest.json"), ("json",), ("manifest",)),
-    Role("configuration", ("study.lock.yaml",), ("yaml",)),
-    Role("split", ("split.json",), ("json",), ("manifest",)),
+    Role("run", (RUN_FILE, MANIFEST_FILE), ("json",), ("manifest",)),
+    Role("configuration", (LOCK_FILE,), ("yaml",)),
+    Role("split", (SPLIT_FILE,), ("json",), ("manifest",)),
     Role(
         "manifests",
-        ("corpus.json", "episode_manifest.json", "dataset_manifest.json", "window_index_manifest.json",
+        (CORPUS_FILE, "episode_manifest.json", "dataset_manifest.json", "window_index_manifest.json",
          "MANIFEST_REPORT.md"),
         ("json", "md"),
         ("manifest",),
     ),
     Role(
         "metrics",
-        ("metrics.json", "costs.json", "stored.json", "per_class_metrics.csv", "loso_seed*.json", "*_metrics.json",
+        (METRICS_FILE, COSTS_FILE, STORED_FILE, "per_class_metrics.csv", "loso_seed*.json", "*_metrics.json",
          "*_metrics.csv", "baselines.csv", "change_points.csv", "train_labels.json"),
         ("json", "csv"),
         ("metric",),
@@ -75,7 +92,7 @@ ROLES = (
     Role("confusion", ("confusion_matrix.csv", "*_confusion_matrix.csv"), ("csv",), ("confusion",)),
     Role(
         "predictions",
-        ("predictions.jsonl", "predictions.csv", "*_predictions.jsonl", "*_predictions.csv",
+        (PREDICTIONS_FILE, PREDICTIONS_CSV, "*_predictions.jsonl", "*_predictions.csv",
          "**/baselines/*/predictions.jsonl"),
         ("jsonl", "csv"),
         ("prediction",),
@@ -83,11 +100,11 @@ ROLES = (
     Role("fit records", ("**/fits/*/*/unit.json",), ("json",), max_bytes=1 << 20),
     Role("closed loop", ("**/closed_loop/closed_loop.json", "**/closed_loop/rollouts.jsonl"), ("json", "jsonl"),
          ("metric",)),
-    Role("verdict", ("PROMOTE.json", "HOLD.json", "**/champion/verdict.json", "evaluation.json", "contract.json"),
+    Role("verdict", (PROMOTE_FILE, HOLD_FILE, "**/champion/verdict.json", "evaluation.json", "contract.json"),
          ("json",), ("validation",)),
     Role(
         "reports",
-        ("RUN_REPORT.md", "report.html", "PUBLIC_RESULT_SUMMARY.md", "verified_result_summary.json"),
+        (REPORT_MD, REPORT_HTML, "PUBLIC_RESULT_SUMMARY.md", "verified_result_summary.json"),
         ("md", "html", "json"),
         ("report",),
     ),
@@ -95,7 +112,7 @@ ROLES = (
          ("png", "jpeg", "svg"), ("figure",), 5 << 20),
     Role(
         "training",
-        ("training_metadata.json", "progress.jsonl", "adapter_shape_check.json"),
+        ("training_metadata.json", PROGRESS_FILE, "adapter_shape_check.json"),
         ("json", "jsonl"),
         ("training metadata",),
     ),

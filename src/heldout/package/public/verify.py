@@ -6,9 +6,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import (
+    CORPUS_FILE,
+    HOLD_FILE,
+    LOCK_FILE,
+    MANIFEST_FILE,
+    METRICS_FILE,
+    PREDICTIONS_CSV,
+    PREDICTIONS_FILE,
+    PROMOTE_FILE,
+    RUN_FILE,
+    SPLIT_FILE,
+)
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json, sha256_file
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.package.archive.contents import compare
 from heldout.package.archive.read import Member
 from heldout.package.public.evidence import PublishedRun
@@ -70,10 +81,10 @@ def check_bound(evidence: ExportEvidence) -> str:
         return _bound_evaluation(evidence)
     run = _run(evidence)
     judged, stated = run.verdict["judged"], run.manifest["files"]
-    for label, name in (("predictions", "predictions.jsonl"), ("metrics", "metrics.json")):
+    for label, name in (("predictions", PREDICTIONS_FILE), ("metrics", METRICS_FILE)):
         if stated[name]["sha256"] != judged[f"{label}_sha256"]:
             raise BrokenError(f"the verdict judged another {name}", f"judged.{label}_sha256")
-    if _scrubbed(evidence, "manifest.json"):
+    if _scrubbed(evidence, MANIFEST_FILE):
         raise NotCheckedError("manifest.json names files by private names, which were taken out")
     if files_digest(stated) != judged["files_sha256"]:
         raise BrokenError("the verdict was given over other files than those of the manifest", "judged.files_sha256")
@@ -129,7 +140,7 @@ def check_source(evidence: ExportEvidence) -> str:
     for place, entry in _files(evidence).items():
         name, original = place.removeprefix(f"{_RUN}/"), entry["original"]
         path = run.folder / name
-        if original is None or _scrubbed(evidence, "manifest.json"):
+        if original is None or _scrubbed(evidence, MANIFEST_FILE):
             continue
         if not path.is_file() or sha256_file(path) != original["sha256"]:
             raise BrokenError("the run has another file of this name", place)
@@ -212,7 +223,7 @@ def _of_run(look: Callable[[Any], str], reads: tuple[str, ...], digest_of: str =
     return at_package
 
 
-_TABLE = ("study.lock.yaml", "corpus.json", "split.json", "predictions.jsonl", "predictions.csv", "metrics.json")
+_TABLE = (LOCK_FILE, CORPUS_FILE, SPLIT_FILE, PREDICTIONS_FILE, PREDICTIONS_CSV, METRICS_FILE)
 _PACKAGE = (
     Check("package-files", "package → every file", check_package),
     Check("package-origin", "published → original", check_origin, ("package-files",)),
@@ -223,17 +234,17 @@ CHAIN = (
     _PACKAGE[0],
     Check("verdict-file", "one verdict", _of_run(files.check_verdict_file, ()), ("package-files",)),
     *_PACKAGE[1:],
-    Check("study", "lock → variant", _of_run(inputs.check_study, ("study.lock.yaml", "run.json"), "study.lock.yaml"),
+    Check("study", "lock → variant", _of_run(inputs.check_study, (LOCK_FILE, RUN_FILE), LOCK_FILE),
           ("package-files",)),
-    Check("run-name", "variant, corpus, code → run", _of_run(inputs.check_run_name, ("study.lock.yaml",)),
+    Check("run-name", "variant, corpus, code → run", _of_run(inputs.check_run_name, (LOCK_FILE,)),
           ("package-files",)),
-    Check("smoke", "parameters → smoke mark", _of_run(inputs.check_smoke, ("study.lock.yaml",)), ("package-files",)),
-    Check("corpus", "corpus.json → verdict", _of_run(inputs.check_corpus_document, ("corpus.json",)),
+    Check("smoke", "parameters → smoke mark", _of_run(inputs.check_smoke, (LOCK_FILE,)), ("package-files",)),
+    Check("corpus", "corpus.json → verdict", _of_run(inputs.check_corpus_document, (CORPUS_FILE,)),
           ("package-files",)),
-    Check("folds", "split.json → verdict", _of_run(inputs.check_folds, ("split.json", "corpus.json"), "split.json"),
+    Check("folds", "split.json → verdict", _of_run(inputs.check_folds, (SPLIT_FILE, CORPUS_FILE), SPLIT_FILE),
           ("package-files",)),
-    Check("split", "groups → folds", _of_run(inputs.check_split, _TABLE, "split.json"), ("folds",)),
-    Check("units", "folds → records of fits", _of_run(check_records, _TABLE, "split.json"), ("package-files",)),
+    Check("split", "groups → folds", _of_run(inputs.check_split, _TABLE, SPLIT_FILE), ("folds",)),
+    Check("units", "folds → records of fits", _of_run(check_records, _TABLE, SPLIT_FILE), ("package-files",)),
     Check("predictions", "predictions: rows, folds, mean", _of_run(results.check_predictions, _TABLE),
           ("package-files",)),
     Check("metrics", "predictions → metrics", _of_run(results.check_metrics, _TABLE), ("predictions",)),

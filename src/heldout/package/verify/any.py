@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import RUN_FILE
 from heldout.errors import HeldoutError, InputError, MachineError, TamperedError
 from heldout.evidence import digest, read_json, sha256_file
 from heldout.evidence.machine import machine_error
@@ -55,7 +56,7 @@ def verify_any(path: str | Path, **options: Any) -> Verification:
     if path.is_dir() and (path.parent / PACKAGE_FILE).is_file():
         what = "this is the inside of a public package, and not all that was written"
         raise InputError(what, where=str(path), hint=f"heldout verify {path.parent}")
-    if path.is_dir() and any((path / name).is_file() for name in MANIFESTS) and not (path / "run.json").exists():
+    if path.is_dir() and any((path / name).is_file() for name in MANIFESTS) and not (path / RUN_FILE).exists():
         _refuse_options(asked, path)
         return _verify_folder(path)
     if not (path.is_file() and is_archive(path)):

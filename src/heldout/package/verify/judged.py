@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from heldout.documents.names import RUN_FILE
 from heldout.errors import InputError, PrerequisiteError
 from heldout.gate.verdict_files import VERDICTS, read_verdict
 from heldout.package.public.roles import PACKAGE_FILE
@@ -47,7 +48,7 @@ def read_judged(path: Path) -> Judged:
     if document is None:
         raise InputError("the run has no verdict", where=str(home), hint="run the study to its end")
     package = (home.parent / PACKAGE_FILE).is_file()
-    if not (package or (home / "run.json").exists() or evaluation_folder(home)):
+    if not (package or (home / RUN_FILE).exists() or evaluation_folder(home)):
         raise InputError(
             f"{document['verdict']}.json lies alone: without the files that it judged, nothing can be verified",
             where=str(home),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from heldout.documents.names import HOLD_FILE, LEDGER_FILE, POLICY_FILE, PROMOTE_FILE
 from heldout.domains.embodied.contract.contracts import BUILT_IN, BackboneContract, load_contract
 from heldout.domains.embodied.evaluate.families import Truth, answer_of
 from heldout.domains.embodied.evaluate.plan import index_named
@@ -30,12 +31,11 @@ from heldout.domains.embodied.score.score import FAMILIES, INTERVALS, family_of
 from heldout.errors import HeldoutError, TamperedError
 from heldout.evidence import START, Link, canonical, digest, head, read_json
 from heldout.gate import Policy
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE
 from heldout.ledger import targets
-from heldout.ledger.history import POLICY_FILE, Groups, History
+from heldout.ledger.history import Groups, History
 from heldout.ledger.policy import Declared, policy_of, register
 from heldout.ledger.policy import amend as amended
-from heldout.ledger.trials import LEDGER_FILE, Ledger, Look, Trial, read_ledger
+from heldout.ledger.trials import Ledger, Look, Trial, read_ledger
 from heldout.predict.session import Sample
 
 SCHEMA = "heldout.evaluation-rules/1"

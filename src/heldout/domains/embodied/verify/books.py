@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heldout.documents.names import LEDGER_FILE, POLICY_FILE
 from heldout.domains.embodied.evaluate.books import Books, books_of, declared_of, named_groups
 from heldout.domains.embodied.score.score import Row
 from heldout.domains.embodied.verify.index import index_of
 from heldout.domains.embodied.verify.rules import contract_of, is_older, policy_stated
 from heldout.evidence import START
 from heldout.ledger import targets
-from heldout.ledger.history import POLICY_FILE, Groups, History
+from heldout.ledger.history import Groups, History
 from heldout.ledger.policy import Declared, ground_of, policy_of
-from heldout.ledger.trials import LEDGER_FILE
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evaluations import EvaluationEvidence
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from heldout.documents.names import METRICS_FILE
 from heldout.domains.embodied.evaluate.reported import windows_sha256
 from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.domains.embodied.score.files import TRAIN_FILE
@@ -28,7 +29,7 @@ from heldout.domains.embodied.verify.rules import check_non_trivial, check_rules
 from heldout.evidence import dumps, loads, open_plain
 from heldout.predict.identity import Identity
 from heldout.verify.chain import BrokenError, Check, Found, MetricState, NotCheckedError
-from heldout.verify.evaluations import METRICS_FILE, RECORD_FILE, EvaluationEvidence
+from heldout.verify.evaluations import RECORD_FILE, EvaluationEvidence
 from heldout.verify.results import difference
 
 _ANSWERS, _FUTURES, _POLICY = FAMILIES

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from heldout.documents.names import METRICS_FILE
 from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, FOLDER, METRIC, ROWS_FILE, read_closed_loop
 from heldout.evidence import sha256_file
 from heldout.verify.chain import BrokenError, MetricState
-from heldout.verify.evaluations import METRICS_FILE, RECORD_FILE, EvaluationEvidence
+from heldout.verify.evaluations import RECORD_FILE, EvaluationEvidence
 from heldout.verify.results import difference
 
 _DOCUMENT, _ROWS = f"{FOLDER}/{DOCUMENT_FILE}", f"{FOLDER}/{ROWS_FILE}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heldout.documents.names import LEDGER_FILE, METRICS_FILE
 from heldout.domains.embodied.evaluate.held import Brought
 from heldout.domains.embodied.evaluate.plan import index_named
 from heldout.domains.embodied.evaluate.predictors import train_labels
@@ -15,9 +16,9 @@ from heldout.domains.embodied.score.score import Row
 from heldout.domains.embodied.score.train_labels import TrainLabels
 from heldout.errors import InputError
 from heldout.evidence import digest, dumps, loads
-from heldout.ledger.trials import LEDGER_FILE, read_ledger, trial_at
+from heldout.ledger.trials import read_ledger, trial_at
 from heldout.verify.chain import BrokenError, NotCheckedError
-from heldout.verify.evaluations import METRICS_FILE, EvaluationEvidence
+from heldout.verify.evaluations import EvaluationEvidence
 from heldout.verify.results import difference
 
 _ANSWERS = "predictions.jsonl"

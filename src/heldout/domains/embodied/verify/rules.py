@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from heldout.documents.names import METRICS_FILE
 from heldout.domains.embodied.contract.contracts import BUILT_IN, BackboneContract, parse_contract
 from heldout.domains.embodied.contract.file_schemas import breaches
 from heldout.domains.embodied.evaluate.books import rules_of
@@ -19,7 +20,7 @@ from heldout.gate import Policy
 from heldout.gate.outcome import RuleOutcome
 from heldout.ledger.declaration import policy_sha256 as policy_of_rules
 from heldout.verify.chain import BrokenError, NotCheckedError
-from heldout.verify.evaluations import METRICS_FILE, EvaluationEvidence
+from heldout.verify.evaluations import EvaluationEvidence
 from heldout.verify.results import difference
 
 _FILES = "required_files"

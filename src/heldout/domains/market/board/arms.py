@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from heldout.documents.names import LEDGER_FILE
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import Link
-from heldout.ledger.trials import LEDGER_FILE, read_ledger, variant_key
+from heldout.ledger.trials import read_ledger, variant_key
 from heldout.run.required import file_sha256
 from heldout.task import read_predictions
 from heldout.verify.chain import walk

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.corpus.guards import Finding
+from heldout.documents.names import HOLD_FILE, PROMOTE_FILE
 from heldout.domains.video.backbone.published import worst_fold
 from heldout.domains.video.backbone.published_gate import (
     ADR,
@@ -28,7 +29,7 @@ from heldout.domains.video.published.reported_rules import cross_checks, dry_run
 from heldout.errors import HeldoutError, InputError, RefusedError
 from heldout.evidence import provenance, read_json
 from heldout.gate import RuleOutcome, build_verdict, verdict_of
-from heldout.gate.verdict_files import HOLD_FILE, PROMOTE_FILE, write_verdict
+from heldout.gate.verdict_files import write_verdict
 
 NOTE = "The evidence is reported: nothing here was recomputed from predictions, and no registry accepts it."
 _GATE_RULES = ("mean-plcc", "plcc-spread", "every-seed")

@@ -13,9 +13,16 @@ import pytest
 from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
 from heldout.corpus.table import TableReader
 from heldout.fit.ridge import RidgeBackbone, RidgeParams
+from heldout.split import load_splitter
 from heldout.task.metric import Metric
 from heldout.task.metrics import BUILT_IN, FAMILIES, named
-from heldout.testing import BackboneConformance, MetricConformance, ReaderConformance, small_classification
+from heldout.testing import (
+    BackboneConformance,
+    MetricConformance,
+    ReaderConformance,
+    SplitterConformance,
+    small_classification,
+)
 
 REGRESSORS: dict[str, dict[str, Any]] = {
     "sklearn.ensemble.RandomForestRegressor": {"n_estimators": 5},
@@ -40,6 +47,25 @@ SLOW = pytest.mark.slow
 def estimators(table: dict[str, dict[str, Any]]) -> list[Any]:
     """The first one is fast, the others are slow."""
     return [pytest.param(item, marks=[SLOW] if index else [], id=item[0]) for index, item in enumerate(table.items())]
+
+
+SPLITTERS: dict[str, dict[str, Any]] = {
+    "leave-one-group-out": {},
+    "group-k-fold": {"folds": 3},
+    "fixed": {"test": ["g01"]},
+    "walk-forward": {"warmup": 2, "window": 1},
+    "combinatorial-purged": {"folds": 3, "held_out": 1},
+    "stratified-group-k-fold": {"folds": 3},
+    "repeated": {"folds": 3, "times": 4},
+    "declared": {"column": "part"},
+}
+
+
+@pytest.mark.parametrize("kind", SPLITTERS)
+class TestSplitters(SplitterConformance):
+    @pytest.fixture(autouse=True)
+    def _kind(self, kind: str) -> None:
+        self.splitter = load_splitter({"kind": kind} | SPLITTERS[kind])  # type: ignore[misc]
 
 
 class Sklearn(BackboneConformance):

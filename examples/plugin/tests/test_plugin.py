@@ -9,13 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 from heldout_example.command import units
+from heldout_example.largest import LargestGroups, LargestParams
 from heldout_example.metrics import WITHIN_TENTH
 from heldout_example.neighbours import MedianNeighbours, NeighboursParams
 from heldout_example.units import UnitOptions, UnitReader
 
 from heldout.backbone import FeaturesView, TrainView
 from heldout.errors import CorpusError
-from heldout.testing import BackboneConformance, MetricConformance, ReaderConformance
+from heldout.split import split_groups
+from heldout.testing import BackboneConformance, MetricConformance, ReaderConformance, SplitterConformance
 
 SPRINGS = Path(__file__).parents[1] / "springs.tsv"
 
@@ -38,6 +40,17 @@ class TestReader(ReaderConformance):
 
 class TestMetric(MetricConformance):
     metric = WITHIN_TENTH
+
+
+class TestSplitter(SplitterConformance):
+    splitter = LargestGroups(LargestParams(kind="largest-groups", count=3))
+
+
+def test_the_small_groups_only_train() -> None:
+    """A maker of three springs would count as much as one of a hundred."""
+    groups = TestSplitter().groups()
+    split = split_groups(TestSplitter.splitter, groups)
+    assert {"g11", "g10", "g09"} == split.held_out
 
 
 def test_one_wild_row_moves_nothing() -> None:

@@ -1,7 +1,7 @@
 """Conformance classes for plug-ins, and small corpora to try them on.
 
-Whoever writes a backbone, a reader or a metric subclasses one of them in a test file and sets an attribute or two; the
-test methods come with the class (``docs/plugins.md``)::
+Whoever writes a backbone, a reader, a metric or a splitter subclasses one of them in a test file and sets an attribute
+or two; the test methods come with the class (``docs/plugins.md``)::
 
     from heldout.testing import BackboneConformance, small_classification
 
@@ -17,11 +17,13 @@ from heldout.testing.backbone import BackboneConformance
 from heldout.testing.corpora import small_classification, small_regression, small_table, small_table_file
 from heldout.testing.metric import MetricConformance
 from heldout.testing.reader import ReaderConformance
+from heldout.testing.splitter import SplitterConformance
 
 __all__ = [
     "BackboneConformance",
     "MetricConformance",
     "ReaderConformance",
+    "SplitterConformance",
     "small_classification",
     "small_regression",
     "small_table",

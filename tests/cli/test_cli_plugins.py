@@ -61,7 +61,7 @@ def listed(heldout: Any, *words: str, code: int = 0) -> dict[tuple[str, str, str
 def test_every_plug_in_of_ours_loads(heldout: Any) -> None:
     """An entry point would lead nowhere, and nobody notice until a study names it."""
     found = {key: each for key, each in listed(heldout).items() if key[2] == "heldout"}
-    assert {"backbones", "readers", "verifiers", "commands"} == {kind for kind, _, _ in found}
+    assert {"backbones", "readers", "splitters", "verifiers", "commands"} == {kind for kind, _, _ in found}
     assert {"ok"} == {each["health"] for each in found.values()}
     assert {None} == {each["why"] for each in found.values()}
 

@@ -23,7 +23,7 @@ from heldout.errors import InputError, TamperedError
 from heldout.evidence import canonical, digest, sha256_bytes, sha256_file, write_json
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
-from heldout.ledger.declaration import policy_sha256
+from heldout.ledger.declaration import policy_sha256, rules_of, with_code
 from heldout.run.layout import files_digest, run_files, write_manifest
 from heldout.run.resolve import IDENTITY, lock_yaml
 from heldout.task import summarise
@@ -529,7 +529,10 @@ def ledger_lines(run: Path, change: Callable[[list[bytes]], Any]) -> None:
 def loosen_threshold_and_rejudge(run: Path) -> None:
     loosen_policy = put("gate", "rules", 0, "at_least", value=0.1)
     edit(run / "study.lock.yaml", loosen_policy)
-    edit(verdict_path(run), put("policy", "sha256", value=policy_sha256(RunEvidence.open(run).lock)))
+    evidence = RunEvidence.open(run)
+    rules = with_code(rules_of(evidence.lock), evidence.verdict["judged"]["fit_code"])
+    edit(verdict_path(run), put("policy", "sha256", value=policy_sha256(evidence.lock)))
+    edit(verdict_path(run), put("policy", "rules_sha256", value=digest(rules)))
     rejudge(run)
 
 

@@ -20,6 +20,7 @@ from heldout.task.metric import SHARE, Metric, Needs, Rows
 _LEAST = float(np.finfo(np.float64).eps)
 _BINS = 15  # of the calibration error: C. Guo et al., "On Calibration of Modern Neural Networks" (2017)
 _BEFORE = 1e-15
+_NOTHING = 1e-14  # what rounding of weights leaves of nothing
 
 
 def _accuracy(rows: Rows) -> float:
@@ -61,17 +62,20 @@ def _log_loss(rows: Rows, least: float = _LEAST) -> float:
 
 def _mcc(rows: Rows) -> float:
     """Correlation of truth and label over all classes (J. Gorodkin, "Comparing two K-category assignments", 2004)."""
-    table = rows.confusion / rows.confusion.sum()
+    table, total = rows.confusion, rows.confusion.sum()  # of counts, whose sums are exact
     support, said = table.sum(axis=1), table.sum(axis=0)
-    both = (1.0 - (support**2).sum()) * (1.0 - (said**2).sum())
-    return float((np.trace(table) - support @ said) / math.sqrt(both)) if both > 0 else 0.0
+    both = (total**2 - support @ support) * (total**2 - said @ said)
+    if both <= _NOTHING * total**4:
+        return 0.0  # one class alone, in truth or in what was said
+    return float((np.trace(table) * total - support @ said) / math.sqrt(both))
 
 
 def _kappa(rows: Rows) -> float:
     """Agreement beyond that of independent labels (J. Cohen, 1960)."""
-    table = rows.confusion / rows.confusion.sum()
+    table, total = rows.confusion, rows.confusion.sum()
     luck = float(table.sum(axis=1) @ table.sum(axis=0))
-    return float((np.trace(table) - luck) / (1.0 - luck)) if luck < 1.0 else math.nan
+    rest = total**2 - luck
+    return float((np.trace(table) * total - luck) / rest) if rest > _NOTHING * total**2 else math.nan
 
 
 def _brier(rows: Rows) -> float:

@@ -21,7 +21,8 @@ _OWN = {
     "corpus/room.py", "evidence/opening.py", "report/pages.py", "zoo/process.py", "package/doctor/doctor.py",
     "package/doctor/machine.py", "plugins.py", "engine/zygote.py", "backbone/code.py",
     "package/kit/wheel.py", "package/kit/steps/check_kit.py", "domains/embodied/contract/file_schemas.py",
-    "testing/backbone.py", "domains/embodied/episodes/media.py", "domains/market/demo/demo.py", "domains/market/demo/panel.py",
+    "domains/embodied/episodes/media.py", "domains/market/demo/demo.py", "domains/market/demo/panel.py",
+    "testing/backbone.py",
 }  # fmt: skip
 _READS = re.compile(
     r"\.read_(?:bytes|text)\(|\.open\(\"rb\"\)|(?:pl\.(?:read|scan)_\w+|np\.load|load_file|safe_open|h5py\.File)\("

@@ -274,3 +274,17 @@ def test_a_kind_that_is_none_is_refused(kind: str) -> None:
     with pytest.raises(StudyError) as caught:
         splitter(kind)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["subprocess:Popen", "http.server:HTTPServer", "polars:Series", "builtins:str"])
+def test_a_class_that_a_document_of_somebody_else_names_is_not_made(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever verifies a run would start what its sender chose."""
+    from heldout.split import foreign
+
+    made: list[str] = []
+    monkeypatch.setattr(foreign, "import_module", lambda name: made.append(name))
+    with plugins.installed_only(), pytest.raises(PrerequisiteError, match="--trust-code"):
+        list(splitter(kind, params={"args": ["x"]}).folds(records([["a"]] * 6)))
+    with plugins.installed_only(), plugins.trusting_code(calls=False), pytest.raises(PrerequisiteError):
+        list(splitter(kind, params={"args": ["x"]}).folds(records([["a"]] * 6)))
+    assert [] == made

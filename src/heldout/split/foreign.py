@@ -19,12 +19,13 @@ from pydantic import Field
 
 from heldout.corpus import GroupRecord
 from heldout.errors import CorpusError, HeldoutError, PrerequisiteError, StudyError
-from heldout.plugins import refuse_uninstalled
+from heldout.plugins import refuse_uninstalled, refuse_untrusted
 from heldout.split.fold import Fold, Reads
 from heldout.split.splitter import Splitter
 from heldout.study import SplitSpec
 
 _MOST_FOLDS = 100_000
+_OF_SKLEARN = "sklearn.model_selection"
 Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -132,6 +133,8 @@ class ForeignSplitter(Splitter):
             StudyError: If there is none of that name, or it does not take these arguments.
         """
         path, (module, name) = self.params.kind, self._path
+        if module != _OF_SKLEARN:  # any other class may do anything with arguments that a sender chose
+            refuse_untrusted(module)
         refuse_uninstalled(module)
         try:
             cls = getattr(import_module(module), name)

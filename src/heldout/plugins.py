@@ -81,7 +81,8 @@ def refuse_untrusted(name: str) -> None:
     Raises:
         PrerequisiteError: If nobody vouches for the document.
     """
-    own = _TRUSTED.get() and not is_installed(name.partition(":")[0])
+    module = name.partition(":")[0]
+    own = _TRUSTED.get() and module.partition(".")[0] not in sys.stdlib_module_names and not is_installed(module)
     if _INSTALLED_ONLY.get() and not _CALLED.get() and not own:
         raise PrerequisiteError(
             f"{name!r} is called only with --trust-code: a document of somebody else names it",

@@ -178,3 +178,109 @@ def test_a_group_in_two_parts_is_refused(parts: Any) -> None:
     assert ("HO-G001", 2) == (caught.value.code, caught.value.exit_code)
     assert (caught.value.where or "").endswith("(split.column)")
     assert ["HO-G001"] == [finding.code for finding in parts.load(split=SPLITS["declared"]).check().blocking]
+
+
+@pytest.fixture
+def many(desk: Any) -> Any:
+    """The desk with ten persons of their own targets; the answers of three are noise."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for number in range(10):
+        x = rng.normal(size=12)
+        y = rng.normal(size=12) if number < 3 else 3 * x + 0.1 * rng.normal(size=12)
+        rows += [(f"q{number}", f"q{number}-{n}", a, b) for n, (a, b) in enumerate(zip(x, y, strict=True))]
+    frame = pl.DataFrame(rows, schema=["person", "id", "x", "score"], orient="row")
+    frame.with_columns(part=pl.lit("train")).write_csv(desk.table)
+    return desk
+
+
+MANY = {"path": "table.csv", "group": "person", "target": "score", "id": "id", "ignore": ["part"]}
+FIT = {"estimator": "sklearn.linear_model.Ridge"}
+
+
+def tested(desk: Any, names: list[int]) -> None:
+    chosen = [f"q{number}" for number in names]
+    part = pl.when(pl.col("person").is_in(chosen)).then(pl.lit("test")).otherwise(pl.lit("train"))
+    pl.read_csv(desk.table).with_columns(part=part.alias("part")).write_csv(desk.table)
+
+
+def judged(desk: Any, split: dict[str, Any], **more: Any) -> tuple[str, str]:
+    gate = {"min_groups": 2, "rules": [{"id": "plcc", "metric": "plcc", "over": "pooled", "at_least": 0.9}]}
+    run = desk.run(corpus=MANY, split=split, gate=gate, fit=FIT, seeds=[0], baselines=[], **more)
+    return run.verdict, " ".join(run.document["reasons"])
+
+
+def test_a_column_that_was_edited_after_a_look_is_another_split(many: Any) -> None:
+    """Whoever may rewrite the column holds out the easy persons, under the words that were registered."""
+    tested(many, [0, 1, 2, 3, 4])
+    assert "HOLD" == judged(many, {"kind": "declared", "column": "part"})[0]
+    tested(many, [4, 5, 6, 7, 8])
+    verdict, reasons = judged(many, {"kind": "declared", "column": "part"})
+    assert ("HOLD", True) == (verdict, "changed after the first look" in reasons), reasons
+
+
+def test_another_list_after_a_look_is_another_split(many: Any) -> None:
+    """One could look at every test set there is, and be judged by the best."""
+    assert "HOLD" == judged(many, {"kind": "fixed", "test": ["q0", "q1", "q2"]})[0]
+    verdict, reasons = judged(many, {"kind": "fixed", "test": ["q5", "q6", "q7"]})
+    assert ("HOLD", True) == (verdict, "changed after the first look" in reasons), reasons
+
+
+def test_two_lists_that_were_declared_together_are_two_variants(many: Any) -> None:
+    """Whoever says before that he will look at two test sets may do so."""
+    variants = [{"id": "other", "set": {"split.test": ["q5", "q6", "q7"]}}]
+    split = {"kind": "fixed", "test": ["q0", "q1", "q2"]}
+    assert "HOLD" == judged(many, split, variants=variants)[0]
+    gate = {"min_groups": 2, "rules": [{"id": "plcc", "metric": "plcc", "over": "pooled", "at_least": 0.9}]}
+    study = many.load(corpus=MANY, split=split, gate=gate, fit=FIT, seeds=[0], baselines=[], variants=variants)
+    assert "PROMOTE" == study.run("other", runs=many.runs, workers=1).verdict
+
+
+def test_new_names_draw_no_new_test_set(many: Any) -> None:
+    """A draw goes by names: whoever renames the persons draws until the easy ones are held out."""
+    split = {"kind": CLASS, "params": {"n_splits": 1, "test_size": 0.3, "random_state": 0}}
+    verdict, _ = judged(many, split)
+    table = pl.read_csv(many.table)
+    seen = {verdict}
+    for shift in range(1, 6):
+        renamed = [f"q{(int(name[1:]) + shift) % 10}" for name in table["person"]]
+        table.with_columns(
+            person=pl.Series(renamed), id=pl.Series([f"{n}-{i}" for i, n in enumerate(renamed)])
+        ).write_csv(many.table)
+        again, reasons = judged(many, split, description=f"names {shift}")
+        seen.add(again)
+        assert again == "HOLD" or verdict == "PROMOTE", reasons
+
+
+class Moody:
+    """Splits otherwise each time."""
+
+    def split(self, X: Any, y: Any, groups: Any) -> Any:
+        order = np.random.default_rng().permutation(len(X))
+        yield order[2:], order[:2]
+
+
+class Leaver:
+    """Ends the process."""
+
+    def split(self, X: Any, y: Any, groups: Any) -> Any:
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize(("name", "what"), [("Moody", "gives other folds each time"), ("Leaver", "SystemExit")])
+def test_a_class_that_gives_no_steady_folds_is_refused(
+    many: Any, name: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folds would be drawn until they please, or the process end as if it had judged."""
+    monkeypatch.setitem(sys.modules, "splitters_of_mine", sys.modules[__name__])
+    with pytest.raises(CorpusError, match=what):
+        many.prepare(corpus=MANY, split={"kind": f"splitters_of_mine:{name}"}, fit=FIT, seeds=[0], baselines=[])
+
+
+def test_a_part_with_a_strange_name_beside_train_is_refused(many: Any) -> None:
+    """The training rows would be held out as a fold of their own, and the development rows be judged by."""
+    frame = pl.read_csv(many.table)
+    words = {f"q{n}": "train" if n < 6 else "holdout" if n < 8 else "test" for n in range(10)}
+    frame.with_columns(part=pl.col("person").replace_strict(words)).write_csv(many.table)
+    with pytest.raises(CorpusError, match="names parts, and 'holdout' beside them"):
+        many.prepare(corpus=MANY, split={"kind": "declared", "column": "part"}, fit=FIT, seeds=[0], baselines=[])

@@ -9,6 +9,7 @@ from heldout.evidence import digest
 
 SCHEMA = "heldout.rules/1"
 CHAMPION = "champion"
+_CHOSEN = frozenset({"fixed", "repeated"})  # and whatever reads a column, or is a class
 # What tells one bound of a list from another, besides the number; an id is only its name.
 _NAMES = ("id", "at_least", "at_most", "why")
 
@@ -53,6 +54,15 @@ def _brought(config: Mapping[str, Any]) -> dict[str, Any]:
 def axis_of(config: Mapping[str, Any]) -> str:
     """Digest of how a variant cuts its samples into groups and holds them out: what it is judged along."""
     return digest({"corpus": config["corpus"], "split": config["split"]})
+
+
+def chooses(rules: Mapping[str, Any]) -> bool:
+    """Whether the split of some rules holds out what somebody names or draws, and not what follows from the groups."""
+    split = rules.get("split")
+    if not isinstance(split, Mapping):
+        return False
+    kind = str(split.get("kind", ""))
+    return kind in _CHOSEN or "." in kind or ":" in kind or "column" in split
 
 
 def but_for_the_axis(rules: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from heldout.errors import InputError
 from heldout.evidence import Link, append_link, digest, head, read_chain
 from heldout.gate import Policy
 from heldout.ledger import targets
-from heldout.ledger.declaration import Move, but_for_the_axis, compared, policy_sha256
+from heldout.ledger.declaration import Move, but_for_the_axis, chooses, compared, policy_sha256
 from heldout.ledger.history import Groups, History, histories
 from heldout.ledger.trials import Ledger, read_ledger
 
@@ -184,7 +184,22 @@ def ground_of(known: Sequence[History], declared: Declared) -> Ground:
         against = against or f"registered for the study {study.name} on {record['ts'][:10]}"
     if registered:
         return stricter or Ground(None, against=against)
-    return _ground_of_looks(known, declared)
+    return _another_test_set(known, declared) or _ground_of_looks(known, declared)
+
+
+def _another_test_set(known: Sequence[History], declared: Declared) -> Ground | None:
+    """What forbids a test set that somebody chose when another one of the same corpus had been scored."""
+    if not chooses(declared.rules):
+        return None
+    for history in known:
+        for record in (link.record for link in history.looks if link.record["outcome"] != "FAILED"):
+            same_file = record["corpus_sha256"] == declared.groups.corpus_sha256
+            if not same_file or "rules_sha256" not in record or declared.axis in record.get("axes", ()):
+                continue
+            if chooses(targets.read(history.study, str(record["rules_sha256"]))):
+                what = f"other groups of this corpus were scored by run {record['run']}: the test set was changed"
+                return Ground(None, against=what)
+    return None
 
 
 def _ground_of_looks(known: Sequence[History], declared: Declared) -> Ground:
@@ -218,6 +233,8 @@ def _same(record: Mapping[str, Any], declared: Declared, study: Path) -> bool:
 
     Or cut as a variant that the study had declared by then: who judges one model by film and by encoder says so before.
     """
+    if _chosen_otherwise(record, declared, study):
+        return False
     if "rules_sha256" in record and declared.axis in record.get("axes", ()):
         known = targets.read(study, str(record["rules_sha256"]))
         return but_for_the_axis(known) == but_for_the_axis(declared.rules)
@@ -230,8 +247,24 @@ def _same(record: Mapping[str, Any], declared: Declared, study: Path) -> bool:
     return "groups_sha256" not in record and bool(record["gate_sha256"] == digest(declared.rules["gate"]))
 
 
+def _chosen_otherwise(record: Mapping[str, Any], declared: Declared, study: Path) -> bool:
+    """Whether the same words of a split that somebody chooses held out other groups then.
+
+    A column, a class of one's own and a draw by names do not say which groups they hold out: their block stays as it
+    is, and what is scored changes.
+    """
+    if "rules_sha256" not in record or not chooses(declared.rules):
+        return False
+    if targets.read(study, str(record["rules_sha256"])).get("split") != declared.rules["split"]:
+        return False  # declared as another variant, or refused as other words
+    found = declared.groups.matched(study, record)
+    return bool(found.seen) and not len(found.seen) == found.of == len(declared.groups.document["groups"])
+
+
 def _no_looser(record: Mapping[str, Any], declared: Declared, study: Path) -> Ground | None:
     if "rules_sha256" not in record or declared.groups.matched(study, record).recut:
+        return None
+    if _chosen_otherwise(record, declared, study):
         return None
     known = targets.read(study, str(record["rules_sha256"]))
     fine, move = compared(declared.rules, known)

@@ -16,7 +16,15 @@ from heldout.split.splitter import Splitter
 from heldout.study import SplitSpec
 
 # What a column may call the parts of one fold; with any other value in it, each value is the name of a fold.
-_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+}
 
 
 class LeaveOneGroupOut(Splitter):
@@ -54,7 +62,7 @@ class GroupKFold(Splitter):
 class RepeatedParams(PartsParams):
     """The `split:` block of parts that are drawn several times."""
 
-    times: int = Field(ge=2, description="how often parts are drawn: each group is held out so often")
+    times: int = Field(ge=2, le=1000, description="how often parts are drawn: each group is held out so often")
     seed: int = Field(0, ge=0, description="of the draws")
 
 
@@ -147,6 +155,9 @@ class Declared(Splitter):
         if all(name.strip().lower() in _PARTS for name in parts):
             yield self._one(parts)
             return
+        strange = [name for name in parts if name.strip().lower() not in _PARTS]
+        if any(_PARTS.get(name.strip().lower()) == "train" for name in parts):
+            raise self._lacking(f"names parts, and {strange[0]!r} beside them")
         if len(parts) < 2:
             raise self._lacking(f"holds nothing but {next(iter(parts), '')!r}")
         for name in sorted(parts):

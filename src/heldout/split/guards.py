@@ -69,13 +69,13 @@ def check_time(corpus: Corpus, split: Split, embargo: float | str | None) -> Gua
     found: list[tuple[Fold, int]] = []
     for fold in split.folds:
         test, trains = codes(fold.test), np.ones(len(number), dtype=bool)
-        trains[codes(fold.apart)] = False
+        trains[codes((*fold.test, *fold.exceptions))] = False  # a trainer sees what it validates on
         near = test[times.near(test, trains)]
         found += [(fold, int(near[0]))] if len(near) else []
     if not found:
         return GuardResult("HO-G007")
     fold, held_out = found[0]
-    first = next(each for each in codes(fold.train(table["group"])) if times.touch(held_out, int(each)))
+    first = next(each for each in codes((*fold.train(table["group"]), *fold.val)) if times.touch(held_out, int(each)))
     named = (fold.id, table["group"][held_out], table["group"][int(first)])
     words = f"in {len(found)} of {len(split.folds)} folds"
     return GuardResult("HO-G007", (_finding(table, named, words, embargo or 0, _looks_ahead(corpus)),))

@@ -25,7 +25,7 @@ import polars as pl
 
 from heldout import plugins
 from heldout.corpus import Corpus, CorpusManifest, GroupRecord
-from heldout.errors import CorpusError, near_miss
+from heldout.errors import CorpusError, HeldoutError, near_miss
 from heldout.split.fold import Fold, Reads, Split
 from heldout.study import DEFAULT_SPLITTER, FOREIGN_SPLITTER, Document, SplitSpec, validate
 
@@ -106,7 +106,39 @@ def split_groups(splitter: Splitter, groups: Sequence[GroupRecord]) -> Split:
             hint="add groups, or name a finer group column",
         )
     kind, facts = str(splitter.params.kind), {"repeats": splitter.repeats, "ordered": splitter.ordered}
-    return Split(kind, tuple(splitter.folds(groups)), names, **facts, reads=splitter.reads)
+    found, again = _asked(splitter, groups), _asked(splitter, groups)
+    if found != again:
+        raise CorpusError(
+            f"{kind} gives other folds each time",
+            where="split",
+            hint="seed what is drawn, such as `params: {random_state: 0}`: a split that changes cannot be verified",
+        )
+    return Split(kind, found, names, **facts, reads=splitter.reads)
+
+
+def _asked(splitter: Splitter, groups: Sequence[GroupRecord]) -> tuple[Fold, ...]:
+    """The folds, each part sorted.
+
+    Raises:
+        CorpusError: If there is none, or code of somebody else fails.
+    """
+    try:
+        found = tuple(
+            Fold(fold.id, *(tuple(sorted(part)) for part in (fold.test, fold.val, fold.exceptions)))
+            for fold in splitter.folds(groups)
+        )
+    except (HeldoutError, KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # one that calls `exit`, too
+        raise CorpusError(
+            f"{splitter.params.kind} cannot split {len(groups)} groups: {type(error).__name__}: {error}",
+            where="split",
+            hint="correct the splitter, or what it is given",
+        ) from error
+    if not found or not all(isinstance(fold.id, str) for fold in found):
+        what = "gives no fold" if not found else "gives folds whose names are no texts"
+        raise CorpusError(f"{splitter.params.kind} {what}", where="split", hint="yield Fold(id, test) at least once")
+    return found
 
 
 def with_targets(groups: Sequence[GroupRecord], names: pl.Series, target: Any) -> list[GroupRecord]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heldout.backbone.code import sha256_of
+from heldout.backbone.code import own_code, sha256_of
 from heldout.corpus import SCHEMA as CORPUS_SCHEMA
 from heldout.documents.names import CORPUS_FILE, LOCK_FILE, RUN_FILE, SPLIT_FILE
 from heldout.evidence import digest, read_json
@@ -76,6 +76,9 @@ def check_split(evidence: RunEvidence) -> str:
     Targets of held-out rows stand in the predictions too; a column stands in the corpus file alone.
     """
     splitter, split, groups = evidence.splitter, evidence.split, evidence.corpus.groups
+    had = evidence.lock["split"].get("code")
+    if had is not None and own_code(splitter.sources()) != had:
+        raise NotCheckedError(f"the code of the split {split.kind!r} is not the one that the run had")
     if splitter.reads is None:
         made = split_corpus(splitter, evidence.corpus)
     elif evidence.corpus_path is not None:

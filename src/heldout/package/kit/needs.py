@@ -43,7 +43,7 @@ def refuse_loose_code(resolved: Resolved) -> None:
     Raises:
         StudyError: If the study uses such code.
     """
-    loose: set[str] = set()
+    loose = set(own_code(resolved.splitter.sources()))
     for each in (resolved.main, *resolved.baselines):
         loose |= set(code_of(each.backbone, type(resolved.reader)).user)
     for entry in resolved.config.get("metrics", ()):
@@ -62,6 +62,8 @@ def _points(resolved: Resolved) -> Iterator[EntryPoint]:
     yield _point("readers", resolved.reader.name)
     for name in sorted({resolved.main.backbone.name, *(each.backbone.name for each in resolved.baselines)}):
         yield _point("backbones", name)
+    if resolved.splitter.kind in plugins.names("splitters"):
+        yield _point("splitters", resolved.splitter.kind)
     for each in resolved.config.get("metrics", ()):
         if isinstance(each, dict) and "plugin" in each:
             yield _point("metrics", each["name"])

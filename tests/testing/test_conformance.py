@@ -27,7 +27,7 @@ from heldout.testing import (
 REGRESSORS: dict[str, dict[str, Any]] = {
     "sklearn.ensemble.RandomForestRegressor": {"n_estimators": 5},
     "sklearn.linear_model.Ridge": {"alpha": 0.5},
-    "sklearn.ensemble.HistGradientBoostingRegressor": {"max_iter": 5},
+    "sklearn.ensemble.GradientBoostingRegressor": {"n_estimators": 5},
     "sklearn.neural_network.MLPRegressor": {"hidden_layer_sizes": [4], "max_iter": 300, "tol": 0.1},
     "sklearn.svm.SVR": {},
     "sklearn.neighbors.KNeighborsRegressor": {},

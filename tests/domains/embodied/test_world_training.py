@@ -241,9 +241,9 @@ def test_a_killed_training_leaves_no_checkpoint_and_starts_again_to_the_same_wei
     """Half a checkpoint would be evaluated, or a kill would change the model."""
     script = (
         "import os, signal, sys; from pathlib import Path; from dynamics_kit import QUICK;"
-        "from heldout.domains.embodied import training_files; from heldout.domains.embodied.world.train import train;"
-        "save = training_files._save;"
-        "training_files._save = lambda *a: os.kill(os.getpid(), signal.SIGKILL);"
+        "from heldout.domains.embodied.training import files; from heldout.domains.embodied.world.train import train;"
+        "save = files._save;"
+        "files._save = lambda *a: os.kill(os.getpid(), signal.SIGKILL);"
         f"train(Path({str(built / 'pairs')!r}), Path({str(tmp_path / 'run')!r}), QUICK)"
     )
     support = str(Path(__file__).parents[2] / "support")

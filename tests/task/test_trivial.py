@@ -103,3 +103,16 @@ def test_a_target_that_is_too_large_leaves_no_number_behind() -> None:
     document = summarise(Predictions(samples, {0: np.zeros(4)}), {}, QUICK, None, found)
     assert {"a": None, "b": None} == document["trivial"]["contenders"]["mean"]["answers"]
     dumps(document)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.5, 0.9])
+def test_a_quantile_contender_is_numpys_quantile_of_the_rows_that_train(level: float) -> None:
+    """The constant that a gate over a quantile is put to would not be the best one."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat([f"g{number:02d}" for number in range(20)], rng.integers(1, 9, 20))
+    target = rng.normal(size=len(groups)).round(1)
+    folds = [*(Fold(name, (name,)) for name in np.unique(groups).tolist()), Fold("two", ("g01", "g05"))]
+    found = trivial_contenders(target, groups, folds, (), [f"pinball@{level}"])[f"quantile {level}"]
+    for fold in folds:
+        expected = np.quantile(target[~np.isin(groups, fold.test)], level)
+        assert expected == pytest.approx(found.answers[fold.id][0], abs=1e-12)

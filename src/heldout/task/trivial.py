@@ -7,6 +7,7 @@ well guess.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -145,9 +146,10 @@ def trivial_contenders(
         means = {fold: np.array([_but(sums, part).sum() / _but(counts, part).sum()]) for fold, part in apart.items()}
     found = {"mean": Trivial("mean", means), "median": Trivial("median", _medians(values, codes, len(names), apart))}
     for name in extra:
-        level = float(name.removeprefix(_QUANTILE))
-        answers = {fold: np.array([np.quantile(values[~np.isin(codes, part)], level)]) for fold, part in apart.items()}
-        found[name] = Trivial(name, answers)
+        around = _around(values, codes, len(names), apart, float(name.removeprefix(_QUANTILE)))
+        found[name] = Trivial(
+            name, {fold: np.array([low + (high - low) * on]) for fold, (low, high, on) in around.items()}
+        )
     return found
 
 
@@ -161,7 +163,17 @@ def _but(values: NDArray[Any], apart: NDArray[np.int64]) -> NDArray[Any]:
 def _medians(
     values: FloatArray, codes: NDArray[np.int64], groups: int, apart: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, FloatArray]:
-    """Medians of the training rows: the rows are sorted once, and a fold steps over those that do not train."""
+    around = _around(values, codes, groups, apart, 0.5)
+    return {fold: np.array([low / 2 + high / 2]) for fold, (low, high, _) in around.items()}
+
+
+def _around(
+    values: FloatArray, codes: NDArray[np.int64], groups: int, apart: Mapping[str, NDArray[np.int64]], level: float
+) -> dict[str, tuple[np.float64, np.float64, float]]:
+    """The two training rows around a quantile, and how far it lies on the way from one to the other, by fold.
+
+    The rows are sorted once, and a fold steps over those that do not train.
+    """
     order = np.argsort(values, kind="stable")
     ordered, owner = values[order], codes[order]
     by_group = np.argsort(owner, kind="stable")  # places among the ordered rows, ascending in each group
@@ -169,11 +181,11 @@ def _medians(
     found = {}
     for fold, part in apart.items():
         out = np.sort(np.concatenate([by_group[starts[each] : starts[each + 1]] for each in part] or [by_group[:0]]))
-        left = len(ordered) - len(out)
+        place = (len(ordered) - len(out) - 1) * level
         # The k-th row that trains stands behind as many others as there are before it.
-        ranks = np.array([(left - 1) // 2, left // 2])
-        middle = ordered[ranks + np.searchsorted(out - np.arange(len(out)), ranks, side="right")]
-        found[fold] = np.array([middle[0] / 2 + middle[1] / 2])
+        ranks = np.array([math.floor(place), math.ceil(place)])
+        low, high = ordered[ranks + np.searchsorted(out - np.arange(len(out)), ranks, side="right")]
+        found[fold] = (low, high, place - math.floor(place))
     return found
 
 

@@ -141,15 +141,20 @@ def distribution_of(point: EntryPoint) -> tuple[str, str]:
     return ("", "") if point.dist is None else (point.dist.name, point.dist.version)
 
 
+def point_of(kind: str, name: str) -> EntryPoint:
+    """The entry point of an installed plug-in; nothing is imported for it."""
+    return next(point for point in points(kind) if point.name == name)
+
+
 def module_of(kind: str, name: str) -> str:
     """The module that brings a plug-in; nothing is imported for it."""
-    return next(point.module for point in points(kind) if point.name == name)
+    return point_of(kind, name).module
 
 
 def version_of(kind: str, name: str) -> str | None:
     """Distribution and version that bring a plug-in; None where it says none."""
-    found = next((point.dist for point in entry_points(group=f"heldout.{kind}") if point.name == name), None)
-    return f"{found.name} {found.version}" if found is not None else None
+    distribution, version = distribution_of(point_of(kind, name))
+    return f"{distribution} {version}" if distribution else None
 
 
 def load(kind: str, name: str, *, where: str | None = None) -> Any:

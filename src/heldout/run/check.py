@@ -71,7 +71,7 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
         with placing(resolved.document):
             split = split_corpus(resolved.splitter, corpus)
             resolved.metrics(corpus.task)
-            check_gate(resolved.gate, corpus, [str(each) for each in resolved.config.get("metrics", ())])
+            check_gate(resolved.gate, corpus, resolved.config.get("metrics", ()))
         results = {result.code: result for result in examine_split(corpus, split, resolved.splitter)}
     except CorpusError as error:
         if error.code not in TITLES:

@@ -164,7 +164,7 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
         split = split_corpus(resolved.splitter, corpus)
         _check_tasks(resolved, corpus)
         resolved.metrics(corpus.task)
-        check_gate(resolved.gate, corpus, [str(each) for each in resolved.config.get("metrics", ())])
+        check_gate(resolved.gate, corpus, resolved.config.get("metrics", ()))
     _check_backbones(resolved, corpus)
     contenders = (resolved.main, *resolved.baselines)
     codes = {_label(each, resolved): code_of(each.backbone, type(resolved.reader)) for each in contenders}

@@ -38,7 +38,7 @@ def check_bounds(gate: GateSpec, document: Document, declared: Declared | None =
             raise StudyError(found.what, where=f"{where} (gate.rules.{index}.{found.key})", hint=found.hint)
 
 
-def check_gate(gate: GateSpec, corpus: Corpus, listed: Sequence[str] = ()) -> None:
+def check_gate(gate: GateSpec, corpus: Corpus, listed: Sequence[object] = ()) -> None:
     """Refuse a rule that could never be judged on this corpus.
 
     Raises:
@@ -46,7 +46,8 @@ def check_gate(gate: GateSpec, corpus: Corpus, listed: Sequence[str] = ()) -> No
     """
     classes = sorted(set(corpus.target.tolist())) if corpus.task == "classification" else []
     asked = [(rule.metric, f"rule {rule.id!r}: ", f"gate.rules.{n}.metric") for n, rule in enumerate(gate.rules)]
-    for metric, who, where in (*asked, *((name, "", f"metrics.{n}") for n, name in enumerate(listed))):
+    asked += [(name, "", f"metrics.{n}") for n, name in enumerate(listed) if isinstance(name, str)]
+    for metric, who, where in asked:
         family, _, name = metric.partition("@")
         if family in OF_A_CLASS and name and name not in classes:
             raise StudyError(f"{who}the corpus has no class {name!r}", where=where, hint=near_miss(name, classes))

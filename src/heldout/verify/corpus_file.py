@@ -17,8 +17,8 @@ from heldout.run.fitted_state import FITTED_STATE
 from heldout.run.units import cached_corpus
 from heldout.split import check_split
 from heldout.verify.chain import BrokenError, NotCheckedError
+from heldout.verify.differences import first_difference
 from heldout.verify.evidence import RunEvidence
-from heldout.verify.results import first_difference
 from heldout.verify.trivial import compare_trivial
 
 _SLICE = "slice:"  # a feature whose values go with every row of the predictions

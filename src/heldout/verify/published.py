@@ -10,8 +10,8 @@ from heldout.evidence import dumps, loads, read_json
 from heldout.gate.verdict import recommend
 from heldout.run.resolve import load_backbone
 from heldout.verify.chain import BrokenError
+from heldout.verify.differences import first_difference
 from heldout.verify.evidence import RunEvidence
-from heldout.verify.results import first_difference
 
 _CORE = frozenset(
     ("schema", "schema_version", "verdict", "evidence", "generated_at_utc", "study", "variant", "seeds", "rules",

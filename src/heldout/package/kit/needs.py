@@ -59,18 +59,14 @@ def refuse_loose_code(resolved: Resolved) -> None:
 
 
 def _points(resolved: Resolved) -> Iterator[EntryPoint]:
-    yield _point("readers", resolved.reader.name)
+    yield plugins.point_of("readers", resolved.reader.name)
     for name in sorted({resolved.main.backbone.name, *(each.backbone.name for each in resolved.baselines)}):
-        yield _point("backbones", name)
+        yield plugins.point_of("backbones", name)
     if resolved.splitter.kind in plugins.names("splitters"):
-        yield _point("splitters", resolved.splitter.kind)
+        yield plugins.point_of("splitters", resolved.splitter.kind)
     for each in resolved.config.get("metrics", ()):
         if isinstance(each, dict) and "plugin" in each:
-            yield _point("metrics", each["name"])
-
-
-def _point(kind: str, name: str) -> EntryPoint:
-    return next(point for point in plugins.points(kind) if point.name == name)
+            yield plugins.point_of("metrics", each["name"])
 
 
 def _is_ours(point: EntryPoint) -> bool:

@@ -29,8 +29,8 @@ from heldout.domains.embodied.verify.rules import check_non_trivial, check_rules
 from heldout.evidence import dumps, loads, open_plain
 from heldout.predict.identity import Identity
 from heldout.verify.chain import BrokenError, Check, Found, MetricState, NotCheckedError
+from heldout.verify.differences import difference
 from heldout.verify.evaluations import RECORD_FILE, EvaluationEvidence
-from heldout.verify.results import difference
 
 _ANSWERS, _FUTURES, _POLICY = FAMILIES
 _FROM_FEATURES = frozenset(

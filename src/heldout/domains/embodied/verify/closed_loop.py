@@ -9,8 +9,8 @@ from heldout.documents.names import METRICS_FILE
 from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, FOLDER, METRIC, ROWS_FILE, read_closed_loop
 from heldout.evidence import sha256_file
 from heldout.verify.chain import BrokenError, MetricState
+from heldout.verify.differences import difference
 from heldout.verify.evaluations import RECORD_FILE, EvaluationEvidence
-from heldout.verify.results import difference
 
 _DOCUMENT, _ROWS = f"{FOLDER}/{DOCUMENT_FILE}", f"{FOLDER}/{ROWS_FILE}"
 

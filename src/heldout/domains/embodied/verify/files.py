@@ -16,8 +16,8 @@ from heldout.evidence import loads, read_plain
 from heldout.gate.outcome import RuleOutcome
 from heldout.printable import printable_lines
 from heldout.verify.chain import BrokenError, NotCheckedError
+from heldout.verify.differences import ROUNDING, difference
 from heldout.verify.evaluations import EvaluationEvidence
-from heldout.verify.results import ROUNDING, difference
 
 _REPORTS = ("RUN_REPORT.md", "report.html")
 

@@ -18,8 +18,8 @@ from heldout.errors import InputError
 from heldout.evidence import digest, dumps, loads
 from heldout.ledger.trials import read_ledger, trial_at
 from heldout.verify.chain import BrokenError, NotCheckedError
+from heldout.verify.differences import difference
 from heldout.verify.evaluations import EvaluationEvidence
-from heldout.verify.results import difference
 
 _ANSWERS = "predictions.jsonl"
 _SAME = ("run", "variant_sha256", "split_sha256", "gate_sha256")  # another evaluation may have a folder of this name

@@ -20,8 +20,8 @@ from heldout.gate import Policy
 from heldout.gate.outcome import RuleOutcome
 from heldout.ledger.declaration import policy_sha256 as policy_of_rules
 from heldout.verify.chain import BrokenError, NotCheckedError
+from heldout.verify.differences import difference
 from heldout.verify.evaluations import EvaluationEvidence
-from heldout.verify.results import difference
 
 _FILES = "required_files"
 _JUDGED = ("id", "bound", "outcome", "observed")

@@ -20,8 +20,8 @@ from heldout.domains.video.export.confidence import confidence
 from heldout.errors import PrerequisiteError
 from heldout.evidence import digest, dumps, loads, read_json, read_plain, sha256_file
 from heldout.verify.chain import BrokenError, Check
+from heldout.verify.differences import first_difference
 from heldout.verify.exports import ExportEvidence
-from heldout.verify.results import first_difference
 
 # On rows that they saw, members trained on all rows may be off this many times as far as the run on held-out rows.
 _MUCH_WORSE = 1.5

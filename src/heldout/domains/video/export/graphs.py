@@ -12,7 +12,7 @@ from heldout.domains.video.corpus.rows import FEATURES
 from heldout.errors import HeldoutError, PrerequisiteError
 from heldout.evidence import loads, read_plain
 from heldout.verify.chain import BrokenError
-from heldout.verify.results import first_difference
+from heldout.verify.differences import first_difference
 
 _SHAPES = {INPUTS[0]: ["batch", len(FEATURES)], INPUTS[1]: ["batch", len(CODEC_BLOCK)], OUTPUTS[0]: ["batch"]}
 # Facts of the graph's own metadata that stand in the sidecar under the same name.

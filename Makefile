@@ -6,7 +6,7 @@ STUDY := examples/video/study.yaml
 # Two processes, each with whole files for as long as there are any: fixtures of a file are made once.
 SHARED := -n 2 --dist worksteal
 
-.PHONY: demo test test-all test-nightly lint clean
+.PHONY: demo test test-all test-nightly coverage lint clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,7 +28,13 @@ test-all: $(VENV)/.installed  ## real encoders, long trainings, browsers and end
 
 test-nightly: $(VENV)/.installed  ## 20,000 mutations of every kind of document, and what CI repeats less often
 	HELDOUT_FUZZ=20000 HELDOUT_FUZZ_RECORD=docs/fuzzing.md $(BIN)/python -m pytest -q -m slow $(SHARED) tests/fuzz
+	$(MAKE) coverage
 	HELDOUT_NIGHTLY=1 $(BIN)/python -m pytest -q -m slow $(SHARED) $(shell grep -rl 'from nightly import' tests)
+
+# Python 3.11 counts lines by a trace function, which takes 1.6 to 2 times as long: not for every commit.
+coverage: $(VENV)/.installed  ## lines that no fast test runs, of its own process: make coverage ROOM=gate
+	$(BIN)/python -m pytest -q $(SHARED) $(if $(ROOM),tests/$(ROOM)) \
+		--cov=heldout$(if $(ROOM),.$(subst /,.,$(ROOM))) --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check src tests benchmarks examples

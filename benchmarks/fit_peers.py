@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from _corpus import corpus, folds
 from _measure import clock, report, spread
+from _published import plain_steps
 from joblib import Parallel, delayed
 from sklearn.neural_network import MLPRegressor
 
 from heldout.engine import default_workers
 from heldout.fit import MLPConfig, TrainJob, train
-from heldout.fit.loop import plain_steps
 
 RECIPE = MLPConfig((20, 64, 64, 1), dropout=0.1, weight_decay=1e-5, epochs=1)
 OURS, LOOP, VMAP, SKLEARN = "cached", "loop without DataLoader", "torch.func.vmap", "MLPRegressor over joblib"

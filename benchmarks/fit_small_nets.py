@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 from _corpus import Fold, corpus, folds
+from _published import plain_steps
 
 from heldout.engine import default_workers
 from heldout.evidence import write_json
 from heldout.fit import MLPConfig, TrainJob, predict, train
-from heldout.fit.loop import plain_steps
 
 SCHEMA = "heldout.benchmark/1"
 RECIPE = MLPConfig((20, 64, 64, 1), dropout=0.1, weight_decay=1e-5)

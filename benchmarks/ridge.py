@@ -28,6 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from heldout.backbone import Backbone
+from heldout.backbone.code import code_of
 from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
 from heldout.corpus import Corpus, Reader
 from heldout.corpus.table import TableOptions, TableReader
@@ -35,8 +36,8 @@ from heldout.fit.ridge import RidgeBackbone, RidgeParams
 from heldout.run.fitting import fit_units
 from heldout.run.layout import RunFolder
 from heldout.run.models import models
-from heldout.run.resolve import Contender
-from heldout.run.units import Unit, cached_corpus, make_unit, test_view
+from heldout.run.units.contender import Contender
+from heldout.run.units.unit import Unit, cached_corpus, make_unit, test_view
 from heldout.split import load_splitter, split_corpus
 
 SHAPES = ((33_840, 9), (33_840, 90), (338_400, 90))
@@ -63,7 +64,7 @@ def compare(folder: Path, rows: int, groups: int, features: int, turns: int) -> 
     """Times faster, in turns; after a look that both predict the same."""
     reader = table(folder, rows, groups, features)
     corpus = cached_corpus(reader)
-    X, y, of = corpus.features.to_numpy(), corpus.target, corpus.groups.to_numpy()
+    X, y, of = corpus.features.to_numpy(), corpus.targets("verify"), corpus.groups.to_numpy()
     units = units_of(RIDGE, corpus, folder)
     np.testing.assert_allclose(by_backbone(units, corpus), refit(X, y, of), rtol=1e-9, atol=1e-9)
     shape = f"{rows:,} rows, {groups} groups"
@@ -97,7 +98,8 @@ def units_of(backbone: Backbone, corpus: Corpus, folder: Path) -> list[Unit]:
     """One unit a group."""
     contender, place = Contender("base", "", backbone, (0,)), RunFolder(folder)
     folds = split_corpus(load_splitter({}), corpus.manifest).folds
-    return [make_unit(contender, 0, fold, corpus, {}, place.unit(0, fold.id)) for fold in folds]
+    code = code_of(backbone, TableReader)
+    return [make_unit(contender, 0, fold, corpus, {}, place.unit(0, fold.id), code) for fold in folds]
 
 
 def by_backbone(units: Sequence[Unit], corpus: Corpus) -> Any:

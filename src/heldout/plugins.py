@@ -26,10 +26,7 @@ from heldout.errors import PrerequisiteError, StudyError, near_miss
 from heldout.evidence import read_plain
 
 OURS = "heldout"
-KINDS = (
-    "backbones", "readers", "splitters", "tasks", "metrics", "rules", "engines", "exporters", "sinks", "verifiers",
-    "commands",
-)  # fmt: skip
+KINDS = ("backbones", "readers", "splitters", "tasks", "metrics", "verifiers", "commands")
 _INSTALLED_ONLY: ContextVar[bool] = ContextVar("heldout_installed_only", default=False)
 _TRUSTED: ContextVar[bool] = ContextVar("heldout_trusted", default=False)
 _CALLED: ContextVar[bool] = ContextVar("heldout_called", default=False)
@@ -88,6 +85,20 @@ def refuse_untrusted(name: str) -> None:
             f"{name!r} is called only with --trust-code: a document of somebody else names it",
             where=name,
             hint="read what it does; then use --trust-code",
+        )
+
+
+def refuse_untrusted_code(where: str) -> None:
+    """Inside ``installed_only``, refuse code that came along with a document, unless whoever asks vouches for it.
+
+    Raises:
+        PrerequisiteError: If nobody does; nothing of it was run.
+    """
+    if _INSTALLED_ONLY.get() and not _TRUSTED.get():
+        raise PrerequisiteError(
+            "the run brings its own code, which is run only with --trust-code",
+            where=where,
+            hint="read that code first (`code.json` beside each model); then use --trust-code",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from attack_kit import ROADS, Desk, table_desk
+from attack_kit import EVERY_ROAD, ROADS, Desk, table_desk
 
 pytest.importorskip("sklearn")
 
@@ -25,3 +25,9 @@ def desk(tmp_path: Path) -> Desk:
 def road(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
     """A desk of each task and domain."""
     return ROADS[request.param](tmp_path)
+
+
+@pytest.fixture(params=sorted(EVERY_ROAD))
+def every_road(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+    """A desk of each task and domain, and of answers that somebody brings."""
+    return EVERY_ROAD[request.param](tmp_path)

@@ -105,6 +105,7 @@ def test_a_slot_of_another_registry_is_no_move(two: tuple[Desk, Path, Path]) -> 
     assert "FAIL" == desk.rule("pre-registered")["outcome"]
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "edits a slot's pointer to serve a weaker run", "stopped")
 def test_a_pointer_that_the_registry_does_not_know_is_refused(two: tuple[Desk, Path, Path]) -> None:
     """One line of JSON would move the champion."""
@@ -134,6 +135,7 @@ def _mend(run: Path, *, whole: bool) -> None:
         write_manifest(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True], ids=["one digest", "every digest"])
 @route(KIND, "motivated author", "sets the champion's predictions to zeros and mends its verdict", "stopped")
 def test_a_champion_that_does_not_verify_is_refused(desk: Desk, whole: bool) -> None:

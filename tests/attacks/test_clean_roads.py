@@ -5,8 +5,8 @@ from __future__ import annotations
 from attack_kit import Desk
 
 
-def test_an_honest_study_is_promoted(road: Desk) -> None:
+def test_an_honest_study_is_promoted(every_road: Desk) -> None:
     """An attack on a study that HOLDs anyway would prove nothing."""
-    answer = road.run()
+    answer = every_road.run()
     assert 0 == answer.code, answer
-    assert 0 == road.heldout("verify", road.newest).code
+    assert 0 == every_road.heldout("verify", every_road.newest).code

@@ -125,7 +125,7 @@ def test_what_is_not_used_costs_no_fit() -> None:
     seen: set[str] = set()
     backbone = load_backbone("sklearn", {"estimator": "sklearn.linear_model.Ridge"})
     assert {} == code_of(backbone, TableReader).user
-    starts = ("heldout.run.units", "heldout.run.models", "heldout.backbone.sklearn", "heldout.corpus.table")
+    starts = ("heldout.run.units.compute", "heldout.run.models", "heldout.backbone.sklearn", "heldout.corpus.table")
     seen = set(imports.closure(starts, code._source))
     assert {"heldout.backbone.estimators", "heldout.corpus.model", "heldout.run.units"} <= seen
     rooms = {name.split(".")[1] for name in seen if "." in name}

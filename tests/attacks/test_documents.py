@@ -26,7 +26,7 @@ from heldout.package.archive.write import write_archive
 from heldout.package.public.audit import audit_package
 from heldout.printable import printable
 from heldout.study.yaml import load_yaml, parse_yaml
-from heldout.task.predictions import safe_for_spreadsheets
+from heldout.task.table import safe_for_spreadsheets
 
 DEEP = "a document that costs more than its size says"
 PLACE = "something else in place of a file"
@@ -74,6 +74,7 @@ def test_a_deep_study_is_refused_at_level_64(case: str, tmp_path: Path) -> None:
     parse_yaml(b"a: " + b"[" * 60 + b"]" * 60, Path("study.yaml"))
 
 
+@pytest.mark.slow
 @route(DEEP, "sender of a bundle", "A study has more than 100,000 values, or more than a mebibyte.", "stopped")
 def test_a_study_is_bounded_in_nodes_and_bytes(tmp_path: Path) -> None:
     """A file of flat lists would take as long as one that is deep."""
@@ -101,6 +102,7 @@ LOCKS = {
 }
 
 
+@pytest.mark.slow
 @route(DEEP, "sender of a bundle", "A lock of 2.8 KB has aliases of aliases that stand for 4 GB; or a tag.", "TAMPERED")
 @pytest.mark.parametrize("case", LOCKS)
 def test_a_lock_is_read_only_in_the_form_in_which_a_run_writes_it(case: str, run: Path) -> None:
@@ -233,6 +235,7 @@ def test_no_media_of_an_episode_is_anything_but_a_file(reader: str, tmp_path: Pa
             list(getattr(media, reader)(tmp_path / name))
 
 
+@pytest.mark.slow
 @route(PLACE, "disk", "A pipe stands where a run appends its progress or a study keeps its ledgers.", "stopped")
 @pytest.mark.parametrize("name", ["progress.jsonl", "../trials.jsonl", "../policies.jsonl"])
 def test_nothing_is_appended_to_a_pipe(name: str, desk: Desk) -> None:
@@ -470,6 +473,7 @@ def test_no_message_steers_a_terminal(tmp_path: Path) -> None:
 CELLS = ("=cmd|' /C calc'!A0", "+1+cmd", "-2+3+cmd", "@SUM(1)", "\t=1", "'=1", "''@x", "＝1")
 
 
+@pytest.mark.slow
 @route(SHOWN, "sender of a bundle", "A group's name is a formula that a spreadsheet would run.", "flagged")
 def test_no_cell_of_a_table_runs_in_a_spreadsheet(desk: Desk) -> None:
     """Whoever opens predictions.csv would run a stranger's command."""

@@ -12,8 +12,8 @@ import pytest
 from attack_kit import Desk, heldout, route
 
 from heldout.evidence import dumps, read_json
-from heldout.gate.verdict_files import write_verdict
 from heldout.run.layout import files_digest, run_files, write_manifest
+from heldout.run.verdict import write_verdict
 
 KIND = "a verdict believed unseen"
 PUBLISHED = {
@@ -90,16 +90,17 @@ def both(run: Path) -> None:
 EDITS: dict[str, Callable[[Path], None]] = {"edited": edited, "mended": mended, "renamed": renamed, "both": both}
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "turns HOLD.json of a run into PROMOTE.json and asks the gate", "stopped")
 @route(KIND, "motivated author", "lets every rule of a HOLD say PASS and mends the digests", "TAMPERED")
 @route(KIND, "disk", "leaves PROMOTE.json and HOLD.json side by side", "stopped")
-def test_a_forged_verdict_of_a_run_is_refused(road: Desk) -> None:
+def test_a_forged_verdict_of_a_run_is_refused(every_road: Desk) -> None:
     """A pipeline that asks `heldout gate RUN` would promote what was held, on any road."""
-    name = road.study["gate"]["rules"][0]["metric"]
-    rule = {"id": "good", "metric": name, "over": road.study["gate"]["rules"][0]["over"], "at_least": 0.99999}
-    road.rules(rule)
-    assert 1 == road.run().code
-    honest = road.newest
+    name = every_road.study["gate"]["rules"][0]["metric"]
+    rule = {"id": "good", "metric": name, "over": every_road.study["gate"]["rules"][0]["over"], "at_least": 0.99999}
+    every_road.rules(rule)
+    assert 1 == every_road.run().code
+    honest = every_road.newest
     assert 1 == heldout("gate", honest).code
     for edit, change in EDITS.items():
         copy = honest.parent / f"copy-{edit}"
@@ -124,6 +125,7 @@ def test_less_evidence_is_no_verdict(desk: Desk) -> None:
     assert (2, True) == (answer.code, "manifest.json" in answer.err)
 
 
+@pytest.mark.slow
 def test_an_honest_run_keeps_its_verdict(road: Desk) -> None:
     """What the gate shows and writes for CI would be refused of those who did nothing wrong."""
     assert 0 == road.run().code
@@ -133,6 +135,7 @@ def test_an_honest_run_keeps_its_verdict(road: Desk) -> None:
     assert "<testsuite" in junit.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_in_python_is_verified_on_request(desk: Desk) -> None:
     """From Python one could only believe the file."""
     from heldout import Run

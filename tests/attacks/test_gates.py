@@ -107,6 +107,7 @@ def test_a_bound_is_a_number(desk: Desk, bound: str) -> None:
     assert "study.yaml:" in answer.err
 
 
+@pytest.mark.slow
 def test_a_bound_against_the_direction_stands_with_a_reason(desk: Desk) -> None:
     """Whoever looks for a leak by a correlation that is too good could not say so."""
     reason = "a sum with noise cannot be this good"
@@ -118,6 +119,7 @@ def test_a_bound_against_the_direction_stands_with_a_reason(desk: Desk) -> None:
     assert 0 == desk.heldout("verify", desk.newest).code
 
 
+@pytest.mark.slow
 def test_a_plain_name_is_the_same_rule(desk: Desk) -> None:
     """A rule told in other words would need an amendment."""
     assert 0 == desk.run().code
@@ -169,6 +171,7 @@ def _odd(folder: Path, answer: str, name: str = "Odd") -> tuple[Desk, Answer]:
         return desk, desk.run()
 
 
+@pytest.mark.slow
 @route("probability", "motivated author", "`predict_proba` returns 3.0, NaN or rows that do not sum to 1", "stopped")
 @pytest.mark.parametrize("answer", NO_PROBABILITIES.values(), ids=NO_PROBABILITIES)
 def test_what_is_no_probability_is_never_judged(tmp_path: Path, answer: str) -> None:
@@ -209,6 +212,7 @@ def _plant(run: Path, name: str = "predictions.safetensors") -> None:
     (unit / "unit.json").write_text(json.dumps(document))
 
 
+@pytest.mark.slow
 @route("probability", "motivated author", "writes 3.0 into a stored unit, mends its digest and runs again", "stopped")
 def test_probabilities_are_asked_again_when_they_are_read(tmp_path: Path) -> None:
     """The check at the door would be walked round through the file."""
@@ -258,9 +262,11 @@ LOOSE: dict[str, list[dict[str, Any]]] = {
 
 def _kind(desk: Desk) -> str:
     reader = str(desk.study["corpus"]["reader"])
-    return {"video_frames": "frames", "market_panel": "panel"}.get(reader, str(desk.study["corpus"].get("task")))
+    kinds = {"video_frames": "frames", "market_panel": "panel", "window_index": "classification"}
+    return kinds.get(reader, str(desk.study["corpus"].get("task")))
 
 
+@pytest.mark.slow
 @route("gate", "motivated author", "declares rules so loose that the mean, or the majority, would be promoted", "HOLD")
 def test_a_gate_that_knowing_nothing_passes_is_no_gate(road: Desk) -> None:
     """A model that learnt nothing would be the champion of a gate that looks like one."""
@@ -308,6 +314,7 @@ def test_a_rule_beside_the_point_cannot_stand_in_for_one(tmp_path: Path, name: s
     assert "FAIL" == desk.rule("non-trivial")["outcome"], desk.verdict["rules"]
 
 
+@pytest.mark.slow
 @route("gate", "motivated author", "registers a model that predicts the mean under a gate against the mean", "HOLD")
 @pytest.mark.parametrize("strategy", ["mean", "median"])
 def test_a_model_that_is_the_mean_is_told_from_one_that_learnt(desk: Desk, strategy: str) -> None:
@@ -321,6 +328,7 @@ def test_a_model_that_is_the_mean_is_told_from_one_that_learnt(desk: Desk, strat
     assert f"every prediction is the {strategy}" in desk.rule("non-trivial")["sentence"]
 
 
+@pytest.mark.slow
 def test_a_real_gain_over_the_mean_is_a_gate(desk: Desk) -> None:
     """The first gate that people write would hold every model."""
     desk.write(baselines=[MEAN])
@@ -329,6 +337,7 @@ def test_a_real_gain_over_the_mean_is_a_gate(desk: Desk) -> None:
     assert 0 == answer.code, answer
 
 
+@pytest.mark.slow
 @route(
     "gate", "motivated author", "pools folds of a rising target, where the mean of the past orders the future", "HOLD"
 )
@@ -384,6 +393,7 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], None]] = {
 }
 
 
+@pytest.mark.slow
 @route(
     "gate", "motivated author", "edits what the trivial contenders answered or scored, or leaves them out", "TAMPERED"
 )
@@ -427,6 +437,7 @@ STEADY = [
 ]
 
 
+@pytest.mark.slow
 @route("seeds", "careless user", "declares five seeds of an estimator that draws nothing", "HOLD")
 @pytest.mark.parametrize("estimator", ONE_MODEL)
 def test_copies_of_one_model_are_one_seed(desk: Desk, estimator: str) -> None:
@@ -445,6 +456,7 @@ def test_copies_of_one_model_are_one_seed(desk: Desk, estimator: str) -> None:
     assert 0 == desk.heldout("verify", desk.newest).code
 
 
+@pytest.mark.slow
 @route("seeds", "motivated author", "gives five seeds of one model the look of several by rounding", "HOLD")
 def test_copies_are_found_on_every_road(road: Desk) -> None:
     """The same under another task or domain."""
@@ -475,6 +487,7 @@ def test_three_models_of_five_seeds_count_three() -> None:
     assert "PASS" == enough.outcome
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2), st.integers(0, 5), st.sampled_from([np.nan, np.inf, -np.inf]), st.booleans())
 def test_what_is_not_finite_never_vanishes(seed: int, row: int, value: float, classes: bool) -> None:
     """One number of many would drop out of a mean, be the copy of another, or be shielded by its twin."""

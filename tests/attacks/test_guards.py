@@ -56,6 +56,7 @@ def renamed(frame: pl.DataFrame, second: str) -> pl.DataFrame:
 class TestNames:
     """HO-G001."""
 
+    @pytest.mark.slow
     @route("names", "careless user", "one group is spelt in two ways: blanks, case, zeros before a number", "flagged")
     @route("names", "motivated author", "a letter of a group's name is Cyrillic or Greek and looks the same", "flagged")
     @pytest.mark.parametrize("second", ["G0\u00a0", "ɡ0"])
@@ -177,6 +178,7 @@ class TestSubjects:
         desk.write(corpus=listed)
         assert found(desk)["HO-G010"]
 
+    @pytest.mark.slow
     def test_the_verdict_is_hold_and_says_why(self, desk: Desk) -> None:
         """The finding would be printed and the model served."""
         planted(desk, visits("text"))
@@ -391,9 +393,9 @@ class TestLabels:
         assert {"HO-G015": blocks} == found(desk, frame.with_columns(y=gap), task="classification")
 
 
-def test_no_guard_blocks_an_honest_road(road: Desk) -> None:
+def test_no_guard_blocks_an_honest_road(every_road: Desk) -> None:
     """A guard made for tables would HOLD every panel or film."""
-    assert not any(found(road).values())
+    assert not any(found(every_road).values())
 
 
 @route("copies", "motivated author", "a film is there under two names, its scores measured again with noise", "HOLD")

@@ -29,7 +29,7 @@ def held(desk: Desk, *more: object) -> None:
 def bound(desk: Desk, tight: int) -> dict[str, Any]:
     """The desk's rule: as it passes, or out of reach."""
     rule = dict(desk.study["gate"]["rules"][0])
-    rule["at_least"] = 0.99999 if tight else {"srocc": 0.02}.get(rule["metric"], 0.7)
+    rule["at_least"] = 0.99999 if tight else {"srocc": 0.02, "kappa": 0.3}.get(rule["metric"], 0.7)
     return rule
 
 
@@ -54,20 +54,57 @@ def needs_an_amendment(desk: Desk) -> None:
     assert 0 == desk.heldout("verify", desk.newest).code
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "loosens a bound after a HOLD", "HOLD")
-def test_a_loosened_bound_holds(road: Desk) -> None:
+def test_a_loosened_bound_holds(every_road: Desk) -> None:
     """A threshold could be lowered to what was reached, on any task."""
-    held(road)
-    needs_an_amendment(road)
+    held(every_road)
+    needs_an_amendment(every_road)
 
 
+def killed(desk: Desk, monkeypatch: pytest.MonkeyPatch, *more: object) -> None:
+    """A run that ends when predictions and metrics are on disk, and nobody was told of them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(execute, "judge_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert 130 == desk.run(*more).code
+    assert list(desk.of_study.glob("*/metrics.json"))
+    assert not list(desk.of_study.glob("*/HOLD.json"))
+
+
+@pytest.mark.slow
+@route(KIND, "motivated author", "kills a smoke run when its metrics are written, then chooses the bound", "HOLD")
+def test_a_look_whose_run_was_killed_is_a_look(every_road: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics that lie in a folder could be read, and the verdict would say that nobody had looked."""
+    every_road.rules(bound(every_road, 1))
+    killed(every_road, monkeypatch, "--set", "gate.min_groups=2")
+    assert not (every_road.of_study / "policies.jsonl").exists(), "a smoke run registers nothing"
+    needs_an_amendment(every_road)
+
+
+@pytest.mark.slow
+@route(KIND, "motivated author", "kills each try that looks bad before it has a verdict", "flagged")
+def test_tries_that_were_killed_are_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of many would be the first attempt."""
+    good = desk.study["fit"]
+    desk.rules(bound(desk, 0), max_attempts=2)
+    for k in (1, 2):
+        desk.write(fit={"estimator": "sklearn.neighbors.KNeighborsRegressor", "params": {"n_neighbors": k}})
+        killed(desk, monkeypatch)
+    desk.write(fit=good)
+    assert 1 == desk.run().code
+    assert (3, 3) == (desk.verdict["trial"]["attempt"], desk.verdict["trial"]["looks"])
+    assert "FAIL" == desk.rule("attempts")["outcome"]
+    assert 0 == desk.heldout("verify", desk.newest).code
+
+
+@pytest.mark.slow
 @route(KIND, "motivated author", "renames the study after a HOLD and loosens the bound", "HOLD")
-def test_a_renamed_study_was_seen(road: Desk) -> None:
+def test_a_renamed_study_was_seen(every_road: Desk) -> None:
     """A new name would be a new start."""
-    held(road)
-    road.write(study="other")
-    assert "FAIL" == loosened(road)["outcome"]
-    assert "attacked" in road.rule("pre-registered")["sentence"]
+    held(every_road)
+    every_road.write(study="other")
+    assert "FAIL" == loosened(every_road)["outcome"]
+    assert "attacked" in every_road.rule("pre-registered")["sentence"]
 
 
 @pytest.mark.slow
@@ -77,17 +114,17 @@ def test_a_renamed_study_was_seen(road: Desk) -> None:
     "amends the rules in one study and runs them in another, where no reason stands",
     "flagged",
 )
-def test_a_reason_given_in_another_study_is_shown(road: Desk) -> None:
+def test_a_reason_given_in_another_study_is_shown(every_road: Desk) -> None:
     """The verdict that is shown around would know of no amendment."""
-    held(road)
-    assert "FAIL" == loosened(road)["outcome"]
-    assert 0 == road.heldout("gate", "amend", "study.yaml", "--reason", "the bound was a typing error").code
-    road.write(study="fresh")
-    road.run()
-    told = road.rule("pre-registered")
+    held(every_road)
+    assert "FAIL" == loosened(every_road)["outcome"]
+    assert 0 == every_road.heldout("gate", "amend", "study.yaml", "--reason", "the bound was a typing error").code
+    every_road.write(study="fresh")
+    every_road.run()
+    told = every_road.rule("pre-registered")
     assert "PASS" == told["outcome"]
     assert "amended in the study attacked, with reasons: the bound was a typing error" in told["sentence"]
-    assert 0 == road.heldout("verify", road.newest).code
+    assert 0 == every_road.heldout("verify", every_road.newest).code
 
 
 @pytest.mark.slow
@@ -160,15 +197,17 @@ def test_a_run_that_is_judged_again_after_other_rules_were_registered_verifies(d
     assert 1 == desk.verdict["trial"]["attempt"]
 
 
+@pytest.mark.slow
 @route(KIND, "careless user", "tries a smoke run first and sets the bounds to what it showed", "HOLD")
-def test_a_smoke_run_is_a_look(road: Desk) -> None:
+def test_a_smoke_run_is_a_look(every_road: Desk) -> None:
     """`--set` would be the way to look before the rules are written down."""
-    road.rules(bound(road, 1))
-    assert 1 == road.run("--set", "gate.min_seeds=2").code
-    assert not (road.of_study / "policies.jsonl").exists()
-    needs_an_amendment(road)
+    every_road.rules(bound(every_road, 1))
+    assert 1 == every_road.run("--set", "gate.min_seeds=2").code
+    assert not (every_road.of_study / "policies.jsonl").exists()
+    needs_an_amendment(every_road)
 
 
+@pytest.mark.slow
 @route(KIND, "careless user", "tries a smoke run first and then runs the study as it was declared", "flagged")
 def test_a_smoke_run_of_a_declared_study_costs_nothing(desk: Desk) -> None:
     """Nobody would try anything out any more."""
@@ -290,6 +329,7 @@ def copied(source: Path, target: Path) -> Desk:
     return Desk(target, json.loads((target / "study.yaml").read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", CUTS)
 def test_the_same_targets_were_seen(looked: Path, tmp_path: Path, cut: str) -> None:
     """The same truth would be looked at again, under rules that were made for it."""
@@ -298,6 +338,7 @@ def test_the_same_targets_were_seen(looked: Path, tmp_path: Path, cut: str) -> N
     assert "FAIL" == loosened(desk)["outcome"], desk.rule("pre-registered")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "classification"])
 @route(KIND, "careless user", "runs a study of other data in the same folder, under rules of its own", "flagged")
 def test_other_data_registers_by_itself(tmp_path: Path, task: str) -> None:
@@ -310,6 +351,7 @@ def test_other_data_registers_by_itself(tmp_path: Path, task: str) -> None:
     assert [] == other.verdict["policy"]["notes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["rounded", "shifted"])
 @route(KIND, "motivated author", "rounds the targets at the tenth digit, or adds a constant, after a HOLD", "flagged")
 def test_targets_that_were_touched_are_a_finding(desk: Desk, how: str) -> None:
@@ -322,6 +364,7 @@ def test_targets_that_were_touched_are_a_finding(desk: Desk, how: str) -> None:
     assert 0 == desk.heldout("verify", desk.newest).code
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "leaves out the group that failed, under the same rules", "flagged")
 def test_a_group_that_is_gone_is_named(desk: Desk) -> None:
     """The worst group could be left out until the rest passes."""
@@ -333,6 +376,7 @@ def test_a_group_that_is_gone_is_named(desk: Desk) -> None:
     assert "PASS" == desk.rule("pre-registered")["outcome"]
 
 
+@pytest.mark.slow
 @route(KIND, "careless user", "appends new days under the same rules", "flagged")
 def test_appended_groups_under_the_same_rules_need_nothing(desk: Desk) -> None:
     """A growing corpus would need a reason every day."""
@@ -343,6 +387,7 @@ def test_appended_groups_under_the_same_rules_need_nothing(desk: Desk) -> None:
     assert 0 == desk.heldout("verify", desk.newest).code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -470,6 +515,7 @@ def amended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return desk.folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("study", ["attacked", "other"])
 def test_a_damaged_ledger_is_no_fresh_start(amended: Path, tmp_path: Path, how: str, study: str) -> None:
@@ -497,6 +543,7 @@ def _two_axes(desk: Desk, *, declared: bool) -> None:
     desk.write(corpus=corpus, variants=[other] if declared else [])
 
 
+@pytest.mark.slow
 @route(KIND, "careless user", "judges one model along two declared axes, by film and by encoder", "flagged")
 def test_axes_that_were_declared_together_are_one_registration(desk: Desk) -> None:
     """A model that must hold along two axes would need a reason for the second one."""
@@ -508,6 +555,7 @@ def test_axes_that_were_declared_together_are_one_registration(desk: Desk) -> No
         assert 0 == desk.heldout("verify", desk.newest).code
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "holds out along another column after a look along the first one", "HOLD")
 def test_an_axis_that_was_added_after_a_look_needs_a_reason(desk: Desk) -> None:
     """Whoever may choose the column afterwards takes the one along which the model holds."""

@@ -17,7 +17,6 @@ from heldout.errors import TamperedError
 from heldout.evidence import read_json
 from heldout.registry import Registry, verify
 from heldout.run.resolve import load_backbone
-from heldout.run.units import group_view
 from heldout.verify.corpus_file import bound_reader
 from heldout.verify.evidence import RunEvidence
 
@@ -42,6 +41,7 @@ def hold(desk: Desk) -> Path:
     return desk.newest
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "replaces what fits predicted by the truth plus noise, mends all digests", "stopped")
 @route(KIND, "motivated author", "the same, where the corpus is at hand", "needs --corpus")
 def test_forged_predictions_do_not_serve(road: Desk) -> None:
@@ -66,6 +66,7 @@ def test_forged_predictions_do_not_serve(road: Desk) -> None:
     assert None is champion(road)
 
 
+@pytest.mark.slow
 def test_an_honest_run_serves_without_a_word(road: Desk) -> None:
     """What is asked of everybody would stop those who did nothing wrong."""
     assert 0 == road.run().code
@@ -82,6 +83,7 @@ def test_an_honest_run_serves_without_a_word(road: Desk) -> None:
     assert {"attacked": "default"} == shown["admissions"]
 
 
+@pytest.mark.slow
 def test_labels_with_signs_of_their_own_are_no_forgery(tmp_path: Path) -> None:
     """A label with a quotation mark would make an honest run TAMPERED, for its table has the label in its header."""
     desk = table_desk(tmp_path, task="classification", name="table.parquet")
@@ -103,7 +105,7 @@ def memorised(run: Path, corpus: Path) -> None:
     evidence = RunEvidence.open(run, corpus)
     rows = bound_reader(evidence).read()
     backbone = load_backbone(str(evidence.lock["backbone"]), evidence.lock["fit"])
-    model = backbone.fit(group_view(rows, rows.rows_of(rows.groups.unique().to_list())), 0, run.parent / "scratch")
+    model = backbone.fit(rows.train_view(rows.rows_of(rows.groups.unique().to_list())), 0, run.parent / "scratch")
     for unit in evidence.units("").values():
         backbone.save(model, unit.folder)
         mend_unit(unit.folder)
@@ -132,6 +134,7 @@ def test_models_that_saw_everything_need_a_refit(tmp_path: Path) -> None:
     assert [False, False] == [record["refit"] for record in shown["verified"]]
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "changes the held-out targets to what was predicted, and mends every digest",
        "TAMPERED")  # fmt: skip
 def test_targets_that_are_not_the_corpus_s(desk: Desk) -> None:
@@ -145,6 +148,7 @@ def test_targets_that_are_not_the_corpus_s(desk: Desk) -> None:
     assert (3, None) == (desk.heldout("registry", "add", run).code, champion(desk))
 
 
+@pytest.mark.slow
 @route(KIND, "careless user", "moves or deletes the corpus between the run and the promotion", "stopped")
 @route(KIND, "careless user", "leaves another table under the corpus's name", "stopped")
 def test_a_corpus_that_is_not_there_vouches_for_nothing(desk: Desk) -> None:
@@ -199,6 +203,7 @@ BETWEEN: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "edits a run after it was registered, or puts a link in its place", "stopped")
 @route(KIND, "motivated author", "empties the study's ledger between `add` and `promote`", "stopped")
 @pytest.mark.parametrize("what", BETWEEN)
@@ -213,6 +218,7 @@ def test_what_is_promoted_is_what_was_registered(promoted: Desk, what: str) -> N
     assert None is champion(promoted)
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "puts an older PROMOTE back over a newer HOLD of the same run", "TAMPERED")
 @route(KIND, "careless user", "registers a copy from before the HOLD, after the HOLD was registered", "stopped")
 def test_a_newer_hold_ends_an_older_promote(promoted: Desk) -> None:
@@ -286,6 +292,7 @@ def made(folder: Path, name: str, frame: pl.DataFrame, **corpus: Any) -> Desk:
     return desk
 
 
+@pytest.mark.slow
 @route(KIND, "motivated author", "lets a slot ask for less before he promotes", "flagged")
 @route(KIND, "operator", "edits in the database what a slot asks for", "TAMPERED")
 def test_what_a_slot_asks_for_is_part_of_the_history(promoted: Desk) -> None:
@@ -315,6 +322,7 @@ def test_what_a_slot_asks_for_is_part_of_the_history(promoted: Desk) -> None:
             verify(registry)
 
 
+@pytest.mark.slow
 @route(
     KIND,
     "motivated author",
@@ -380,6 +388,7 @@ def test_what_cannot_be_asked_here_vouches_for_nothing(desk: Desk) -> None:
     assert 2 == desk.heldout("registry", "promote", run.name, "--corpus", corpus_of(desk)).code
 
 
+@pytest.mark.slow
 @route(KIND, "sender of a bundle", "packs another table under the corpus's name into the bundle of a run", "stopped")
 def test_a_bundle_carries_its_corpus(promoted: Desk) -> None:
     """A run from another machine could never be promoted, or any table beside it would vouch for it."""

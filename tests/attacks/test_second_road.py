@@ -72,6 +72,7 @@ def outcome(folder: Path, rule: str) -> str:
     return next(str(one["outcome"]) for one in verdict(folder)["rules"] if one["id"] == rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("primary", [("held_out_episode_count",), ("json_validity_rate", "held_out_episode_count"), ()])
 @route("rules", "motivated author", "a contract of an evaluation names no metric, only counts and form", "HOLD")
 def test_a_contract_without_a_metric_promotes_nothing(primary: tuple[str, ...], home: Path) -> None:
@@ -92,6 +93,7 @@ def test_what_a_verdict_recommends_can_be_done(home: Path) -> None:
     assert "heldout eval compare" in answer.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["workspace", "renamed", "folder of contracts", "built-in", "elsewhere", "shards"])
 @route("rules", "motivated author", "failing metrics are deleted from a copied contract after a HOLD", "HOLD")
 @route("rules", "motivated author", "the copied contract has another id", "HOLD")
@@ -119,6 +121,7 @@ def test_a_contract_that_was_loosened_after_a_look_is_held(way: str, looked: Pat
     assert 0 == heldout("verify", out, cwd=home).code
 
 
+@pytest.mark.slow
 @route("rules", "careless user", "rules of an evaluation are changed after a look, with a reason", "flagged")
 def test_an_amendment_lets_changed_rules_decide_and_the_verdict_shows_the_reason(looked: Path) -> None:
     """An honest mistake in a contract could never be mended, or would be mended unseen."""
@@ -147,6 +150,7 @@ def test_a_stricter_contract_needs_no_reason_and_is_counted(home: Path) -> None:
     assert "stricter once" in answer.out
 
 
+@pytest.mark.slow
 @route(
     "looks",
     "motivated author",
@@ -170,9 +174,43 @@ def test_a_smoke_evaluation_is_a_look(home: Path) -> None:
 @route("looks", "motivated author", "the episodes of an index are renamed", "HOLD")
 def test_another_index_of_the_same_windows_is_no_fresh_start(way: str, looked: Path, tmp_path: Path) -> None:
     """A copy of the exam would be an exam that nobody had seen."""
-    home = looked
-    contract(home, LOOSE)
-    again = tmp_path / "other" if way == "elsewhere" else home / "other"
+    contract(looked, LOOSE)
+    named = ("--backbone", "qwen3_omni_lora", "--predictor", "nearest", "--workspace", "cfg")
+    answer = heldout("eval", "run", copied(way, looked, tmp_path), *named, "--out", "runs/loose", cwd=looked)
+    assert (1, "FAIL") == (answer.code, outcome(looked / "runs/loose", "pre-registered")), answer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["as it is", "renamed episodes"])
+@route(
+    "looks", "motivated author", "windows that an evaluation has scored are judged by a study with other rules", "HOLD"
+)
+def test_a_study_of_windows_that_were_evaluated_needs_a_reason(way: str, looked: Path, tmp_path: Path) -> None:
+    """Whoever was held by an evaluation would write a study, and choose what it has passed already."""
+    index = looked / "index" if way == "as it is" else copied(way, looked, tmp_path)
+    study = {
+        "study": "again",
+        "corpus": {"reader": "window_index", "path": f"{index.name}/window_index.jsonl", "label": "next_action"},
+        "split": {"kind": "declared", "column": "split"},
+        "backbone": "sklearn",
+        "fit": {"estimator": "sklearn.linear_model.LogisticRegression", "params": {"max_iter": 1000}},
+        "seeds": [0],
+        "baselines": [],
+        "gate": {"rules": [{"id": "good", "metric": "kappa", "over": "pooled", "at_least": 0.1}]},
+    }
+    write_json(looked / "study.yaml", study)
+    answer = heldout("run", "study.yaml", cwd=looked)
+    assert 1 == answer.code, answer
+    (run,) = (looked / "runs/again").glob("base-*")
+    assert ["pre-registered"] == [one["id"] for one in verdict(run)["rules"] if one["outcome"] != "PASS"]
+    assert 0 == heldout("gate", "amend", "study.yaml", "--reason", "kappa is what serves", cwd=looked).code
+    assert 0 == heldout("run", "study.yaml", cwd=looked).code
+    assert 0 == heldout("verify", run, cwd=looked).code
+
+
+def copied(way: str, home: Path, elsewhere: Path) -> Path:
+    """Another index of the same windows."""
+    again = elsewhere / "other" if way == "elsewhere" else home / "other"
     shutil.copytree(home / "index", again)
     if way != "copied":
         shutil.rmtree(again / "looks")
@@ -187,9 +225,7 @@ def test_another_index_of_the_same_windows_is_no_fresh_start(way: str, looked: P
         built = heldout("index", "build", "manifest", "--out", "other", "--window", 10, "--stride", 10,
                         "--context-frames", 20, cwd=home)  # fmt: skip
         assert 0 == built.code, built
-    named = ("--backbone", "qwen3_omni_lora", "--predictor", "nearest", "--workspace", "cfg")
-    answer = heldout("eval", "run", again, *named, "--out", "runs/loose", cwd=home)
-    assert (1, "FAIL") == (answer.code, outcome(home / "runs/loose", "pre-registered")), answer
+    return again
 
 
 def rewrite(index: Path, changes: list[tuple[str, str]]) -> None:
@@ -245,6 +281,7 @@ def compare(home: Path, *more: object, sides: tuple[str, str] = ("runs/seen", "r
     return heldout("eval", "compare", *sides, "--out", "runs/decision", *more, cwd=home)
 
 
+@pytest.mark.slow
 @route("rules", "motivated author", "evaluations are compared by another metric on each try", "HOLD")
 @route("rules", "motivated author", "evaluations are compared by a larger margin on each try", "HOLD")
 def test_what_decides_a_comparison_is_declared_by_the_first_one(pair: Path) -> None:
@@ -271,6 +308,7 @@ def test_another_champion_needs_a_reason_unless_it_was_promoted(pair: Path) -> N
     assert 2 == verdict(pair / "runs/decision")["trial"]["looks"]
 
 
+@pytest.mark.slow
 @route("rules", "careless user", "a champion is followed by the challenger that replaced it", "flagged")
 def test_a_champion_that_a_comparison_promoted_is_no_other_yardstick(pair: Path) -> None:
     """Every exchange would ask for a reason, and people would stop reading them."""
@@ -279,6 +317,7 @@ def test_a_champion_that_a_comparison_promoted_is_no_other_yardstick(pair: Path)
     assert (1, "PASS") == (answer.code, outcome(pair / "runs/decision", "pre-registered")), answer
 
 
+@pytest.mark.slow
 @route("rules", "sender of a bundle", "the verdict of a comparison is given to `verify`", "stopped")
 def test_a_comparison_is_not_called_verified(pair: Path) -> None:
     """A PROMOTE that nothing checks would be believed, or called no run without a word of what to do."""
@@ -326,6 +365,7 @@ def test_brought_predictions_of_an_index_are_judged_by_its_books(asks: str, home
     assert 0 == heldout("verify", "runs/brought", cwd=home).code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asks", ["answers", "actions", "futures"])
 @route("held-out", "motivated author", "train windows are brought as rows of test", "stopped")
 @route("held-out", "motivated author", "the windows that were answered wrongly are left out", "stopped")
@@ -363,6 +403,7 @@ def untrue(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"true_contact": "maybe"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asks", ["answers", "actions", "futures"])
 @route("held-out", "motivated author", "brought predictions are scored without an index", "HOLD")
 def test_rows_without_an_index_promote_nothing_and_say_so_first(asks: str, home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heldout.backbone import ClassScores, FeaturesView, TrainView
+from heldout.backbone import ClassScores, FeaturesView, TrainView, skops_archive
 from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
 from heldout.errors import HeldoutError, PrerequisiteError, StudyError, TamperedError
 from heldout.evidence import sha256_bytes
@@ -330,3 +331,17 @@ def test_misspelt_estimator_is_told_the_nearest_one(estimator: str, meant: str |
         backbone(estimator)
     hint = str(caught.value.hint)
     assert (f"did you mean {meant!r}?" in hint) if meant else ("did you mean" not in hint)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"a": [], "b": {}, "c": [1, {"d": None, "e": True}]},
+        {"__class__": "Größe"},
+        {"a": '\x7f\x01\n"\\/'},
+        {"a": 2**70},
+    ],
+)
+def test_the_state_of_an_archive_is_written_as_json_writes_it(state: dict[str, Any]) -> None:
+    """A model would have another digest than it had last year, in an archive that is as good."""
+    assert json.dumps(state, indent=2).encode() == skops_archive._indented(state)

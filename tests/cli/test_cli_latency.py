@@ -53,6 +53,7 @@ def test_help_loads_nothing_heavy(desk: Path, words: list[str]) -> None:
     assert set() == loaded(desk, *words) & (NUMBERS | DATABASE | {"rich", "yaml"})
 
 
+@pytest.mark.slow
 def test_a_verdict_is_verified_without_what_trains_or_draws(desk: Path) -> None:
     """If this failed, `heldout gate` in a release pipeline would load what only a run needs."""
     needed = {"numpy", "polars", "scipy", "sklearn"}  # metrics and parameters are looked at before it is believed

@@ -42,10 +42,10 @@ def site(tmp_path: Path) -> Iterator[Path]:
         "heldout.readers": {"quits": "quitting:Reader"},
         "heldout.metrics": {"number": "wrong:Number"},
         "heldout.commands": {"run": "greeting:greet", "eval": "greeting:greet", "number": "wrong:Number"},
-        "heldout.sinks": {"twice": "wrong:Other"},
+        "heldout.verifiers": {"twice": "wrong:Other"},
     }
     install(site, "wrong-one", {"wrong.py": wrong, "quitting.py": "raise SystemExit(0)\n"}, points)
-    install(site, "third", {}, {"heldout.sinks": {"twice": "greeting:greet"}})
+    install(site, "third", {}, {"heldout.verifiers": {"twice": "greeting:greet"}})
     with importable(site, "greeting", "wrong", "quitting"):
         yield site
 
@@ -61,7 +61,8 @@ def listed(heldout: Any, *words: str, code: int = 0) -> dict[tuple[str, str, str
 def test_every_plug_in_of_ours_loads(heldout: Any) -> None:
     """An entry point would lead nowhere, and nobody notice until a study names it."""
     found = {key: each for key, each in listed(heldout).items() if key[2] == "heldout"}
-    assert {"backbones", "readers", "splitters", "verifiers", "commands"} == {kind for kind, _, _ in found}
+    kinds = {"backbones", "commands", "metrics", "readers", "splitters", "tasks", "verifiers"}
+    assert kinds == {kind for kind, _, _ in found}
     assert {"ok"} == {each["health"] for each in found.values()}
     assert {None} == {each["why"] for each in found.values()}
 
@@ -79,7 +80,9 @@ def test_a_broken_plug_in_is_named_and_harms_no_other(heldout: Any) -> None:
     assert "SystemExit" in seen["readers", "quits"][1]
     assert ("refused", "heldout has a command 'run', which no plug-in replaces") == seen["commands", "run"]
     assert ("refused", "heldout has a command 'eval', which no plug-in replaces") == seen["commands", "eval"]
-    assert "greeting:greet (third) has the same name: neither is used" == found["sinks", "twice", "wrong-one"]["why"]
+    assert (
+        "greeting:greet (third) has the same name: neither is used" == found["verifiers", "twice", "wrong-one"]["why"]
+    )
     assert all(each["fix"] for each in found.values() if each["health"] != "ok")
     assert "ok" == found["commands", "greet", "greeter"]["health"]
     assert "ok" == found["commands", "eval", "heldout"]["health"]

@@ -115,6 +115,7 @@ def write_run(heldout: Heldout, write_study: WriteStudy, verdict: str) -> Path:
     return next(Path("runs/small").glob(f"*/{verdict}.json")).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verdict", "code"), [("PROMOTE", 0), ("HOLD", 1)])
 def test_gate_shows_the_verdict_of_a_run(heldout: Heldout, write_study: WriteStudy, verdict: str, code: int) -> None:
     """A script that asks for the verdict would get another answer than the run gave."""

@@ -110,6 +110,7 @@ def test_variant_by_name(heldout: Heldout, write_study: WriteStudy) -> None:
     assert (0, "PROMOTE small / soft") == (answer.code, answer.out.splitlines()[0])
 
 
+@pytest.mark.slow
 def test_failed_units_exit_5_with_the_cause(
     heldout: Heldout, write_study: WriteStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,8 +230,7 @@ class Nap(Ridge):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
 def test_interruption_exits_130_soon_and_says_how_to_go_on(
     write_study: WriteStudy, tmp_path: Path, number: signal.Signals, workers: int
 ) -> None:

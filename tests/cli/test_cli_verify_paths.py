@@ -26,6 +26,7 @@ def runs(heldout: Heldout, write_study: WriteStudy, tmp_path: Path) -> dict[str,
     return {"whole": whole, "touched": touched, "none": none}
 
 
+@pytest.mark.slow
 def test_several_paths_are_verified_in_turn_and_the_worst_counts(heldout: Heldout, runs: dict[str, Path]) -> None:
     """The first run that cannot be read would hide that another one was tampered with."""
     answer = heldout("verify", runs["none"], runs["touched"], runs["whole"])

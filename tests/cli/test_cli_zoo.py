@@ -19,6 +19,7 @@ def document(answer: Any) -> Any:
     return json.loads(answer.out)
 
 
+@pytest.mark.slow
 def test_a_roster_is_listed_shown_and_compared(heldout: Callable[..., Any], write_study: Callable[..., Path]) -> None:
     """Nobody could see what a variant changes without reading the file and all its ancestors."""
     write_study(variants=[STIFF, STIFFER])

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from heldout.corpus import Corpus, CorpusManifest, group_records
+from heldout.corpus import Corpus, CorpusManifest, Known, group_records
 from heldout.corpus.guards import Finding, check_corpus
 
 ROWS = 12
@@ -39,7 +39,7 @@ def corpus(task: str = "regression", **changes: Any) -> Corpus:
         tuple(features.columns),
         records,  # type: ignore[arg-type]
     )
-    return Corpus(ids, groups, None, features, target, manifest)
+    return Corpus(ids, groups, None, features, Known(target), manifest)
 
 
 def only(findings: list[Finding]) -> Finding:
@@ -60,7 +60,7 @@ def test_one_content_under_two_groups_blocks(order: list[int], task: str) -> Non
     sound = corpus(task)
     rows = [*range(8), *order]
     copied = {name: sound.features[name].gather(rows) for name in sound.features.columns}
-    finding = only(check_corpus(corpus(task, columns=copied, target=sound.target[rows])))
+    finding = only(check_corpus(corpus(task, columns=copied, target=sound.targets("verify", np.array(rows)))))
     assert ("HO-G002", True, "north, west") == (finding.code, finding.blocking, finding.where)
 
 
@@ -69,7 +69,7 @@ def test_two_groups_that_differ_in_one_value_are_two_groups() -> None:
     sound = corpus()
     rows = [*range(8), 0, 1, 2, 3]
     copied = {name: sound.features[name].gather(rows) for name in sound.features.columns}
-    target = sound.target[rows].copy()
+    target = sound.targets("verify", np.array(rows)).copy()
     target[11] = np.nextafter(target[11], np.inf)
     assert [] == check_corpus(corpus(columns=copied, target=target))
 
@@ -84,14 +84,14 @@ def test_a_sample_id_that_repeats_blocks() -> None:
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_target_among_the_features_blocks(scale: float, dtype: type) -> None:
     """A model would read the answer from its input; also after a change of unit or of width."""
-    target = corpus().target
+    target = corpus().targets("verify")
     finding = only(check_corpus(corpus(columns={"leak": (scale * target + 2 * scale).astype(dtype)})))
     assert ("HO-G005", True, "column leak") == (finding.code, finding.blocking, finding.where)
 
 
 def test_a_very_good_feature_is_reported_and_does_not_block() -> None:
     """An honest predictor that correlates at .999 would be thrown out; or nobody would look at it twice."""
-    target = corpus().target
+    target = corpus().targets("verify")
     noise = np.random.default_rng(1).normal(size=ROWS) * 0.01
     feature = target + noise
     assert np.corrcoef(feature, target)[0, 1] > 0.999
@@ -114,7 +114,7 @@ def test_a_constant_target_is_no_leak_of_a_constant_feature() -> None:
 
 def test_every_finding_says_what_where_and_how_to_mend_it() -> None:
     """A HOLD would come without a reason that people can act on."""
-    target = corpus().target
+    target = corpus().targets("verify")
     ids = ["same"] * ROWS
     found = check_corpus(corpus(columns={"leak": target, "flat": [0] * ROWS}, ids=ids))
     assert ["HO-G004", "HO-G005", "HO-G006"] == [finding.code for finding in found]

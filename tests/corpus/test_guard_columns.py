@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heldout.corpus import Corpus, CorpusManifest, group_records
+from heldout.corpus import Corpus, CorpusManifest, Known, group_records
 from heldout.corpus.guards import Finding, check_corpus
 
 ROWS = 60
@@ -27,7 +27,8 @@ def guard(columns: dict[str, Any], y: Any, names: Any = None) -> list[Finding]:
     names_of = tuple(features.columns)
     manifest = CorpusManifest("table", "rows.csv", "0" * 64, len(y), task, "y", names_of, records)  # type: ignore[arg-type]
     ids = pl.Series("sample_id", [str(number) for number in range(len(y))])
-    return [each for each in check_corpus(Corpus(ids, groups, None, features, y, manifest)) if each.code == "HO-G005"]
+    corpus = Corpus(ids, groups, None, features, Known(y), manifest)
+    return [each for each in check_corpus(corpus) if each.code == "HO-G005"]
 
 
 @pytest.mark.parametrize("code", [np.exp, lambda y: -(y**3), lambda y: np.argsort(np.argsort(y)), np.arctan])

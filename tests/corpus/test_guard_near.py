@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heldout.corpus import Corpus, CorpusManifest, group_records
+from heldout.corpus import Corpus, CorpusManifest, Known, group_records
 from heldout.corpus.guards import Finding, GuardResult
 from heldout.corpus.guards.near import check_near
 from heldout.corpus.guards.prints import shared_prints
@@ -25,7 +25,7 @@ def corpus(X: Any, y: Any, names: Any, words: Any = None, prints: Any = None) ->
     records = group_records(groups, features, y, "rows.csv")
     columns_of = tuple(features.columns)
     manifest = CorpusManifest("table", "rows.csv", "0" * 64, len(y), task, "y", columns_of, records)  # type: ignore[arg-type]
-    return Corpus(groups.alias("sample_id"), groups, None, features, y, manifest, prints=prints)
+    return Corpus(groups.alias("sample_id"), groups, None, features, Known(y), manifest, prints=prints)
 
 
 def near(X: Any, y: Any, names: Any, shared_rows: float = 0.1, **more: Any) -> GuardResult:
@@ -61,7 +61,8 @@ def test_a_noisy_shuffled_part_of_another_group_is_found(
         assert "g0, g1" == found(near(X, y, names)).where
 
 
-@settings(max_examples=40, deadline=None)
+# The same tables each time: of many seeds a few are beyond what chance allows, as test_guard_rates.py counts.
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(2, 8), st.integers(4, 80), st.integers(1, 5), st.integers(2, 30))
 def test_rows_that_repeat_by_chance_are_no_copies(seed: int, groups: int, size: int, columns: int, levels: int) -> None:
     """A table of answers from one to five would be HOLD for ever."""

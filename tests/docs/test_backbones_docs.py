@@ -29,10 +29,35 @@ def test_links_lead_somewhere() -> None:
     assert [] == [target for target in targets if not (ROOT / "docs" / target).exists()]
 
 
+@pytest.mark.slow
+def test_the_study_of_a_model_from_elsewhere_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever bought a model could not judge it by what the page says."""
+    from asked_kit import desk_at
+
+    _, block = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    desk = desk_at(tmp_path)
+    for name in ("train", "judged"):
+        desk.rows(name).drop("label").write_csv(tmp_path / f"{name}.csv")
+    desk.manifest(ignore=[])
+    (tmp_path / "study.yaml").write_text(block)
+    run = Study.load(tmp_path / "study.yaml").run(runs=tmp_path / "runs")
+    assert ("PROMOTE", "asked") == (run.verdict, run.document["evidence"]), run.document["reasons"]
+
+
+def test_the_page_names_every_code_of_the_gate() -> None:
+    """A reader would search for a code and find nothing."""
+    from heldout.backbone import saved, saved_onnx
+    from heldout.run.asked import gate as model_gate
+
+    assert model_gate.ANSWERS == saved.ANSWERS
+    for code in (saved.UNREADABLE, saved.FEATURES, saved.ANSWERS, saved_onnx.OUTSIDE, saved_onnx.OPERATORS):
+        assert f"({code})" in PAGE
+
+
 def test_the_ridge_study_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What people copy from the page would not run."""
     pytest.importorskip("sklearn")
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    block, _ = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "study.yaml").write_text(block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["make_table.py", "diabetes.csv"])

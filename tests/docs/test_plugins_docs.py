@@ -51,6 +51,7 @@ def called(desk: Path, *words: str, code: int = 0) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_examples_pass_the_conformance_tests(desk: Path) -> None:
     """Whoever copies an example would begin with a plug-in that heldout refuses."""
     told = called(desk, "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py")

@@ -87,6 +87,7 @@ def test_each_block_splits_a_table(block: dict[str, Any], tmp_path: Path) -> Non
     assert [] == prepared.blocking
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plugged")
 def test_the_plugin_is_a_splitter_as_any_other(tmp_path: Path) -> None:
     """A splitter from outside would lack the places of complaints, the schema, or the way to a verdict."""

@@ -15,6 +15,7 @@ PAGE = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_the_commands_and_the_program_of_the_zoo_page_run_as_written(tmp_path: Path) -> None:
     """A reader would stop at the first command that does not work."""
     script = "set -e\n" + "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))

@@ -10,11 +10,15 @@ from typing import Any
 
 import jsonschema
 import pytest
+from archive_kit import OURS
+from asked_kit import desk_at
 from attack_kit import heldout
+from beside_kit import command_of, shell, view_of
 
 from heldout.documents import DOCUMENTS, json_schema, model_of, names
 from heldout.documents.reference import reference
 from heldout.evidence import read_chain, read_json
+from heldout.testing import small_regression
 
 TESTS = Path(__file__).parents[1]
 ARCHIVES = sorted([*TESTS.rglob("golden/*.tar.xz"), *TESTS.rglob("golden/*.tar.gz")])
@@ -39,7 +43,7 @@ def documents(home: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_what_was_written_then_fits_the_models(archive: Path, tmp_path: Path) -> None:
     """A type would refuse evidence that was given to somebody years ago."""
     with tarfile.open(archive) as opened:
-        opened.extractall(tmp_path, filter="data")
+        opened.extractall(tmp_path, **OURS)
     seen = 0
     for place, document in documents(tmp_path):
         model = model_of(document)
@@ -66,10 +70,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "runs"
 
 
-def test_what_is_written_today_has_no_key_without_a_type(run: Path) -> None:
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of today that asks a model from elsewhere; and, as a command leaves it, a model with its code."""
+    runs = desk_at(tmp_path_factory.mktemp("elsewhere")).run().folder.parents[1]
+    backbone = command_of(shell(runs))
+    backbone.save(backbone.fit(view_of(small_regression()), 0, runs / "work"), runs)
+    return runs
+
+
+@pytest.mark.slow
+def test_what_is_written_today_has_no_key_without_a_type(run: Path, elsewhere: Path) -> None:
     """A document would grow beside its type, and the reference would be wrong."""
     kinds = set()
-    for place, document in documents(run):
+    for place, document in [*documents(run), *documents(elsewhere)]:
         model = model_of(document)
         assert model is not None
         assert [] == model.model_validate(document).unknown(), place
@@ -77,9 +91,9 @@ def test_what_is_written_today_has_no_key_without_a_type(run: Path) -> None:
     assert set(DOCUMENTS) == kinds
 
 
-def test_the_json_schemas_say_the_same(run: Path) -> None:
+def test_the_json_schemas_say_the_same(run: Path, elsewhere: Path) -> None:
     """Whoever checks our files in another language would be told that they are broken, or that junk is fine."""
-    for place, document in documents(run):
+    for place, document in [*documents(run), *documents(elsewhere)]:
         kind = str(document["schema"]).partition("/")[0]
         jsonschema.validate(document, json_schema(kind), cls=jsonschema.Draft202012Validator)
         with pytest.raises(jsonschema.ValidationError):
@@ -90,10 +104,19 @@ def test_the_json_schemas_say_the_same(run: Path) -> None:
         assert place
 
 
-def test_the_names_are_those_of_the_files(run: Path) -> None:
+def test_the_names_are_those_of_the_files(run: Path, elsewhere: Path) -> None:
     """A constant would name a file that nothing writes."""
-    written = {path.name for path in run.rglob("*") if path.is_file()}
-    optional = {"COSTS_FILE", "STORED_FILE", "SIGNATURE_FILE", "POINTER_FILE", "PROMOTE_FILE", "HOLD_FILE"}
+    written = {path.name for each in (run, elsewhere) for path in each.rglob("*") if path.is_file()}
+    optional = {
+        "PREDICTIONS_PARQUET",
+        "COSTS_FILE",
+        "CHOICE_FILE",
+        "STORED_FILE",
+        "SIGNATURE_FILE",
+        "POINTER_FILE",
+        "PROMOTE_FILE",
+        "HOLD_FILE",
+    }
     constants = {key: value for key, value in vars(names).items() if key.isupper()}
     assert set() == {key for key, value in constants.items() if value not in written} - optional
     (folder,) = (path.parent for path in run.rglob(names.RUN_FILE))

@@ -63,11 +63,11 @@ def test_its_own_tests_pass(call: Call) -> None:
 def test_it_is_listed_and_adds_its_command(call: Call) -> None:
     """An installed plug-in would not be found."""
     found = json.loads(call("heldout", "plugins", "--strict", "--json"))["plugins"]
-    mine = {
-        each["kind"]: (each["name"], each["version"]) for each in found if each["distribution"] == "heldout-example"
-    }
+    ours = [each for each in found if each["distribution"] == "heldout-example"]
+    assert {"median_neighbours", "priced"} == {each["name"] for each in ours if each["kind"] == "backbones"}
+    mine = {each["kind"]: (each["name"], each["version"]) for each in ours if each["name"] != "priced"}
     names = {"backbones": "median_neighbours", "readers": "unit_tsv", "metrics": "within_tenth", "commands": "units"}
-    names |= {"splitters": "largest-groups"}
+    names |= {"splitters": "largest-groups", "tasks": "tolerance"}
     assert {kind: (name, "0.1.0") for kind, name in names.items()} == mine
     shown = json.loads(call("heldout", "units", "springs.tsv", "--json"))
     assert {"stiffness": "N/m", "maker": None}.items() <= shown.items()
@@ -86,7 +86,7 @@ def test_it_runs_verifies_and_travels(call: Call, desk: Path) -> None:
         [sys.executable, "-m", "heldout", "gate", run], capture_output=True, text=True, check=False, cwd=desk
     )
     assert 2 == elsewhere.returncode, elsewhere.stdout  # without the plug-in: nothing is TAMPERED, nothing verified
-    assert "no plug-in offers the metric 'within_tenth' here" in elsewhere.stderr
+    assert "no plug-in offers the task 'tolerance' here" in elsewhere.stderr
     metrics = json.loads((run / "metrics.json").read_text())
     assert "within_tenth" in [each["name"] for each in metrics["metrics"]]
     assert json.loads((run / "corpus.json").read_text())["facts"]["units"]["extension"] == "mm"

@@ -31,6 +31,10 @@ def place(_):
     time.sleep(0.2)
     return os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
+def where(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
 def fail_at_two(number):
     if number == 2:
         raise ValueError("two is too much")
@@ -135,6 +139,27 @@ def test_error_keeps_its_three_parts_on_the_way_home(tasks: ModuleType, workers:
         assert ("bad row", f"row {done.index + 5}", "mend it") == (done.error.what, done.error.where, done.error.hint)
 
 
+def test_what_is_small_starts_no_worker(tasks: ModuleType) -> None:
+    """Seven fits of a millisecond would cost seconds of imports in each worker."""
+    done = list(run_tasks(tasks.where, [0.0] * 5, here_s=30))
+    assert [0, 1, 2, 3, 4] == [each.index for each in done]
+    assert {os.getpid()} == {each.result for each in done}
+
+
+def test_what_is_not_small_goes_to_workers(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night of fits would be done by one processor because the first of them was quick."""
+    monkeypatch.setattr("heldout.engine.local.default_workers", lambda: 2)
+    found = {each.index: each.result for each in run_tasks(tasks.where, [0.0, 0.0, 1.0, 0.0, 0.0, 0.0], here_s=1.5)}
+    assert [0, 1, 2, 3, 4, 5] == sorted(found)
+    assert {os.getpid()} == {found[index] for index in (0, 1, 2)}
+    assert os.getpid() not in {found[index] for index in (3, 4, 5)}
+
+
+def test_declared_workers_are_started(tasks: ModuleType) -> None:
+    """Who asks for processes, so that a crash ends none but one of them, would get his own."""
+    assert os.getpid() not in {each.result for each in run_tasks(tasks.where, [0.0] * 2, workers=2, here_s=30)}
+
+
 def test_killed_worker_is_one_clear_error(tasks: ModuleType) -> None:
     """A worker that the kernel killed for its memory would hang the run, or end it in a traceback."""
     with pytest.raises(MachineError, match="a worker process was killed") as caught:
@@ -156,11 +181,47 @@ def test_closing_ends_busy_workers(tasks: ModuleType, tmp_path: Path) -> None:
     """)
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     assert wait_until(lambda: len(list(started.iterdir())) == 2, 20)
+    time.sleep(0.2)  # while workers are being started, Python itself may lose an interruption
     before = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.wait(timeout=30)
     assert time.monotonic() - before < 2.0
     assert wait_until(lambda: not any(alive(int(path.name)) for path in started.iterdir()), 5)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_that_a_library_swallows_is_not_lost(tasks: ModuleType, workers: int, number: int) -> None:
+    """A C function that clears errors where Ctrl-C comes would let a run of hours go on as if nothing was asked."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    finished = []
+    try:
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - where it comes is what is tested
+            for done in run_tasks(tasks.square, range(4), workers=workers):
+                finished.append(done)
+                try:
+                    signal.raise_signal(number)
+                except KeyboardInterrupt:
+                    continue
+        assert 1 == len(finished)
+        assert interrupt == signal.getsignal(number)
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_program_that_ignores_a_signal_or_leaves_it_to_the_system_is_left_alone(tasks: ModuleType) -> None:
+    """Under nohup a lost terminal would end a night of training; a program's own choice would be undone."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for _ in run_tasks(tasks.square, range(3), workers=1):
+            assert signal.SIG_IGN == signal.getsignal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_workers_of_a_killed_run_end_too(tasks: ModuleType, tmp_path: Path) -> None:

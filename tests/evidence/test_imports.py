@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
-from heldout.evidence.imports import Source, absolute, closure
+import heldout
+from heldout.evidence.imports import Source, _imports, absolute, closure
 
 TREE = {
     "start.py": "import plain\nfrom pack import member\nfrom pack.sub import thing as other\n",
@@ -81,3 +83,32 @@ def test_what_is_not_imported_does_not_count(tree: Path) -> None:
 def test_relative_names(name: str, package: str, level: int, expected: str) -> None:
     """A helper in the package above would not be found."""
     assert expected == absolute(name, package, level)
+
+
+def test_statements_hold_every_import_of_our_own_sources() -> None:
+    """A source whose import was not seen could change what a fit computes, and no unit would be fitted again."""
+    sources = sorted(Path(heldout.__file__).parent.rglob("*.py"))
+    assert len(sources) > 400
+    for path in sources:
+        data = path.read_bytes()
+        found = set(_imports(data, "heldout.some"))
+        assert {
+            name
+            for node in _outside_types(ast.parse(data))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [absolute(node.module or "", "heldout.some", node.level)]
+            )
+        } <= found | {""}, path
+
+
+def _outside_types(tree: ast.AST) -> list[ast.AST]:
+    waiting, found = [tree], list[ast.AST]()
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        children = ast.iter_child_nodes(node)
+        waiting += node.orelse if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) else children
+    return found

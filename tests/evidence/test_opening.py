@@ -7,11 +7,12 @@ import re
 import socket
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import heldout
 from heldout.errors import InputError
-from heldout.evidence import JsonLines, loads, open_plain, plain_path, read_json, read_plain, sha256_file
+from heldout.evidence import JsonLines, loads, open_plain, plain_path, plain_source, read_json, read_plain, sha256_file
 from heldout.evidence.depth import json_depth
 from heldout.evidence.opening import append_plain
 
@@ -22,12 +23,12 @@ _OWN = {
     "package/doctor/machine.py", "plugins.py", "engine/zygote.py", "backbone/code.py",
     "package/kit/wheel.py", "package/kit/steps/check_kit.py", "domains/embodied/contract/file_schemas.py",
     "domains/embodied/episodes/media.py", "domains/market/demo/demo.py", "domains/market/demo/panel.py",
-    "testing/backbone.py",
+    "testing/backbone.py", "testing/asked.py",
 }  # fmt: skip
 _READS = re.compile(
     r"\.read_(?:bytes|text)\(|\.open\(\"rb\"\)|(?:pl\.(?:read|scan)_\w+|np\.load|load_file|safe_open|h5py\.File)\("
-    r"(?!plain_path|str\(plain_path|io\.BytesIO)"
-)
+    r"(?!plain_path|plain_source|source,|str\(plain_path|io\.BytesIO)"
+)  # `source` is what `plain_source` gave, or bytes
 
 
 def test_every_reader_of_a_file_goes_through_the_one_opener() -> None:
@@ -39,6 +40,14 @@ def test_every_reader_of_a_file_goes_through_the_one_opener() -> None:
         if name not in _OWN:
             found += [f"{name}: {match[0]}" for match in _READS.finditer(text)]
     assert [] == found
+
+
+def test_a_name_that_is_a_pattern_to_polars_is_read_as_bytes(tmp_path: Path) -> None:
+    """Rows would come from a file whose name the pattern fits, and whose digest nobody took."""
+    (tmp_path / "t1.csv").write_text("a\n2\n")
+    (tmp_path / "t[1].csv").write_text("a\n1\n")
+    assert [1] == pl.read_csv(plain_source(tmp_path / "t[1].csv"))["a"].to_list()
+    assert tmp_path / "t1.csv" == plain_source(tmp_path / "t1.csv")
 
 
 @pytest.fixture(params=["pipe", "socket", "device", "folder"])

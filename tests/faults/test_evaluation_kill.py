@@ -22,7 +22,7 @@ from heldout.predict.partial import PARTIAL_FILE, read_partial
 
 SUPPORT = Path(__file__).parents[1] / "support"
 PROGRAM = "import sys; from heldout.cli.main import build; sys.exit(build(['eval'])(['eval', *sys.argv[1:]]))"
-SHARDS, KILLS = 3, times(12, 40)
+SHARDS, KILLS = 3, times(6, 40)
 
 
 def start(*words: str) -> subprocess.Popen[bytes]:

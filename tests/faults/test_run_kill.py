@@ -26,6 +26,21 @@ OFTEN = (
     "import time; from heldout.fit.progress import Checkpoints; "
     "Checkpoints.due = lambda self: time.monotonic() - self._last > 0.05"
 )
+# Ends like a power cut when so many files have landed, of units that were computed.
+IN_LANDING = """
+import itertools, os, signal
+from heldout.run.units import landing
+written, real = itertools.count(), landing._write
+
+def write(content, path):
+    if next(written) == {written}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(content, path)
+
+landing._write = write
+from heldout.cli.main import main
+main()
+"""
 KILLS = times(2, 5)
 SAME = ("predictions.jsonl", "predictions.csv", "metrics.json", "corpus.json", "split.json", "study.lock.yaml")
 
@@ -73,6 +88,21 @@ def write_video_study(folder: Path) -> Path:
         "fit": fit,
         "seeds": [0, 1, 2],
         "baselines": [{"id": "blind", "backbone": "fr_regressor", "fit": fit | {"codec": "blind"}}],
+    }
+    return write(folder, study)
+
+
+def write_small_study(folder: Path) -> Path:
+    """Five units of an instant."""
+    rows = "".join(f"site{row % 5},{row % 7},{row % 7 + row % 3 / 8 + 0.5}\n" for row in range(60))
+    (folder / "table.csv").write_text("site,size,score\n" + rows)
+    study = {
+        "study": "landing",
+        "corpus": {"path": "table.csv", "group": "site", "target": "score"},
+        "backbone": "sklearn",
+        "fit": {"estimator": "sklearn.linear_model.Ridge"},
+        "seeds": [0],
+        "gate": {"rules": [{"id": "plcc", "metric": "plcc", "over": "pooled", "at_least": 0.5}]},
     }
     return write(folder, study)
 
@@ -169,3 +199,27 @@ def test_kill_at_random_moments_then_run_again_gives_the_same_bytes(
     assert [] == [str(path) for path in wild.rglob("*.partial")]
     assert not (run_folder(wild) / "scratch").exists() or not [*(run_folder(wild) / "scratch").rglob("*.safetensors")]
     print(f"{killed} kills; {len(before)} of {units} units were finished at the last")
+
+
+@pytest.mark.slow
+def test_kill_between_compute_and_land(tmp_path: Path) -> None:
+    """Half a unit would be judged; or a unit that was whole would be fitted again."""
+    pytest.importorskip("sklearn")
+    study, wild, calm = write_small_study(tmp_path), tmp_path / "wild", tmp_path / "calm"
+    before = dict[str, int]()
+    for written, whole in ((6, 2), (1, 2), (2, 2), (3, 3)):
+        assert -signal.SIGKILL == start(study, wild, IN_LANDING.format(written=written)).wait(timeout=120)
+        assert whole == len(finished(wild)) == len([*wild.rglob("unit.json")])
+        assert before == {name: finished(wild)[name] for name in before}
+        assert not [*wild.rglob("PROMOTE.json"), *wild.rglob("HOLD.json")]
+        before = finished(wild)
+    for runs in (wild, calm):
+        assert start(study, runs, HELDOUT).wait(timeout=120) in (0, 1)
+    assert before == {name: finished(wild)[name] for name in before}
+    told = [each["unit"] for each in read_json_lines(run_folder(wild) / "progress.jsonl") if each["event"] == "fitted"]
+    assert 5 == len(finished(wild)) == len(set(told)) == len(told)
+    for name in SAME:
+        assert (run_folder(calm) / name).read_bytes() == (run_folder(wild) / name).read_bytes(), name
+    assert models(run_folder(calm)) == models(run_folder(wild))
+    assert not (run_folder(wild) / "scratch").exists()
+    assert [] == [str(path) for path in wild.rglob("*.partial")]

@@ -88,3 +88,21 @@ def test_a_gain_of_less_than_the_whole_span_is_no_bound(margin: float) -> None:
     assert complaint(_rule("plcc", "at_least", margin, against="other")) is not None
     assert complaint(_rule("plcc", "at_least", -0.05, against="other")) is None
     assert complaint(_rule("rmse", "at_least", -0.05, against="other")) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "key", "share", "decides"),
+    [
+        ("accuracy", "at_least", -0.02, True),
+        ("accuracy", "at_least", -1, False),  # whoever has nothing left has lost all, and not more
+        ("accuracy", "above", 3, True),  # four times as good as little
+        ("rmse", "at_least", -2, True),  # three times the error
+        ("rmse", "above", 0.5, True),
+        ("rmse", "above", 1.5, False),  # nobody has less than no error
+        ("plcc", "at_least", -1.5, True),
+    ],
+)
+def test_a_share_that_every_result_keeps_or_none_is_refused(metric: str, key: str, share: float, decides: bool) -> None:
+    """A margin of everything would be shown as a rule that was kept."""
+    found = complaint(_rule(metric, key, share, against="linear", over="pooled", relative=True))
+    assert decides == (found is None), found

@@ -12,11 +12,14 @@ from pydantic import ValidationError
 from heldout.gate import judge_rule
 from heldout.study import BootstrapSpec, GateSpec, RuleSpec
 from heldout.task import Predictions, summarise
+from heldout.task.rivals import Wanted
 
 GROUPS, ROWS = 24, 30
 
 
-def _metrics(better_by: float = 2.0, spoilt: str | None = None, groups: int = GROUPS) -> dict[str, Any]:
+def _metrics(
+    better_by: float = 2.0, spoilt: str | None = None, groups: int = GROUPS, wanted: Wanted | None = None
+) -> dict[str, Any]:
     """A run whose errors have half the size of its baseline's, with one slice spoilt on request."""
     rng = np.random.default_rng(4)
     names = np.repeat([f"g{i:02}" for i in range(groups)], ROWS)
@@ -29,7 +32,7 @@ def _metrics(better_by: float = 2.0, spoilt: str | None = None, groups: int = GR
         noise[:, kind == spoilt] *= 10
     ours = Predictions(samples, {seed: target + noise[seed] for seed in range(3)})
     theirs = Predictions(samples, {0: target + better_by * noise[3]})
-    return summarise(ours, {}, BootstrapSpec(draws=500), {"linear": ("a line", theirs)})
+    return summarise(ours, {}, BootstrapSpec(draws=500), {"linear": ("a line", theirs)}, wanted=wanted)
 
 
 def _rule(**fields: Any) -> RuleSpec:
@@ -63,6 +66,31 @@ def test_the_gain_is_paired_by_group() -> None:
     assert found["gain"] == pytest.approx(
         metrics["baselines"]["linear"]["mean"]["rmse"] - metrics["ensemble"]["mean"]["rmse"]
     )
+
+
+def test_a_relative_bound_is_a_share_of_what_the_other_scores() -> None:
+    """A margin in the metric's own unit is another one for every corpus: nobody could declare "no more than 2 %"."""
+    rule = {"metric": "rmse", "against": "linear", "over": "pooled"}
+    metrics = _metrics(better_by=0.5, wanted=Wanted({"linear": ["rmse"]}))
+    low, value = (metrics[key]["linear"] for key in ("comparisons", "baselines"))
+    low, value = low["rmse"]["pooled"]["low"], value["pooled"]["rmse"]
+    assert low < 0 < value
+    for share, expected in ((low / value - 1e-6, "PASS"), (low / value + 1e-6, "FAIL")):
+        outcome = judge_rule(_rule(**rule, relative=True, at_least=share), metrics)
+        assert (expected, low) == (outcome.outcome, outcome.observed), outcome
+        assert "of linear's value" in outcome.bound
+    del metrics["baselines"]["linear"]["pooled"]["rmse"]
+    assert "UNKNOWN" == judge_rule(_rule(**rule, relative=True, at_least=-0.5), metrics).outcome
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"against": "linear"}, {"against": "trivial", "over": "pooled"}, {"over": "pooled"}],
+)
+def test_a_share_of_nothing_that_stands_in_the_table_is_refused(more: dict[str, Any]) -> None:
+    """The rule would be UNKNOWN in every run, after all the fits."""
+    with pytest.raises(ValidationError, match="relative"):
+        _rule(metric="rmse", relative=True, at_least=-0.02, **more)
 
 
 def test_a_rival_that_was_not_scored_cannot_be_beaten() -> None:
@@ -113,7 +141,9 @@ def test_costs_are_judged_only_if_they_were_measured() -> None:
     "fields",
     [
         {"metric": "rmse", "against": "linear", "at_most": 1},
-        {"metric": "rmse", "against": "linear", "at_least": 0, "over": "pooled"},
+        {"metric": "rmse", "against": "linear", "at_least": 0, "over": "worst_group"},
+        {"metric": "rmse", "above": 1},
+        {"metric": "rmse", "against": "linear", "at_least": 0, "above": 0},
         {"metric": "rmse", "against": "linear", "at_least": 0, "scope": "members", "statistic": "min"},
         {"metric": "bias", "against": "linear", "at_least": 0},
         {"metric": "rmse", "over": "worst_slice", "at_most": 1},

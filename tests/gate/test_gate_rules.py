@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heldout.gate import Facts, RuleOutcome, build_verdict, judge, judge_rule, verdict_of
+from heldout.gate import Facts, RuleOutcome, judge, judge_rule, verdict_of
+from heldout.run.verdict import build_verdict
 from heldout.study import GateSpec, RuleSpec
 
 SEEDS, FOLDS = (0, 1, 2, 3, 4), ("a", "b", "c")

@@ -58,7 +58,8 @@ _TOLD = re.compile(
     "answer|broken|can_pass|can_promote|champion|clean|code|evidence|event|holds|id|kind|level|name|outcome|slot|stage"
     "|state|switch_to|verdict|version"
 )
-_OF_TODAY = ("code", "sources", "folds")  # links that compare with the sources as they are now, and newer ones
+# Links that compare with the sources as they are now, and links and guards that came later.
+_OF_TODAY = ("code", "sources", "folds", "HO-G016")
 
 
 def gist(text: str) -> Any:
@@ -72,7 +73,7 @@ def gist(text: str) -> Any:
 def _gist(value: Any) -> Any:
     if isinstance(value, list):
         return [found for each in value if (found := _gist(each)) not in (None, {}, [])]
-    if not isinstance(value, dict) or value.get("id") in _OF_TODAY:
+    if not isinstance(value, dict) or value.get("id") in _OF_TODAY or value.get("code") in _OF_TODAY:
         return None
     kept = {key: each for key, each in value.items() if _TOLD.fullmatch(key) and isinstance(each, str | bool | None)}
     deeper = {key: found for key, each in value.items() if (found := _gist(each)) not in (None, {}, [])}
@@ -130,6 +131,7 @@ def _told(path: Path) -> bytes:
 
 def as_before(data: bytes) -> bytes:
     """What a document of a newer schema would have been before: what it has more is taken out, and less put in."""
+    data = re.sub(rb'"axis":"[0-9a-f]{64}",', b"", data)  # along which a look was taken
     if b'"heldout.metrics/2"' in data:  # lists its metrics
         document = {key: value for key, value in json.loads(data).items() if key != "metrics"}
         return dumps(document | {"schema": "heldout.metrics/1"})
@@ -137,6 +139,10 @@ def as_before(data: bytes) -> bytes:
         document = json.loads(data)
         folds = [{"id": fold["id"], "test": fold["test"], "train": []} for fold in document["folds"]]
         return dumps({"schema": "heldout.split/1", "kind": document["kind"], "folds": folds})
+    if b'"outcome":"OPENED"' in data:  # a look has two records, and its predictions a digest
+        looks = [json.loads(line) for line in data.splitlines() if b'"outcome":"OPENED"' not in line]
+        plain = ({key: value for key, value in look.items() if key != "evidence_sha256"} for look in looks)
+        return b"".join(json.dumps(look, sort_keys=True, separators=(",", ":")).encode() + b"\n" for look in plain)
     return data.replace(b'"heldout.unit/2"', b'"heldout.unit/1"')  # whose key is another digest
 
 

@@ -9,7 +9,9 @@ import pytest
 from attack_kit import heldout
 
 
-@pytest.mark.parametrize("family", kept.FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[pytest.mark.slow] if name == "embodied" else []) for name in kept.FAMILIES]
+)
 def test_what_was_written_then_answers_as_it_did(family: str, tmp_path: Path) -> None:
     """An update would turn evidence that was given to somebody into TAMPERED, or a HOLD into a PROMOTE."""
     home, wrong = kept.unpack(family, tmp_path), []

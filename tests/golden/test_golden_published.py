@@ -15,12 +15,13 @@ from places import published_again
 Home = Callable[[str], Path]
 
 
-@pytest.mark.parametrize("family", ["market", "embodied"])
+@pytest.mark.parametrize("family", ["market", pytest.param("embodied", marks=pytest.mark.slow)])
 def test_a_family_is_written_again_as_it_was(family: str, archived: Home, fresh: Home) -> None:
     """Scripts that read manifests, indexes, predictions, metrics, a watcher's states or boards would break."""
     assert {} == kept.differences(archived(family), fresh(family))
 
 
+@pytest.mark.slow
 def test_runs_of_a_table_are_written_again_as_they_were(archived: Home, fresh: Home) -> None:
     """The same study would give other numbers, or other files, after an update."""
     was, now = archived("registry") / "runs/sites", fresh("tables") / "numbers/runs/sites"

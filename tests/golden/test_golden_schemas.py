@@ -41,7 +41,14 @@ def test_documents_of_then_have_the_committed_keys(
     assert {} == changes(kept.ungrouped(committed["archives"][family]), kept.shapes(archived(family)))
 
 
-@pytest.mark.parametrize("family", recipes.FRESH)
+# The families that take longest to make again are made in CI.
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("tables", "kit", "embodied") else [])
+        for name in recipes.FRESH
+    ],
+)
 def test_documents_of_today_have_the_committed_keys(
     family: str, committed: dict[str, Any], fresh: Callable[..., Path]
 ) -> None:

@@ -93,6 +93,7 @@ def test_problem_18_scaling_returns_changes_nothing() -> None:
     assert probabilistic_sharpe(one) == pytest.approx(probabilistic_sharpe(hundred))
 
 
+@pytest.mark.slow
 def test_the_best_of_many_without_skill_rarely_passes_however_many_there_are() -> None:
     """Whoever tries longer would win."""
     returns = rng(5).standard_normal((1000, 40, 60))

@@ -40,6 +40,7 @@ def test_folds_that_agree_pass_and_others_fail(judged: Judged, second: Judged) -
         assert fold["difference"] == pytest.approx(fold["operator"] - fold["lead"])
 
 
+@pytest.mark.slow
 def test_a_run_cannot_confirm_itself(judged: Judged) -> None:
     """A copy of the lead's own run would count as a second machine."""
     lead = RunEvidence.open(judged.folder)
@@ -47,6 +48,7 @@ def test_a_run_cannot_confirm_itself(judged: Judged) -> None:
     assert ("UNKNOWN", "HOLD") == (outcomes(found)["second-hardware-plcc"], found["verdict"])
 
 
+@pytest.mark.slow
 def test_another_configuration_confirms_nothing(judged: Judged, tmp_path: Path) -> None:
     """A run with other seeds or parameters would stand for the study."""
     other = make_judged(tmp_path / "other", alpha=2.0)
@@ -55,12 +57,14 @@ def test_another_configuration_confirms_nothing(judged: Judged, tmp_path: Path) 
     assert "HOLD" == found["verdict"]
 
 
+@pytest.mark.slow
 def test_no_declared_tolerance_confirms_nothing(judged: Judged, second: Judged) -> None:
     """The bound could be chosen after the numbers were seen."""
     found = judge_agreement(RunEvidence.open(judged.folder), RunEvidence.open(second.folder), {}, None)
     assert {"lead-verdict": "PASS", "operator-verdict": "PASS", "second-hardware": "UNKNOWN"} == outcomes(found)
 
 
+@pytest.mark.slow
 def test_a_hold_of_either_is_a_hold(judged: Judged, tmp_path: Path) -> None:
     """Agreement about a bad model would promote it."""
     held = make_judged(tmp_path / "held", seed=1, bound=0.99999)

@@ -133,6 +133,7 @@ def test_an_archive_of_another_kind_is_bad_input(tmp_path: Path) -> None:
         import_bundle(tmp_path / "x.tar.gz", tmp_path / "imports")
 
 
+@pytest.mark.slow
 def test_nothing_private_leaves(judged: Judged, tmp_path: Path) -> None:
     """A person's name, a host's name or a home folder would be published with the results."""
     for text in ("/home/jane/film.yuv", "/Users/jane/x", "C:\\\\Users\\\\jane", "jane@example.org"):

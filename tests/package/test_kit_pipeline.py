@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import pytest
 from archive_kit import OURS
+from nightly import NIGHTLY
 
 from heldout.evidence import read_json
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.longest]
 pytest.importorskip("imageio_ffmpeg")
 pytest.importorskip("skvideo")
 
@@ -258,6 +259,7 @@ def test_defect_8e31_a_failed_cell_stops_the_pipeline(handed: Handed, tmp_path: 
     assert not (kit / "out" / "runs").exists()
 
 
+@pytest.mark.skipif(not NIGHTLY, reason="everything is installed anew by `make test-nightly`")
 def test_fresh_account_with_an_environment_of_its_own(handed: Handed, tmp_path: Path) -> None:
     """The kit would run on the machine where it was built and on no other."""
     if shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin") is None:

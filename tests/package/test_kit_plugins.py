@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from archive_kit import OURS
+from beside_kit import COMMANDS, FIT_SH, shell
 from plugin_kit import importable, install
 from portable_kit import Judged
 
@@ -94,6 +96,7 @@ def build(tmp_path: Path, **more: Any) -> Any:
     return build_kit(tmp_path / "study.yaml", tmp_path / "kit.tar.gz", KitOptions(ask_pip=False, **more))
 
 
+@pytest.mark.slow
 def test_a_plug_in_travels_as_a_wheel(site: Path, tmp_path: Path) -> None:
     """A study with a model of somebody's own could not be run anywhere else."""
     kit = build(tmp_path)
@@ -133,6 +136,7 @@ def test_pip_installs_the_wheel_of_a_plug_in(site: Path, tmp_path: Path) -> None
         assert {"RECORD", "WHEEL", "METADATA", "entry_points.txt"} <= {Path(name).name for name in packed.namelist()}
 
 
+@pytest.mark.slow
 def test_what_no_wheel_holds_is_refused(site: Path, tmp_path: Path) -> None:
     """A kit would be built that fails on the other machine, for want of a file that stayed at home."""
     info = site / "carried_models-1.2.dist-info"
@@ -165,6 +169,7 @@ def test_code_of_no_package_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert "examples/plugin" in (refused.value.hint or "")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize(
     ("asked", "expected"),
@@ -223,3 +228,43 @@ def test_a_kit_of_an_older_version_may_name_an_alias(judged: Judged) -> None:
         each["fold"] for each in found["folds"]
     }
     assert json.dumps(found)
+
+
+@pytest.mark.slow
+def test_code_beside_the_study_travels_as_it_is(tmp_path: Path) -> None:
+    """The operator's study would name a script that stayed at home."""
+    shell(tmp_path)
+    commands = "\n".join(f"  {key}: {json.dumps(value)}" for key, value in COMMANDS.items())
+    block = f"backbone: command\nfit:\n{commands}\n"
+    (tmp_path / "study.yaml").write_text(
+        STUDY.replace("backbone: carried_mean\n", block).replace("[largest_error, r2]", "[r2]")
+    )
+    kit = build(tmp_path)
+    assert {"code/fit.sh", "code/ask.sh"} < set(kit.document["files"])
+    assert verify_any(kit.path).holds
+    with tarfile.open(kit.path) as archive:
+        archive.extractall(tmp_path / "open", **OURS)
+    folder = tmp_path / "open" / "carried-kit"
+    out = dict(os.environ, OUT_DIR=str(tmp_path / "out"))
+    subprocess.run(["sh", "-c", '. "$0"', folder / "_kit.sh"], check=True, env=out, cwd=tmp_path)
+    assert FIT_SH == (tmp_path / "out" / "fit.sh").read_text()
+    (folder / "code" / "more.sh").write_text("")
+    done = subprocess.run([sys.executable, folder / "check_kit.py"], capture_output=True, text=True, check=False)
+    assert (3, True) == (done.returncode, "code/more.sh is no file of the kit" in done.stderr)
+
+
+def test_a_program_that_a_kit_cannot_carry_is_named(tmp_path: Path) -> None:
+    """It would arrive without the right to be executed."""
+    shell(tmp_path)
+    (tmp_path / "fit").write_text("#!/bin/sh\n" + FIT_SH)
+    (tmp_path / "fit").chmod(0o755)
+    commands = "\n".join(f"  {key}: {json.dumps(value)}" for key, value in COMMANDS.items()).replace(
+        "sh fit.sh", "./fit"
+    )
+    (tmp_path / "study.yaml").write_text(
+        STUDY.replace("backbone: carried_mean\n", f"backbone: command\nfit:\n{commands}\n").replace(
+            "[largest_error, r2]", "[r2]"
+        )
+    )
+    with pytest.raises(StudyError, match="cannot carry 'fit' as a program"):
+        build(tmp_path)

@@ -46,6 +46,7 @@ def test_scrubbed_text_holds_nothing_private_and_scrubbing_again_changes_nothing
     assert once == Scrubber(NAMES).text(once)
 
 
+@pytest.mark.slow
 @given(document)
 @settings(max_examples=200)
 def test_a_scrubbed_document_is_clean_and_of_the_same_shape(found: Any) -> None:

@@ -211,13 +211,15 @@ def test_every_changed_byte_of_a_package_is_found(runs: Any, tmp_path: Path) -> 
     made = package_public(runs("table"), tmp_path / "p.tar.gz")
     data = made.path.read_bytes()
     rng = random.Random(1)
-    for _ in range(60):
-        place = rng.randrange(len(data))
+    # Of the last byte before the checksum some bits fill it up: they are no content, and no library tells which.
+    places = [place for place in range(len(data)) if place != len(data) - 9]
+    for place in rng.sample(places, 60):
         made.path.write_bytes(data[:place] + bytes([data[place] ^ (1 << rng.randrange(8))]) + data[place + 1 :])
         with pytest.raises(HeldoutError):
             verify_any(made.path).raise_if_broken()
 
 
+@pytest.mark.slow
 def test_every_file_of_an_unpacked_package_is_bound(runs: Any, tmp_path: Path) -> None:
     """A file could be changed, removed or slipped in after unpacking."""
     package_public(runs("table"), tmp_path / "p")
@@ -261,6 +263,7 @@ def test_a_forged_file_is_found_though_the_package_names_it(
     assert link in broken
 
 
+@pytest.mark.slow
 def test_a_package_is_held_against_the_run_that_is_given(runs: Any, tmp_path: Path) -> None:
     """A package of another run could be shown as this one."""
     package_public(runs("table"), tmp_path / "p")

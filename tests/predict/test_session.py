@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from heldout.errors import InputError, PrerequisiteError, RefusedError, UnitError
 from heldout.evidence import digest, read_json_lines
-from heldout.predict.identity import Identity, sources_digest
+from heldout.predict.identity import Identity
 from heldout.predict.partial import PARTIAL_FILE, read_partial
 from heldout.predict.session import Finished, PredictorSpec, Sample, Session
 from heldout.predict.shards import Shard, merge
@@ -173,16 +173,6 @@ def test_a_predictor_that_is_not_there_is_named(tmp_path: Path) -> None:
     """A typing error would end in a traceback, after the model was loaded."""
     with pytest.raises(PrerequisiteError, match="nobody:Here"):
         run(tmp_path, spec=PredictorSpec("nobody:Here", {}))
-
-
-def test_the_code_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changed prompt template or parser would go on with the rows of the old one."""
-    module = tmp_path / "some_predictor.py"
-    module.write_text("A = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    before = sources_digest(["some_predictor"])
-    module.write_text("A = 2\n")
-    assert before != sources_digest(["some_predictor"])
 
 
 def test_a_quick_model_has_few_events_and_none_is_lost(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def chain(bodies: list[dict[str, Any]]) -> list[Row]:
     return rows
 
 
+@pytest.mark.slow
 @given(HISTORIES)
 def test_what_was_written_holds(bodies: list[dict[str, Any]]) -> None:
     """An honest history would be called broken, and people would stop listening."""
@@ -49,6 +50,7 @@ def test_one_changed_byte_is_found_where_it_is(bodies: list[dict[str, Any]], dat
         check_chain(rows)
 
 
+@pytest.mark.slow
 @given(HISTORIES, st.data())
 def test_an_edit_with_its_digest_mended_breaks_the_next_link(bodies: list[dict[str, Any]], data: st.DataObject) -> None:
     """Whoever knows how to hash could rewrite one event and leave the rest."""
@@ -61,6 +63,7 @@ def test_an_edit_with_its_digest_mended_breaks_the_next_link(bodies: list[dict[s
         check_chain(rows)
 
 
+@pytest.mark.slow
 @given(st.lists(BODIES, min_size=2, max_size=8), st.data())
 def test_a_removed_event_is_missed(bodies: list[dict[str, Any]], data: st.DataObject) -> None:
     """An override could be cut out of the record."""
@@ -74,6 +77,7 @@ def test_a_removed_event_is_missed(bodies: list[dict[str, Any]], data: st.DataOb
         check_chain(renumbered)
 
 
+@pytest.mark.slow
 @given(st.lists(BODIES, min_size=2, max_size=8, unique_by=repr), st.data())
 def test_the_order_is_part_of_the_history(bodies: list[dict[str, Any]], data: st.DataObject) -> None:
     """A rollback could be made to look like a promotion that came first."""

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from archive_kit import OURS
 from attack_kit import heldout
 
 from heldout.evidence import read_json
@@ -23,7 +24,7 @@ BASE, ALPHA2 = "base-20261129-ba38f742", "alpha2-20261129-763b0444"
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     with tarfile.open(GOLDEN) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **OURS)
     return tmp_path
 
 

@@ -69,6 +69,7 @@ def test_a_promotion_moves_one_pointer_and_copies_nothing(registry: Registry, ru
     assert [registry.serving.pointer("demo")] == [path for path in slots.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_hold_never_serves_without_an_override_on_record(registry: Registry, runs: Runs) -> None:
     """A model that lost would serve, and nobody could find out on whose word."""
     version = add(registry, runs("constant"))
@@ -86,6 +87,7 @@ def test_a_hold_never_serves_without_an_override_on_record(registry: Registry, r
     assert "overridden" not in told[1]
 
 
+@pytest.mark.slow
 def test_a_smoke_version_can_never_serve(registry: Registry, runs: Runs) -> None:
     """A quick look with other settings than the declared ones would pass for evidence."""
     version = add(registry, runs("smoke"), challenger=True)
@@ -96,6 +98,7 @@ def test_a_smoke_version_can_never_serve(registry: Registry, runs: Runs) -> None
     assert ["registered"] == [event.body["kind"] for event in registry.history()]
 
 
+@pytest.mark.slow
 def test_the_expected_champion_must_be_the_champion(registry: Registry, runs: Runs) -> None:
     """Two people would promote at once and the second would undo the first without knowing."""
     first, second, third = (add(registry, runs(name)).id for name in ("base", "alpha2", "alpha3"))
@@ -117,6 +120,7 @@ def test_the_expected_champion_must_be_the_champion(registry: Registry, runs: Ru
     assert second == champion.id
 
 
+@pytest.mark.slow
 def test_rollback_returns_and_leaves_a_record(registry: Registry, runs: Runs) -> None:
     """After a bad promotion nobody could return, or the history would forget that someone had to."""
     ids = [add(registry, runs(name)).id for name in ("base", "alpha2", "alpha3")]
@@ -124,6 +128,15 @@ def test_rollback_returns_and_leaves_a_record(registry: Registry, runs: Runs) ->
         promote(registry, identifier)
     event = rollback(registry, "demo", reason="drift")
     assert (ids[1], ids[2], "rolled-back") == tuple(event.body[key] for key in ("version", "previous", "kind"))
+    pointer = registry.serving.pointer("demo")
+    tracked = pointer.with_name(f"hold-{event.seq}.md")
+    text = tracked.read_text()
+    verdicts = [tracked.parent / link for link in re.findall(r"\]\(([^)]+)\)", text)]
+    assert [(runs(name) / "PROMOTE.json").resolve() for name in ("alpha3", "alpha2")] == [
+        path.resolve() for path in verdicts
+    ]
+    assert [sha256_file(path) for path in verdicts] == re.findall(r"sha256 `(\w+)` \|", text)
+    assert "drift" in text
     with pytest.raises(InputError, match="no such earlier"):
         rollback(registry, "demo", to=ids[2])
     rollback(registry, "demo", to=ids[0])
@@ -134,6 +147,7 @@ def test_rollback_returns_and_leaves_a_record(registry: Registry, runs: Runs) ->
     assert ids[0] == read_json(registry.serving.pointer("demo"))["version"]
 
 
+@pytest.mark.slow
 def test_the_retired_do_not_come_back(registry: Registry, runs: Runs) -> None:
     """A version taken out for a reason would serve again by a slip; or the champion would vanish from under it."""
     first, second = (add(registry, runs(name)).id for name in ("base", "alpha2"))
@@ -150,6 +164,7 @@ def test_the_retired_do_not_come_back(registry: Registry, runs: Runs) -> None:
     assert {"base": "retired", "alpha2": "champion"} == stages(registry)
 
 
+@pytest.mark.slow
 def test_slots_have_champions_of_their_own(registry: Registry, runs: Runs) -> None:
     """A promotion in one place would change another, or a version would lose its rank while it still serves."""
     first, second = (add(registry, runs(name)).id for name in ("base", "alpha2"))
@@ -197,6 +212,7 @@ def test_a_champion_that_moves_is_served_from_its_new_place(lite: Registry, copi
         verify(lite)
 
 
+@pytest.mark.slow
 def test_a_newer_hold_of_a_run_stands_against_an_older_promote(lite: Registry, tmp_path: Path) -> None:
     """Whoever kept a copy of the run from before its HOLD would promote from it as if nothing had happened."""
     study = write_study(tmp_path)

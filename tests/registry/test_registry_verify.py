@@ -10,9 +10,9 @@ from registry_kit import Runs
 
 from heldout.errors import HeldoutError, RefusedError, TamperedError
 from heldout.evidence import canonical, read_json, sha256_bytes, write_json
-from heldout.gate.verdict_files import write_verdict
 from heldout.registry import Registry, Verified, add, promote, repair, rollback, tables, verify
 from heldout.registry.chain import link
+from heldout.run.verdict import write_verdict
 
 EVENTS = ("heldout_events", "heldout_versions")
 
@@ -38,6 +38,7 @@ def pair(registry: Registry, copied: Runs) -> tuple[str, str]:
     return first, second
 
 
+@pytest.mark.slow
 def test_the_database_itself_keeps_the_past(registry: Registry, pair: tuple[str, str]) -> None:
     """A slip of code or of a person at a console would change the record."""
     for statement in (
@@ -90,6 +91,7 @@ def test_an_event_forged_behind_the_last_is_found(registry: Registry, pair: tupl
         verify(registry)
 
 
+@pytest.mark.slow
 def test_an_anchor_finds_a_history_rewritten_from_the_start(registry: Registry, pair: tuple[str, str]) -> None:
     """Whoever rewrites everything, consistently, would pass: unless someone noted a head."""
     noted = verify(registry).head
@@ -170,6 +172,7 @@ def test_numbers_forged_with_every_digest_mended_do_not_come_in(lite: Registry, 
         add(lite, run)
 
 
+@pytest.mark.slow
 def test_a_pointer_on_disk_is_checked_and_mended(registry: Registry, pair: tuple[str, str]) -> None:
     """A server would load a version that nobody promoted, and verification would not look there."""
     path = registry.serving.pointer("demo")
@@ -191,6 +194,7 @@ def test_a_pointer_on_disk_is_checked_and_mended(registry: Registry, pair: tuple
         verify(registry)
 
 
+@pytest.mark.slow
 def test_the_stored_body_is_the_hashed_body(registry: Registry, pair: tuple[str, str]) -> None:
     """A database that rewrites text (case, spaces, encodings) would break every chain."""
     for event in registry.history():

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import quick
 
 from heldout.backbone import CurvePanel
-from heldout.gate import build_verdict
 from heldout.report import write_reports
+from heldout.run.verdict import build_verdict
 from heldout.study import BootstrapSpec
 from heldout.task import Predictions, summarise
 
@@ -64,6 +65,12 @@ def _documents(groups: tuple[str, ...] = GROUPS, classes: tuple[str, ...] = (), 
         "curves": [] if classes else [CurvePanel("enc", "rate", "quality", {"measured": [(1.0, 2.0), (2.0, 3.0)]})],
         "units": "" if classes else "VMAF",
     }
+
+
+@pytest.fixture(autouse=True)
+def _drawn(quick_runs: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the plots are looked at."""
+    quick.with_rendering(monkeypatch)
 
 
 @pytest.fixture

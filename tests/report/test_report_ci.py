@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from heldout.gate import RuleOutcome, build_verdict
+from heldout.gate import RuleOutcome
 from heldout.report.ci import append_summary, write_junit
+from heldout.run.verdict import build_verdict
 
 OUTCOMES = [
     RuleOutcome("good", "PASS", 1.0, "at_least 0", "fine ≥ 0"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+
+from heldout.report import write_reports
 
 Writer = Callable[..., Path]
 Documents = Callable[..., dict[str, Any]]
@@ -48,6 +52,7 @@ def _parsed(folder: Path) -> _Balanced:
     return parser
 
 
+@pytest.mark.slow
 def test_verdict_is_the_first_thing_said(write: Writer) -> None:
     """A busy reader would have to search for the one word that matters."""
     folder = write()
@@ -56,6 +61,7 @@ def test_verdict_is_the_first_thing_said(write: Writer) -> None:
     assert (folder / "RUN_REPORT.md").read_text().startswith("# HOLD: tiny / base\n")
 
 
+@pytest.mark.slow
 def test_page_is_well_formed_and_fetches_nothing(write: Writer) -> None:
     """A report opened offline would lack its plots, or be cut off by a broken tag."""
     page = _parsed(write())
@@ -81,6 +87,7 @@ def test_classification_shows_its_confusion(write: Writer) -> None:
     assert "balanced accuracy" in page
 
 
+@pytest.mark.slow
 def test_group_names_are_data_not_markup(write: Writer) -> None:
     """A file name could put markup, or a script, into a page that people open and trust."""
     folder = write(groups=("alpha", "beta", "</style><script>alert(1)</script>", "a|b`c", r"$\frac$"))
@@ -93,6 +100,7 @@ def test_group_names_are_data_not_markup(write: Writer) -> None:
     assert any(len(re.findall(r"(?<!\\)\|", line)) == head.count("|") for line in rows)
 
 
+@pytest.mark.slow
 def test_same_documents_same_bytes(write: Writer) -> None:
     """A run that is repeated would show a different report for the same result."""
     first, second = write(name="a"), write(name="b")
@@ -100,6 +108,7 @@ def test_same_documents_same_bytes(write: Writer) -> None:
         assert (first / name).read_text().replace("run a", "run b").replace("`a`", "`b`") == (second / name).read_text()
 
 
+@pytest.mark.slow
 def test_undefined_numbers_say_so(write: Writer, documents: Documents) -> None:
     """A NaN would vanish from the table, and the mean beside it would look whole."""
     held = documents()
@@ -114,6 +123,7 @@ def test_undefined_numbers_say_so(write: Writer, documents: Documents) -> None:
         assert "the prediction is constant" in text
 
 
+@pytest.mark.slow
 def test_notes_warnings_and_skips_are_carried(write: Writer) -> None:
     """What a reader must know would stand only in a log."""
     page = (write() / "report.html").read_text()
@@ -121,6 +131,7 @@ def test_notes_warnings_and_skips_are_carried(write: Writer) -> None:
         assert text in page
 
 
+@pytest.mark.slow
 def test_smoke_run_is_called_one(write: Writer, documents: Documents) -> None:
     """A quick look could be shown around as a result."""
     verdict = documents()["verdict"] | {"smoke": "`--set fit.epochs=5` overrides the declared study"}
@@ -129,6 +140,7 @@ def test_smoke_run_is_called_one(write: Writer, documents: Documents) -> None:
     assert "Smoke run" in (folder / "RUN_REPORT.md").read_text()
 
 
+@pytest.mark.slow
 def test_many_groups_stay_readable_and_small(write: Writer) -> None:
     """A study of hundreds of groups would give a page that no browser opens."""
     folder = write(groups=tuple(f"group{i:03}" for i in range(300)), rows=20)
@@ -161,6 +173,7 @@ def test_a_small_figure_is_not_blown_up_and_a_wide_one_scrolls(write: Writer) ->
     assert "figure { margin: 1rem 0 2rem; overflow-x: auto; }" in page
 
 
+@pytest.mark.slow
 def test_the_number_that_a_rule_judged_stands_among_the_first(write: Writer) -> None:
     """A rule over all rows would show a number that the top of the page does not, and look like a mistake."""
     page = (write() / "report.html").read_text()
@@ -168,6 +181,7 @@ def test_the_number_that_a_rule_judged_stands_among_the_first(write: Writer) -> 
     assert cards.count("all rows pooled: ") == cards.count('class="card"') > 0
 
 
+@pytest.mark.slow
 def test_why_stays_in_sight_on_a_narrow_screen(write: Writer) -> None:
     """On a telephone the sentence of a rule would lie beyond the edge: the reason of a HOLD."""
     page = (write() / "report.html").read_text()
@@ -214,3 +228,27 @@ def test_gain_over_a_baseline_that_varies_is_shown_as_before(write: Writer, docu
     (line,) = (row for row in (folder / "RUN_REPORT.md").read_text().splitlines() if row.startswith("| mean: a mean"))
     assert "undefined" not in line
     assert f"{found['comparisons']['mean']['plcc']['gain']:+.4f} (" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([math.inf], "1 row is left out"),
+        ([-math.inf, math.nan], "2 rows are left out"),
+        ([1e308, -1e308], "2 rows are left out"),
+        ([math.inf] * 120, "120 rows are left out"),
+        ([1e99], ""),
+    ],
+)
+def test_values_that_cannot_be_drawn_are_left_out_and_counted(
+    documents: Documents, tmp_path: Path, values: list[float], said: str
+) -> None:
+    """One infinite prediction would end a run with a traceback, after its look."""
+    made = documents()
+    known = made["predictions"]["prediction"].to_list()
+    made["predictions"] = made["predictions"].with_columns(prediction=pl.Series([*values, *known[len(values) :]]))
+    write_reports(tmp_path, **made)
+    page = (tmp_path / "report.html").read_text()
+    assert (bool(said), True) == ("left out: a value" in page, said in page)
+    assert 'id="scatter' in page

@@ -15,6 +15,7 @@ from heldout import Run, Study
 from heldout.errors import InputError, RefusedError, StudyError, TamperedError
 
 
+@pytest.mark.slow
 def test_two_lines_from_study_to_verdict(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first example of the documentation would not work."""
     desk.write(seeds=[0], baselines=[])
@@ -41,12 +42,13 @@ def test_script_of_two_lines_runs_with_many_workers(desk: Any) -> None:
     assert ("PROMOTE\n", 0) == (done.stdout, done.returncode), done.stderr
 
 
+@pytest.mark.slow
 def test_run_gives_verdict_metrics_and_report(judged: tuple[Any, Run]) -> None:
     """A notebook would have to know the names of the files."""
     run = Run(judged[1].folder)
     assert "PROMOTE" == run.verdict == run.document["verdict"]
-    assert "heldout.metrics/2" == run.metrics["schema"]
-    assert run.metrics["ensemble"]["pooled"]["plcc"] > 0.9
+    assert "heldout.metrics/2" == run.numbers["schema"]
+    assert run.numbers["ensemble"]["pooled"]["plcc"] > 0.9
     assert run.report.read_text().startswith("<!doctype html>") or run.report.is_file()
 
 
@@ -65,6 +67,7 @@ def test_a_run_is_no_folder_of_runs(judged: tuple[Any, Run]) -> None:
             Study.load(desk.folder / "study.yaml").prepare(runs=place)
 
 
+@pytest.mark.slow
 def test_listener_hears_what_the_log_says(desk: Any) -> None:
     """A progress bar would show another run than the one that is logged."""
     heard: list[Any] = []
@@ -107,6 +110,7 @@ def test_preparing_writes_nothing(desk: Any) -> None:
     assert (60, ["ann", "bob", "cyd", "dan"]) == (summary["rows"], summary["folds"])
 
 
+@pytest.mark.slow
 def test_variants_have_directories_of_their_own(desk: Any) -> None:
     """The verdict of a variant would replace that of another."""
     study = desk.load(seeds=[0], baselines=[], variants=[{"id": "soft", "set": {"fit.params": {"alpha": 3}}}])
@@ -114,12 +118,12 @@ def test_variants_have_directories_of_their_own(desk: Any) -> None:
     assert base.folder != soft.folder
     assert soft.folder.name.startswith("soft-")
     assert ("base", "soft") == (base.document["variant"], soft.document["variant"])
-    assert base.metrics["ensemble"] != soft.metrics["ensemble"]
+    assert base.numbers["ensemble"] != soft.numbers["ensemble"]
 
 
 def test_public_names_load_on_first_use() -> None:
     """`from heldout import Study` would fail, or a typo would pass."""
-    assert {"Run", "Study", "__version__"} == set(heldout.__all__)
+    assert {"Run", "Study", "__version__", "evaluate", "judge"} == set(heldout.__all__)
     assert Study is heldout.Study
     with pytest.raises(AttributeError, match="Stduy"):
         heldout.Stduy  # noqa: B018

@@ -35,6 +35,7 @@ def refused(desk: Any, copy: Path, key: str, **changes: Any) -> None:
     assert before == contents(copy)
 
 
+@pytest.mark.slow
 def test_a_run_copied_under_another_study_is_not_its_own(again: tuple[Any, Path]) -> None:
     """A study would show a PROMOTE that was given under the rules of another one."""
     desk, run = again
@@ -47,6 +48,7 @@ def test_a_run_copied_under_another_study_is_not_its_own(again: tuple[Any, Path]
     assert ("other", None) == (own.document["study"], verify_run(own.folder).broken)
 
 
+@pytest.mark.slow
 def test_a_run_copied_under_another_name_is_not_another_run(again: tuple[Any, Path]) -> None:
     """The copy of a verdict would stand for a second run that nobody made."""
     desk, run = again
@@ -73,8 +75,10 @@ def test_a_verdict_that_this_ledger_never_counted_stops_the_study(again: tuple[A
     desk, run = again
     ledger = run.parent / LEDGER_FILE
     whole = ledger.read_text()
-    stranger = json.loads(whole) | {"ts": "2020-01-01T00:00:00+00:00"}
-    ledger.write_text(json.dumps(stranger, sort_keys=True, separators=(",", ":")) + "\n")
+    opening, look = (json.loads(line) for line in whole.splitlines())
+    stranger = look | {"ts": "2020-01-01T00:00:00+00:00"}
+    lines = (json.dumps(each, sort_keys=True, separators=(",", ":")) for each in (opening, stranger))
+    ledger.write_text("".join(f"{line}\n" for line in lines))
     assert "ledger" == verify_run(run).broken.id  # type: ignore[union-attr]
     assert finished_verdict(desk.prepare()) is None
     with pytest.raises(TamperedError, match="lacks a record that the verdict of"):
@@ -83,6 +87,7 @@ def test_a_verdict_that_this_ledger_never_counted_stops_the_study(again: tuple[A
     assert run == desk.run().folder
 
 
+@pytest.mark.slow
 def test_a_copied_verdict_does_not_carry_who_requires_it(again: tuple[Any, Path]) -> None:
     """The second axis could be borrowed from a study that asked for less."""
     desk, _ = again

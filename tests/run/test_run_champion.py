@@ -37,7 +37,7 @@ def test_a_better_model_beats_the_champion_and_a_worse_one_does_not(desk: Any, p
     desk.amend(study="good", fit=GOOD, champion=str(poor.folder), gate=BEATS)
     good = desk.run(study="good", fit=GOOD, champion=str(poor.folder), gate=BEATS)
     assert ("PROMOTE", "PASS") == (good.verdict, _beats(good)["outcome"])
-    assert good.metrics["baselines"]["champion"]["mean"] == poor.metrics["ensemble"]["mean"]
+    assert good.numbers["baselines"]["champion"]["mean"] == poor.numbers["ensemble"]["mean"]
     worse = desk.run(study="worse", fit=POOR, champion=str(good.folder), gate=BEATS)
     assert ("HOLD", "FAIL") == (worse.verdict, _beats(worse)["outcome"])
 
@@ -53,6 +53,22 @@ def test_nobody_beats_an_equal(desk: Any, poor: Run) -> None:
     assert "HOLD" == desk.run(study="asking", fit=POOR, champion=str(poor.folder), gate=asking).verdict
 
 
+@pytest.mark.slow
+def test_a_model_may_lose_a_declared_share_of_what_the_champion_scores(desk: Any, poor: Run) -> None:
+    """Cheaper models would be held for the fourth digit, or the margin be guessed in the units of each metric."""
+    within = {"id": "within", "metric": "rmse", "against": "champion", "over": "pooled", "relative": True}
+    almost = {"estimator": "sklearn.linear_model.Ridge", "params": {"alpha": 1010.0}}
+    outcomes = {}
+    for name, share in (("loose", -0.02), ("tight", -1e-7)):
+        gate = {"rules": [within | {"at_least": share}]}
+        run = desk.run(study=name, fit=almost, champion=str(poor.folder), gate=gate)
+        outcomes[share] = next(rule for rule in run.document["rules"] if rule["id"] == "within")
+        assert verify_run(run.folder).broken is None
+    assert ["PASS", "FAIL"] == [rule["outcome"] for rule in outcomes.values()], outcomes
+    assert "at_least -0.02 of champion's value" == outcomes[-0.02]["bound"]
+
+
+@pytest.mark.slow
 def test_the_comparison_is_verified_from_the_run_alone(desk: Any, poor: Run) -> None:
     """The champion's run could be gone, or changed, when somebody checks the verdict."""
     good = desk.run(study="good", fit=GOOD, champion=str(poor.folder), gate=BEATS)
@@ -63,6 +79,7 @@ def test_the_comparison_is_verified_from_the_run_alone(desk: Any, poor: Run) -> 
     assert verify_run(good.folder).broken is not None
 
 
+@pytest.mark.slow
 def test_a_champion_of_other_rows_is_refused(desk: Any, poor: Run) -> None:
     """A difference of scores on different rows says nothing."""
     frame = pl.read_csv(desk.table)
@@ -71,6 +88,7 @@ def test_a_champion_of_other_rows_is_refused(desk: Any, poor: Run) -> None:
         desk.prepare(fit=GOOD, champion=str(poor.folder), gate=BEATS)
 
 
+@pytest.mark.slow
 def test_a_champion_of_another_split_is_refused(desk: Any, poor: Run) -> None:
     """The same."""
     with pytest.raises(InputError, match="another split"):
@@ -104,6 +122,7 @@ def test_a_rule_against_nobody_is_refused(desk: Any) -> None:
         desk.prepare(gate=wrong)
 
 
+@pytest.mark.slow
 def test_costs_are_measured_when_a_rule_asks(desk: Any) -> None:
     """A model that is too large or slow to serve would be promoted."""
     size = {"id": "size", "metric": "model_bytes", "at_most": 1}
@@ -118,11 +137,12 @@ def test_costs_are_measured_when_a_rule_asks(desk: Any) -> None:
     assert {"model_bytes", "latency_us", "rows", "device", "form", "schema"} == set(document)
 
 
+@pytest.mark.slow
 def test_slices_go_with_the_predictions(desk: Any) -> None:
     """A declared slice could not be recomputed from the run's files."""
     worst = {"id": "kind", "metric": "rmse", "over": "worst_slice", "slice": "kind", "at_most": 100}
     run = desk.run(gate={"slices": ["kind"], "rules": [worst]})
-    found = run.metrics["ensemble"]["slices"]["kind"]
+    found = run.numbers["ensemble"]["slices"]["kind"]
     assert {"left", "right"} == set(found)
     assert 60 == sum(block["rows"] for block in found.values())
     assert verify_run(run.folder).broken is None

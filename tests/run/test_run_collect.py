@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from units_kit import land
 
 from heldout.corpus import Corpus
 from heldout.errors import CorpusError
 from heldout.run.collect import collect
-from heldout.run.units import UnitTask, fit_unit
 from heldout.task import Predictions
 
 LOGISTIC = {"estimator": "sklearn.linear_model.LogisticRegression"}
@@ -21,9 +21,8 @@ RULE = {"rules": [{"id": "accuracy", "metric": "accuracy", "over": "pooled", "at
 def collected(desk: Any, **changes: Any) -> tuple[Predictions, Corpus]:
     prepared = desk.prepare(**changes)
     units = prepared.main.units
-    backbone, reader = prepared.resolved.main.backbone, prepared.resolved.reader
     for unit in units:
-        fit_unit(UnitTask(unit, reader, backbone, prepared.corpus.manifest.sha256))
+        land(prepared, unit)
     return collect(units, prepared.corpus)[0], prepared.corpus
 
 
@@ -33,11 +32,11 @@ def test_every_row_has_the_prediction_of_the_fold_that_held_it_out(desk: Any) ->
     samples = predictions.samples
     assert corpus.ids.to_list() == samples["sample_id"].to_list()
     assert corpus.groups.to_list() == samples["group"].to_list() == samples["fold"].to_list()
-    assert corpus.target.tolist() == samples["target"].to_list()
+    assert corpus.targets("verify").tolist() == samples["target"].to_list()
     assert [0, 1] == sorted(predictions.members)
     for member in predictions.members.values():
         assert np.isfinite(member).all()
-        assert np.corrcoef(member, corpus.target)[0, 1] > 0.9  # shuffled rows would not correlate
+        assert np.corrcoef(member, corpus.targets("verify"))[0, 1] > 0.9  # shuffled rows would not correlate
 
 
 def test_fixed_split_predicts_its_test_groups_only(desk: Any) -> None:
@@ -71,8 +70,7 @@ def test_unit_of_other_rows_is_refused(desk: Any) -> None:
     prepared = desk.prepare()
     units = prepared.main.units
     for unit in units:
-        backbone, reader = prepared.resolved.main.backbone, prepared.resolved.reader
-        fit_unit(UnitTask(unit, reader, backbone, prepared.corpus.manifest.sha256))
+        land(prepared, unit)
     (units[0].folder / "predictions.safetensors").write_bytes(
         (units[1].folder / "predictions.safetensors").read_bytes()
     )

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from units_kit import told
 
-from heldout.backbone import estimators
+from heldout.backbone import environment, estimators
+from heldout.backbone.environment import difference
 from heldout.errors import UnitError
 from heldout.evidence import read_json, read_json_lines
 from heldout.gate.verdict_files import read_verdict
-from heldout.run import environment
-from heldout.run.environment import difference
 from heldout.run.resolve import load_backbone
-from heldout.run.units import UnitTask, fit_unit
+from heldout.run.units.compute import compute_unit
 from heldout.verify import verify_run
 
 # A package of estimators; the number is what another version fits otherwise. It fails while the flag is there.
@@ -172,12 +172,12 @@ def test_a_worker_that_finds_other_versions_stops(desk: Any, install: Install) -
     """An upgrade in the midst of a run would leave a model under the wrong label."""
     prepared = desk.prepare(fit=fit_block(desk))
     unit = prepared.main.units[0]
-    task = UnitTask(unit, prepared.resolved.reader, prepared.resolved.main.backbone, prepared.corpus.manifest.sha256)
+    argument, inputs = told(prepared, unit)
     install("2.0")
     with pytest.raises(UnitError, match=r"packages changed during the run: shelf-models 1.0 \(now 2.0\)"):
-        fit_unit(task)
-    assert not unit.folder.exists()
-    fit_unit(replace(task, unit=replace(unit, packages=environment.environment(task.backbone))))
+        compute_unit(argument, inputs)
+    work = replace(argument.work, packages=environment.environment(argument.backbone))
+    assert "unit.json" in compute_unit(replace(argument, work=work), inputs)
 
 
 def test_python_and_the_package_of_a_plug_in_count(desk: Any, install: Install, tmp_path: Path) -> None:

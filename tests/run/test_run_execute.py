@@ -35,6 +35,7 @@ def outcome(document: Any, rule: str) -> str:
 class TestWhatARunLeaves:
     """A run directory, read by people and by machines."""
 
+    @pytest.mark.slow
     def test_every_document_is_there(self, judged: tuple[Any, Run]) -> None:
         """Half of the evidence would be missing."""
         _, run = judged
@@ -47,6 +48,7 @@ class TestWhatARunLeaves:
         variant = {f"fits/seed{seed}/{fold}" for seed in (0, 1) for fold in folds}
         assert variant | {f"baselines/mean/fits/seed0/{fold}" for fold in folds} == units
 
+    @pytest.mark.slow
     def test_every_document_is_strict_json_with_a_schema(self, judged: tuple[Any, Run]) -> None:
         """Other programs could not read the evidence, or not know what it is."""
         for path in judged[1].folder.rglob("*.json"):
@@ -74,13 +76,13 @@ class TestWhatARunLeaves:
     def test_predictions_are_kept_row_by_row(self, judged: tuple[Any, Run]) -> None:
         """Defect 30: nobody could compute another metric, or an interval, without training again."""
         rows = read_json_lines(judged[1].folder / "predictions.jsonl")
-        assert 60 == len(rows) == judged[1].metrics["rows"]
+        assert 60 == len(rows) == judged[1].numbers["rows"]
         assert {"sample_id", "group", "fold", "target", "prediction", "sigma", "seed0", "seed1"} == set(rows[0])
         assert all(row["prediction"] == pytest.approx((row["seed0"] + row["seed1"]) / 2) for row in rows)
 
     def test_baseline_stands_in_the_table_and_not_in_the_verdict(self, judged: tuple[Any, Run]) -> None:
         """A model that learnt nothing would look good for want of a comparison; or the baseline would be judged."""
-        metrics = judged[1].metrics
+        metrics = judged[1].numbers
         assert {"mean"} == set(metrics["baselines"])
         ours, theirs = metrics["ensemble"]["pooled"]["rmse"], metrics["baselines"]["mean"]["pooled"]["rmse"]
         assert theirs > 5 * ours
@@ -116,6 +118,7 @@ class TestGoingOn:
         assert events(folder, "plan")[-1]["unit"].startswith("nothing to do: judged 2")
         assert promotes(folder)
 
+    @pytest.mark.slow
     def test_interrupted_run_reuses_its_units_and_ends_in_the_same_bytes(
         self, judged: tuple[Any, Run], desk: Any
     ) -> None:
@@ -200,6 +203,7 @@ class TestGoingOn:
         assert before == after
         assert "PROMOTE" == desk.run().verdict
 
+    @pytest.mark.slow
     def test_plan_is_made_again_under_the_lock(self, desk: Any) -> None:
         """Who waited for another process would fit all of its units a second time."""
         early = desk.prepare()
@@ -213,6 +217,7 @@ class TestGoingOn:
 class TestWhatHolds:
     """Nothing that is not the declared study, whole, is promoted."""
 
+    @pytest.mark.slow
     def test_smoke_run_never_promotes(self, again: tuple[Any, Path]) -> None:
         """Defect 10: a quick look would be promoted like the real thing."""
         desk, folder = again
@@ -223,6 +228,7 @@ class TestWhatHolds:
         assert "fit.scale" in run.document["smoke"]
         assert "HOLD" == desk.run(["fit.scale=false"]).verdict
 
+    @pytest.mark.slow
     def test_smoke_of_the_same_training_has_a_directory_of_its_own(self, again: tuple[Any, Path]) -> None:
         """An override of the gate alone would replace the real verdict."""
         desk, folder = again
@@ -231,6 +237,7 @@ class TestWhatHolds:
         assert folder != run.folder
         assert promotes(folder)
 
+    @pytest.mark.slow
     def test_copied_group_holds(self, desk: Any) -> None:
         """A copy of a held-out group in training shows the model the answers."""
         lines = desk.table.read_text().splitlines(keepends=True)
@@ -241,6 +248,7 @@ class TestWhatHolds:
         assert "FAIL" == outcome(run.document, "guards")
         assert ["HO-G002"] == [finding["code"] for finding in run.document["findings"]]
 
+    @pytest.mark.slow
     def test_too_few_groups_or_seeds_hold(self, desk: Any) -> None:
         """Defect 10: one fold or one seed would be enough to promote."""
         rules = {"rules": [{"id": "plcc", "metric": "plcc", "over": "pooled", "at_least": 0.5}]}
@@ -248,6 +256,7 @@ class TestWhatHolds:
         assert "HOLD" == run.verdict
         assert ("FAIL", "FAIL") == (outcome(run.document, "groups"), outcome(run.document, "seeds"))
 
+    @pytest.mark.slow
     def test_groups_that_only_trained_are_no_evidence(self, desk: Any) -> None:
         """A test set of one group would pass for as many groups as the corpus has."""
         rules = {"rules": [{"id": "plcc", "metric": "plcc", "over": "pooled", "at_least": 0.5}]}
@@ -255,6 +264,7 @@ class TestWhatHolds:
         assert ("HOLD", "FAIL") == (run.verdict, outcome(run.document, "groups"))
         assert verify_run(run.folder).broken is None
 
+    @pytest.mark.slow
     def test_defect_12_constant_prediction_is_unknown_and_holds(self, desk: Any) -> None:
         """A correlation that is not a number would vanish from the mean, and the rest be promoted."""
         run = desk.run(fit={"estimator": "sklearn.dummy.DummyRegressor"}, baselines=[])
@@ -262,8 +272,9 @@ class TestWhatHolds:
         rules = {"rules": [{"id": "plcc", "metric": "plcc", "at_least": 0.5}]}
         document = desk.run(fit={"estimator": "sklearn.dummy.DummyRegressor"}, baselines=[], gate=rules).document
         assert "UNKNOWN" == outcome(document, "plcc")
-        assert run.metrics["undefined"]
+        assert run.numbers["undefined"]
 
+    @pytest.mark.slow
     def test_every_number_on_disk_is_json(self, desk: Any) -> None:
         """Defect 12: bare NaN in a file that other programs read."""
         run = desk.run(fit={"estimator": "sklearn.dummy.DummyRegressor"}, baselines=[])
@@ -281,6 +292,7 @@ def test_number_of_workers_changes_nothing(judged: tuple[Any, Run], desk: Any) -
         assert path.read_bytes() == (found / path.relative_to(judged[1].folder)).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(desk: Any) -> None:
     """Running again what is finished would change the files that somebody signed or registered."""
     folder = desk.run().folder

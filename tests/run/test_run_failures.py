@@ -84,6 +84,7 @@ def test_failing_baseline_is_told_and_costs_nothing_else(desk: Any, awkward: dic
     assert "cannot learn from 42 rows" in report
 
 
+@pytest.mark.slow
 def test_one_refused_row_of_a_batch_keeps_the_other_folds(desk: Any) -> None:
     """A backbone that trains all folds together would lose them all for one group that it cannot predict."""
     rows = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,9 +17,10 @@ from heldout.corpus import Corpus
 from heldout.corpus.guards import GuardResult
 from heldout.corpus.perturb import changed_corpus
 from heldout.corpus.table import TableOptions, TableReader
+from heldout.fit.ridge import RidgeBackbone, RidgeParams
 from heldout.run import fitted_state
 from heldout.run.fitted_state import examine_fitted, guard_fitted
-from heldout.split import load_splitter, split_corpus
+from heldout.split import Fold, load_splitter, split_corpus
 
 # Each looks at rows that were held out, through another door.
 LEAKS = """
@@ -65,7 +67,7 @@ class ByOpening(FromFile):
 class KeepingReader(TableReader):
     def read(self):
         corpus = super().read()
-        KEPT["mean"] = float(corpus.target.mean())
+        KEPT["mean"] = float(corpus.targets("verify").mean())
         return corpus
 
 
@@ -79,6 +81,13 @@ class Restless(Ridge):
     def fit(self, X, y):
         self.luck_ = random.random()
         return super().fit(X, y)
+
+
+class Moody(Restless):
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.intercept_ += self.luck_
+        return self
 
 
 class Choosy(SklearnBackbone):
@@ -145,6 +154,7 @@ def sentence(result: GuardResult) -> str:
     return finding.what
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
     ["linear_model.Ridge", "ensemble.RandomForestRegressor", "dummy.DummyRegressor", "neural_network.MLPRegressor"],
@@ -183,6 +193,7 @@ def test_a_scaler_kept_in_a_module_is_found(desk: Any, leaky: ModuleType) -> Non
     assert "opens" in sentence(examine(desk, "leaky_estimators.FromFileOnce", fresh=True, table=str(desk.table)))
 
 
+@pytest.mark.slow
 def test_what_a_reader_keeps_is_found(desk: Any, leaks: ModuleType) -> None:
     """A reader could hand every target on, past the train view."""
     resolved = desk.load(fit={"estimator": "leaky_estimators.FromReader"}).resolve()
@@ -205,6 +216,7 @@ def test_an_engine_that_mixes_its_models_is_found(desk: Any, leaks: ModuleType) 
     assert "changes with its held-out rows" in sentence(examine_fitted(mixing, resolved.reader, split, 0))
 
 
+@pytest.mark.slow
 def test_sums_that_remember_other_groups_are_found(desk: Any, leaks: ModuleType) -> None:
     """A backbone that sees every group once could carry the held-out one into the model of its fold."""
     resolved = desk.load(backbone="ridge", fit={}, seeds=[0]).resolve()
@@ -214,6 +226,7 @@ def test_sums_that_remember_other_groups_are_found(desk: Any, leaks: ModuleType)
     assert "OK" == examine_fitted(resolved.main.backbone, resolved.reader, split, 0).state
 
 
+@pytest.mark.slow
 def test_values_that_cannot_be_learnt_from_are_only_held_out(desk: Any, leaks: ModuleType) -> None:
     """A column that names files would make every run HOLD, since the files that it names after the change are not."""
     resolved = desk.load().resolve()
@@ -222,11 +235,33 @@ def test_values_that_cannot_be_learnt_from_are_only_held_out(desk: Any, leaks: M
     assert "OK" == examine_fitted(choosy, resolved.reader, split, 0).state
 
 
+@pytest.mark.slow
 def test_a_backbone_that_is_never_the_same_cannot_be_judged(desk: Any, leaks: ModuleType) -> None:
     """Randomness would hide a leak, or be taken for one."""
-    assert "each time, on the same rows with the same seed" in sentence(examine(desk, "leaky_estimators.Restless"))
+    assert "each time, on the same rows with the same seed" in sentence(examine(desk, "leaky_estimators.Moody"))
 
 
+@pytest.mark.slow
+def test_a_model_that_notes_the_time_is_judged_by_its_answers(desk: Any, leaks: ModuleType) -> None:
+    """Whoever writes down how long a fit took would be held back for ever."""
+    (finding,) = examine(desk, "leaky_estimators.Restless").findings
+    assert ("HO-G008", False) == (finding.code, finding.blocking)
+    assert "all of them answer all rows alike, whatever the held-out rows are" in finding.what
+
+
+@pytest.mark.parametrize("trial", [0, 1, 2])
+def test_answers_that_differ_anywhere_block_where_bytes_say_nothing(trial: int) -> None:
+    """A leak would pass as soon as a model noted the time as well."""
+    fitted = [fitted_state.Fitted({"m": str(number)}, "", ("a", "a", "a")) for number in range(3)]
+    backbone = RidgeBackbone(RidgeParams())
+    judge = partial(fitted_state._judged_without_bytes, file="m", backbone=backbone, fold=Fold("f", ("g",)))
+    assert [False] == [each.blocking for each in judge(fitted).findings]
+    for answers in (("a", "a", "b"), ("b", "b", "b"), ()):
+        fitted[trial] = fitted[trial]._replace(answers=answers)
+        assert [True] == [each.blocking for each in judge(fitted).findings]
+
+
+@pytest.mark.slow
 def test_a_run_holds_and_names_it(desk: Any, leaky: ModuleType) -> None:
     """A leak that `check` would find could be promoted by not asking it."""
     run = desk.run(fit={"estimator": "leaky_estimators.FromFile", "params": {"table": str(desk.table)}})
@@ -265,18 +300,18 @@ class TestChangedRows:
             assert {5} == set(plain.groups.value_counts()["count"].to_list())
         rows, rest = plain.rows_of(["ann", "cyd"]), plain.rows_of(["bob", "dan"])
         assert plain.features[rest].equals(other.features[rest])
-        assert (plain.target[rest] == other.target[rest]).all()
+        assert (plain.targets("verify", rest) == other.targets("verify", rest)).all()
         for name in plain.features.columns:
             before, after = plain.features[name].gather(rows), other.features[name].gather(rows)
             assert (before != after).all()
-        assert (plain.target[rows] != other.target[rows]).all()
+        assert (plain.targets("verify", rows) != other.targets("verify", rows)).all()
 
     def test_labels_and_words_become_new_ones(self, desk: Any) -> None:
         """A vocabulary or a list of labels over all rows would hold the same words as before."""
         options = TableOptions(path=desk.table, group="person", target="kind", id="id")
         corpus = changed_corpus(TableReader(options).read(), ["ann"], None)
-        assert {"left~", "right~"} == set(corpus.target[corpus.rows_of(["ann"])].tolist())
-        assert {"left", "right"} == set(corpus.target[corpus.rows_of(["bob", "cyd", "dan"])].tolist())
+        assert {"left~", "right~"} == set(corpus.targets("verify", corpus.rows_of(["ann"])).tolist())
+        assert {"left", "right"} == set(corpus.targets("verify", corpus.rows_of(["bob", "cyd", "dan"])).tolist())
 
 
 def copy(reader: Any, groups: list[str], most: int | None, written: bool, folder: Path) -> Corpus:
@@ -294,3 +329,55 @@ def test_what_a_reader_keeps_does_not_reach_code_that_is_shut_in(desk: Any, leak
     resolved = desk.load(fit={"estimator": "leaky_estimators.FromReader"}).resolve()
     keeping = replace(resolved, reader=leaky.KeepingReader(resolved.reader.options))
     assert {"OK", "NOT APPLICABLE"} == {result.state for result in check_study(keeping).results}
+
+
+GAPS: dict[str, dict[str, Any]] = {
+    "an imputer": {"estimator": "sklearn.linear_model.Ridge", "missing": "impute"},
+    "trees that take gaps": {"estimator": "sklearn.ensemble.HistGradientBoostingRegressor", "params": {"max_iter": 3}},
+    "a selector and an encoder of targets": {
+        "estimator": "sklearn.pipeline.Pipeline",
+        "params": {
+            "steps": [
+                [
+                    "columns",
+                    {
+                        "estimator": "sklearn.compose.ColumnTransformer",
+                        "params": {
+                            "transformers": [
+                                ["n", {"estimator": "sklearn.impute.SimpleImputer"}, ["a", "b"]],
+                                ["w", {"estimator": "sklearn.preprocessing.TargetEncoder", "params": {"cv": 2}}, ["w"]],
+                            ]
+                        },
+                    },
+                ],
+                ["best", {"estimator": "sklearn.feature_selection.SelectKBest", "params": {"k": 2}}],
+                ["fit", {"estimator": "sklearn.linear_model.Ridge"}],
+            ]
+        },
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(GAPS))
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_what_fills_gaps_in_each_fold_sees_no_held_out_row(name: str, form: str, tmp_path: Path) -> None:
+    """An honest imputer would be held back, since a copy of the table with fewer rows reads a column otherwise."""
+    from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
+
+    rows = range(120)
+    frame = pl.DataFrame(
+        {
+            "g": [f"g{row // 20}" for row in rows],
+            "a": [None if row % 3 else row * 7 % 11 for row in rows],  # in one group none is known
+            "b": [float(row * 5 % 13) for row in rows],
+            "w": [None if row % 5 == 0 else "xyz"[row % 3] for row in rows],
+            "y": [float(row * 3 % 17) for row in rows],
+        }
+    ).with_columns(a=pl.when(pl.col("g") == "g0").then(None).otherwise("a"))
+    path = tmp_path / f"t.{form}"
+    frame.write_csv(path) if form == "csv" else frame.write_parquet(path)
+    reader = TableReader(TableOptions(path=path, group="g", target="y"))
+    split = split_corpus(load_splitter({}), reader.read())
+    backbone = SklearnBackbone(SklearnParams.model_validate(GAPS[name]))
+    assert [] == [found.what for found in examine_fitted(backbone, reader, split, 0).findings]

@@ -14,7 +14,7 @@ import pytest
 from heldout import Study
 from heldout.documents.names import LEDGER_FILE
 from heldout.errors import InputError, TamperedError, UnitError
-from heldout.ledger.trials import Ledger, Look, Outcome, read_ledger
+from heldout.ledger.trials import Ledger, Look, Outcome, looks_of, read_ledger
 
 STUDY = """
 study: counted
@@ -42,7 +42,7 @@ def look(
 def add(study: Path, *args: Any, **more: Any) -> tuple[int, int, int]:
     with Ledger(study) as ledger:
         trial = ledger.record(look(*args, **more))
-    assert read_ledger(study)[trial.looks - 1].sha256 == trial.ledger_head
+    assert looks_of(read_ledger(study))[trial.looks - 1].sha256 == trial.ledger_head
     return trial.attempt, trial.of, trial.looks
 
 
@@ -124,6 +124,7 @@ def study_file(folder: Path, text: str = STUDY) -> Path:
     return folder / "study.yaml"
 
 
+@pytest.mark.slow
 def test_a_study_counts_its_runs(tmp_path: Path) -> None:
     """A verdict would not say at which attempt it was reached."""
     path, runs = study_file(tmp_path), tmp_path / "runs"
@@ -135,11 +136,13 @@ def test_a_study_counts_its_runs(tmp_path: Path) -> None:
         study.run("broken", runs=runs, workers=1)
     Study.load(path, ["fit.params.alpha=3.0"]).run(runs=runs, workers=1)
     last = study.run("stiff", runs=runs, workers=1)
-    records = [entry.record for entry in read_ledger(runs / "counted")]
+    entries = read_ledger(runs / "counted")
+    assert ["OPENED", "PROMOTE", "OPENED", "HOLD", "OPENED", "PROMOTE"] == [each.record["outcome"] for each in entries]
+    records = [entry.record for entry in looks_of(entries)]
     assert ["PROMOTE", "HOLD", "PROMOTE"] == [record["outcome"] for record in records]
     assert [False, True, False] == [bool(record["smoke"]) for record in records]
     assert (3, 3, 3) == tuple(last.document["trial"][key] for key in ("attempt", "of", "looks"))
-    assert records[0]["primary"] == {"metric": "plcc", "value": first.metrics["ensemble"]["pooled"]["plcc"]}
+    assert records[0]["primary"] == {"metric": "plcc", "value": first.numbers["ensemble"]["pooled"]["plcc"]}
 
 
 def test_a_policy_may_cap_the_attempts(tmp_path: Path) -> None:

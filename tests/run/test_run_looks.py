@@ -69,7 +69,7 @@ def test_what_is_left_of_a_group_is_known_again(seed: int, dropped: int, renamed
     left = [("new " if renamed else "") + name for name, kept in zip(names, keep, strict=True) if kept]
     found = match(document(left, values[keep]), document(names, values))
     assert set(left) == set(found.seen)
-    assert found.recut == (dropped > 8)  # less than .6 of twenty rows in common: cut otherwise
+    assert found.recut == (dropped >= 8)  # two fifths of twenty rows are left out: cut otherwise
 
 
 @FEW
@@ -112,8 +112,8 @@ def _labels(kind: str, rng: np.random.Generator, groups: int, rows: int) -> Any:
 @pytest.mark.parametrize("renamed", [False, True])
 @pytest.mark.parametrize(
     ("kind", "groups", "rows"),
-    [("rows", 20, 1), ("rows", 150, 2), ("rows", 2000, 1), ("rows", 5, 30), ("rows", 10, 30), ("subjects", 20, 8),
-     ("subjects", 100, 8), ("balanced", 6, 50)],
+    [("rows", 20, 1), ("rows", 150, 2), pytest.param("rows", 2000, 1, marks=pytest.mark.slow), ("rows", 5, 30),
+     ("rows", 10, 30), ("subjects", 20, 8), ("subjects", 100, 8), ("balanced", 6, 50)],
 )  # fmt: skip
 def test_other_patients_with_the_same_labels_were_not_seen(kind: str, groups: int, rows: int, renamed: bool) -> None:
     """A second hospital's patients would be called the first one's: both have sick and well, aged 20 to 80."""

@@ -119,6 +119,7 @@ SAYS_MUCH = {"strategy": "quantile", "quantile": 0.9}
 R2 = {"id": "r2", "metric": "r2", "over": "pooled", "at_least": 0.5}
 
 
+@pytest.mark.slow
 def test_a_rule_asks_for_any_metric_by_name(desk: Path) -> None:
     """R², which everybody reports, could not be judged."""
     study(
@@ -140,6 +141,7 @@ def test_a_rule_asks_for_any_metric_by_name(desk: Path) -> None:
     assert 0 == heldout("verify", folder, cwd=desk).code
 
 
+@pytest.mark.slow
 def test_a_class_is_judged_by_what_matters_of_it(desk: Path) -> None:
     """A model that never finds the rare class could be promoted for its accuracy."""
     rules = [
@@ -161,6 +163,7 @@ def test_a_class_is_judged_by_what_matters_of_it(desk: Path) -> None:
     assert "study.yaml:" in refused.err
 
 
+@pytest.mark.slow
 def test_what_a_study_without_metrics_declares_is_what_it_was(desk: Path) -> None:
     """Every registration and every attempt of before would be another one after an update."""
     study([R2 | {"metric": "rmse", "at_least": None, "at_most": 2}])
@@ -174,6 +177,7 @@ FBETA = {"name": "f2", "function": "sklearn.metrics.fbeta_score", "better": "hig
 FBETA |= {"params": {"beta": 2, "pos_label": "yes"}}
 
 
+@pytest.mark.slow
 def test_a_function_of_scikit_learn_is_a_metric(desk: Path) -> None:
     """Whoever is judged by another number than the built-in ones could not use the product."""
     study([{"id": "f2", "metric": "f2", "over": "pooled", "at_least": 0.3}], [FBETA], target="label")
@@ -194,6 +198,7 @@ OWN_RULE = {"id": "close", "metric": "closeness", "over": "pooled", "at_least": 
 CLOSENESS = {"name": "closeness", "function": "own_metrics:closeness", "better": "higher", "range": [0, 1]}
 
 
+@pytest.mark.slow
 def test_another_definition_after_a_look_is_another_rule(desk: Path) -> None:
     """A metric could be bent until it says yes, under the name that was registered."""
     study([OWN_RULE | {"at_least": 0.99}], [CLOSENESS])
@@ -214,6 +219,7 @@ def test_another_definition_after_a_look_is_another_rule(desk: Path) -> None:
     assert (1, True) == (code, any("changed after the first look" in reason for reason in verdict["reasons"]))
 
 
+@pytest.mark.slow
 def test_other_arguments_after_a_look_are_another_rule(desk: Path) -> None:
     """A parameter could be turned until the metric says yes."""
     rule = {"id": "f2", "metric": "f2", "over": "pooled", "at_least": 0.99}
@@ -225,6 +231,7 @@ def test_other_arguments_after_a_look_are_another_rule(desk: Path) -> None:
     assert (1, True) == (code, any("changed after the first look" in reason for reason in reasons))
 
 
+@pytest.mark.slow
 def test_a_function_that_sorts_in_place_changes_no_other_number(desk: Path) -> None:
     """A careless function would give every metric after it perfect predictions."""
     study([R2])
@@ -282,19 +289,21 @@ def test_a_declaration_that_cannot_work_is_refused_before_compute(entry: Any, wh
     assert not list(Path("runs").rglob("unit.json"))
 
 
-def test_a_function_that_fails_costs_no_fit_and_no_look(desk: Path) -> None:
+@pytest.mark.first_is_fast
+@pytest.mark.parametrize(("name", "what"), [("broken", "KeyError"), ("too_large", "outside of its range")])
+def test_a_function_that_fails_costs_no_fit_and_no_look(desk: Path, name: str, what: str) -> None:
     """A slip in a metric would spend the one look that there is."""
-    for name, what in (("broken", "KeyError"), ("too_large", "outside of its range")):
-        study([R2], [{"name": name, "function": f"own_metrics:{name}", "better": "higher", "range": [0, 1]}])
-        failed = heldout("run", "study.yaml", cwd=desk)
-        assert (2, True) == (failed.code, what in failed.err), failed.err
-        assert list(Path("runs").rglob("unit.json"))
-        ledger = Path("runs/own/trials.jsonl")
-        assert not ledger.exists() or not ledger.read_text().strip()
+    study([R2], [{"name": name, "function": f"own_metrics:{name}", "better": "higher", "range": [0, 1]}])
+    failed = heldout("run", "study.yaml", cwd=desk)
+    assert (2, True) == (failed.code, what in failed.err), failed.err
+    assert list(Path("runs").rglob("unit.json"))
+    ledger = Path("runs/own/trials.jsonl")
+    assert not ledger.exists() or not ledger.read_text().strip()
     study([R2])
     assert 0 == run()[0]
 
 
+@pytest.mark.slow
 def test_a_function_that_refuses_some_rows_leaves_the_rule_open(desk: Path) -> None:
     """A metric that has no value in a fold would count as passed, or end the run."""
     rule = {"id": "large", "metric": "large", "at_least": 0.5}
@@ -306,6 +315,7 @@ def test_a_function_that_refuses_some_rows_leaves_the_rule_open(desk: Path) -> N
     assert any("too few rows" in reason for reason in reasons)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "what"),
     [("picky", "refuses all rows together"), ("leaver", "failed: SystemExit"), ("dice", "of the same rows")],
@@ -319,6 +329,7 @@ def test_a_function_that_says_nothing_steady_costs_no_look(name: str, what: str,
     assert not ledger.exists() or not ledger.read_text().strip()
 
 
+@pytest.mark.slow
 def test_a_function_that_wanders_and_talks_harms_nothing(desk: Path) -> None:
     """Its words would stand in a JSON document, and relative paths lead elsewhere."""
     study([R2], [{"name": "wanderer", "function": "own_metrics:wanderer", "better": "lower"}])
@@ -337,6 +348,7 @@ def test_a_name_that_stands_beside_metrics_is_refused(name: str, desk: Path) -> 
     assert "study.yaml:" in refused.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "target", "estimator", "who"),
     [
@@ -361,6 +373,7 @@ def test_one_answer_for_everybody_is_no_model(
     assert 0 == heldout("verify", folder, "--corpus", "table.csv", cwd=desk).code
 
 
+@pytest.mark.slow
 def test_a_metric_without_a_value_for_a_constant_stops_nobody_who_knows_nothing(desk: Path) -> None:
     """A correlation that one writes oneself is undefined of a constant, and any bound on it would seem a gate."""
     own = {"name": "correlation", "function": "own_metrics:correlation", "better": "higher", "range": [-1, 1]}
@@ -372,6 +385,7 @@ def test_a_metric_without_a_value_for_a_constant_stops_nobody_who_knows_nothing(
     assert "guess" in reasons
 
 
+@pytest.mark.slow
 def test_a_value_that_rounding_moves_past_its_range_is_the_limit(desk: Path) -> None:
     """An honest mean of ones would end the run after all fits."""
     own = {"name": "right", "function": "own_metrics:always_right", "better": "higher", "range": [0, 1]}
@@ -407,6 +421,7 @@ def plugged(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sys.modules.pop("plugged_metrics", None)
 
 
+@pytest.mark.slow
 def test_a_plug_in_is_a_metric_and_changes_no_other(plugged: Path) -> None:
     """A plug-in that sorts in place would give every metric after it perfect predictions."""
     study([R2])
@@ -442,6 +457,7 @@ def test_a_text_that_no_lock_can_hold_is_refused(desk: Path) -> None:
     assert 2 == refused.code
 
 
+@pytest.mark.slow
 def test_a_run_of_ones_own_metric_is_registered(desk: Path) -> None:
     """Whoever is judged by a function of his own could not let the model serve."""
     study([OWN_RULE | {"at_least": 0.5}], [CLOSENESS])
@@ -451,6 +467,7 @@ def test_a_run_of_ones_own_metric_is_registered(desk: Path) -> None:
     assert 0 == added.code, added.err
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("function", ["subprocess:call", "shutil:rmtree", "heldout.cli.main:app", "nodeenv:callit"])
 def test_a_lock_of_somebody_else_calls_nothing(function: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever verifies or registers a run would run a command that its sender chose."""

@@ -49,6 +49,7 @@ def _folder(desk: Path) -> Path:
     return desk / "runs" / "registered"
 
 
+@pytest.mark.slow
 def test_rules_changed_after_the_look_cannot_promote(desk: Path) -> None:
     """A threshold could be lowered to what was reached."""
     assert "HOLD" == _study(desk, 0.99999).run(workers=1).verdict
@@ -58,6 +59,7 @@ def test_rules_changed_after_the_look_cannot_promote(desk: Path) -> None:
     assert False is run.document["policy"]["registered"]
 
 
+@pytest.mark.slow
 def test_a_plan_under_changed_rules_says_that_they_cannot_promote(desk: Path) -> None:
     """The hours of a training would be spent on a verdict that was HOLD before it began."""
     _study(desk, 0.5).run(workers=1)
@@ -68,6 +70,7 @@ def test_a_plan_under_changed_rules_says_that_they_cannot_promote(desk: Path) ->
     assert gate_plan(Study.load("study.yaml").prepare())["can_promote"]
 
 
+@pytest.mark.slow
 def test_restoring_the_rules_needs_no_reason(desk: Path) -> None:
     """Somebody who tried a change and took it back would be punished for ever."""
     _study(desk, 0.5).run(workers=1)
@@ -75,6 +78,7 @@ def test_restoring_the_rules_needs_no_reason(desk: Path) -> None:
     assert "PROMOTE" == _study(desk, 0.5).run(workers=1).verdict
 
 
+@pytest.mark.slow
 def test_an_amendment_lets_changed_rules_decide_and_stays_on_record(desk: Path) -> None:
     """A reasoned change would be impossible, or be made without a trace."""
     _study(desk, 0.99999).run(workers=1)
@@ -87,6 +91,7 @@ def test_an_amendment_lets_changed_rules_decide_and_stays_on_record(desk: Path) 
     assert verify_run(run.folder).broken is None
 
 
+@pytest.mark.slow
 def test_the_policy_is_written_down_before_anything_is_fitted(desk: Path) -> None:
     """A run killed in its middle would leave predictions to look at, and rules still to be chosen."""
     from heldout.run.execute import execute
@@ -104,6 +109,7 @@ def test_the_policy_is_written_down_before_anything_is_fitted(desk: Path) -> Non
     assert "HOLD" == _study(desk, 0.4).run(workers=1).verdict
 
 
+@pytest.mark.slow
 def test_a_quick_look_registers_nothing_and_binds_to_what_the_file_says(desk: Path) -> None:
     """An experiment on the command line would become the declared policy, or cost an honest study an amendment."""
     _study(desk, 0.5)
@@ -123,6 +129,7 @@ def test_a_verdict_that_claims_registration_is_tampered(desk: Path) -> None:
     assert "policies" in str(broken.what)
 
 
+@pytest.mark.slow
 def test_an_edited_record_is_found(desk: Path) -> None:
     """The first policy could be replaced by the one that passes."""
     _study(desk, 0.99999).run(workers=1)

@@ -58,6 +58,7 @@ def test_a_verdict_of_another_corpus_file_does_not_count(desk: Any) -> None:
     assert "UNKNOWN" == _outcome(_run(desk))
 
 
+@pytest.mark.slow
 def test_a_quick_look_does_not_count(desk: Any) -> None:
     """One epoch along the second axis would do."""
     _run(desk)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from heldout.errors import StudyError
+from heldout.errors import CorpusError, StudyError
 from heldout.run.resolve import lock_yaml
 from heldout.study import load_yaml
 
@@ -184,3 +184,15 @@ def test_a_backbone_of_the_other_kind_is_refused_before_anything_is_fitted(desk:
     gate = {"rules": [{"id": "accuracy", "metric": "accuracy", "at_least": 0.5}]}
     with pytest.raises(StudyError, match="cannot learn a classification target"):
         desk.prepare(backbone="market_noise", fit={}, baselines=[], gate=gate)
+
+
+@pytest.mark.parametrize("fit", [{"estimator": "sklearn.dummy.DummyClassifier"}, None])
+def test_a_target_of_one_class_is_refused_before_anything_is_fitted(desk: Any, fit: dict[str, Any] | None) -> None:
+    """Everything would be fitted, and the first metric end with an error of numpy."""
+    pl.read_csv(desk.table).with_columns(score=pl.lit("up")).write_csv(desk.table)
+    gate = {"rules": [{"id": "accuracy", "metric": "accuracy", "at_least": 0.5}]}
+    more: dict[str, Any] = {"fit": fit} if fit else {"backbone": "market_noise", "fit": {}}
+    with pytest.raises(CorpusError, match="the target has one class, 'up', in all 60 rows") as caught:
+        desk.prepare(**more, baselines=[], gate=gate)
+    assert "column score" == caught.value.where
+    assert "corpus.target" in str(caught.value.hint)

@@ -79,6 +79,7 @@ def test_units_fitted_apart_are_the_same_to_the_last_bit(
         assert (together / name).read_bytes() == (apart / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_groups_smaller_than_their_sums_are_fitted_apart(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums of a million small groups over many features would take more memory than the table."""
     rng = np.random.default_rng(0)

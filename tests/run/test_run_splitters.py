@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from heldout.corpus import Corpus
 from heldout.errors import CorpusError, StudyError
 from heldout.evidence import read_json, write_json
 from heldout.run.layout import write_manifest
-from heldout.run.units import train_view
+from heldout.run.units.unit import train_view
 from heldout.split import Fold
 from heldout.verify import verify_run
 from heldout.verify.chain import BrokenError
@@ -46,6 +47,7 @@ def states(run: Path, corpus: Path | None) -> dict[str, str]:
     return {link.id: link.state for link in verify_run(run, corpus=corpus).links}
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("name", SPLITS)
 def test_a_run_over_each_split_is_judged_and_verified(parts: Any, name: str) -> None:
     """A split could be declared that no run, or no verification, can go through with."""
@@ -66,6 +68,7 @@ def test_a_run_over_each_split_is_judged_and_verified(parts: Any, name: str) -> 
     assert [3] == times or name != "repeated"
 
 
+@pytest.mark.first_is_fast
 @pytest.mark.parametrize("name", ["stratified", "a class of all"])
 def test_folds_that_targets_would_not_give_are_found_without_the_corpus(parts: Any, name: str) -> None:
     """Whoever likes other folds better would call them stratified."""
@@ -131,6 +134,7 @@ def test_validation_groups_reach_the_trainer_and_no_verdict(parts: Any) -> None:
     assert [{"bob", "dan"}] == [set(read_json(each)["groups"]) for each in looks]
 
 
+@pytest.mark.slow
 def test_a_splitter_that_was_edited_is_another_rule(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever looked could edit his splitter until it holds out what his model is good at."""
     monkeypatch.syspath_prepend(desk.folder)
@@ -210,6 +214,7 @@ def judged(desk: Any, split: dict[str, Any], **more: Any) -> tuple[str, str]:
     return run.verdict, " ".join(run.document["reasons"])
 
 
+@pytest.mark.slow
 def test_a_column_that_was_edited_after_a_look_is_another_split(many: Any) -> None:
     """Whoever may rewrite the column holds out the easy persons, under the words that were registered."""
     marked(many, [0, 1, 2, 3, 4])
@@ -219,6 +224,7 @@ def test_a_column_that_was_edited_after_a_look_is_another_split(many: Any) -> No
     assert ("HOLD", True) == (verdict, "changed after the first look" in reasons), reasons
 
 
+@pytest.mark.slow
 def test_another_list_after_a_look_is_another_split(many: Any) -> None:
     """One could look at every test set there is, and be judged by the best."""
     assert "HOLD" == judged(many, {"kind": "fixed", "test": ["q0", "q1", "q2"]})[0]
@@ -226,6 +232,7 @@ def test_another_list_after_a_look_is_another_split(many: Any) -> None:
     assert ("HOLD", True) == (verdict, "changed after the first look" in reasons), reasons
 
 
+@pytest.mark.slow
 def test_two_lists_that_were_declared_together_are_two_variants(many: Any) -> None:
     """Whoever says before that he will look at two test sets may do so."""
     variants = [{"id": "other", "set": {"split.test": ["q5", "q6", "q7"]}}]
@@ -236,6 +243,7 @@ def test_two_lists_that_were_declared_together_are_two_variants(many: Any) -> No
     assert "PROMOTE" == study.run("other", runs=many.runs, workers=1).verdict
 
 
+@pytest.mark.slow
 def test_new_names_draw_no_new_test_set(many: Any) -> None:
     """A draw goes by names: whoever renames the persons draws until the easy ones are held out."""
     split = {"kind": CLASS, "params": {"n_splits": 1, "test_size": 0.3, "random_state": 0}}
@@ -253,8 +261,10 @@ def test_new_names_draw_no_new_test_set(many: Any) -> None:
 class Moody:
     """Splits otherwise each time."""
 
+    asked = itertools.count()
+
     def split(self, X: Any, y: Any, groups: Any) -> Any:
-        order = np.random.default_rng().permutation(len(X))
+        order = np.roll(np.arange(len(X)), next(self.asked))
         yield order[2:], order[:2]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from units_kit import land, told
 
 from heldout.backbone import Backbone, Contract, Params
 from heldout.backbone.code import Code
@@ -18,9 +20,12 @@ from heldout.corpus import Corpus
 from heldout.corpus.table import TableOptions, TableReader
 from heldout.errors import CorpusError, InputError, UnitError
 from heldout.evidence import read_json, sha256_file
-from heldout.run import units
-from heldout.run.contender import Contender
-from heldout.run.units import Unit, UnitTask, fit_unit, make_unit, store_unit, stream_seed, why_not_finished
+from heldout.run.units import compute, landing
+from heldout.run.units.compute import Files, Inputs, compute_unit, files_of
+from heldout.run.units.contender import Contender
+from heldout.run.units.landing import land_unit, why_not_finished
+from heldout.run.units.unit import Unit, cached_corpus, make_unit, stream_seed, train_view
+from heldout.run.units.unit import test_view as held_out_view
 from heldout.split import Fold
 
 DAN = Fold("dan", ("dan",))
@@ -93,7 +98,7 @@ def test_no_two_folds_share_a_random_stream() -> None:
 def test_views_keep_held_out_rows_and_targets_apart(desk: Any) -> None:
     """A model could learn from the rows on which it is judged."""
     corpus = desk.prepare().corpus
-    train, test = units.train_view(corpus, DAN), units.test_view(corpus, DAN)
+    train, test = train_view(corpus, DAN), held_out_view(corpus, DAN)
     assert {"ann", "bob", "cyd"} == set(train.groups.tolist())
     assert (42, 42, 18) == (train.features.height, len(train.target), test.features.height)
     assert ["weight", "kind"] == train.features.columns == test.features.columns
@@ -117,7 +122,7 @@ def test_held_out_rows_influence_nothing_that_is_fitted(desk: Any) -> None:
             frame.write_csv(desk.table)
         prepared = desk.prepare(fit={"estimator": "sklearn.linear_model.Ridge"})
         backbone = prepared.resolved.main.backbone
-        view = units.train_view(prepared.corpus, DAN)
+        view = train_view(prepared.corpus, DAN)
         folder = desk.folder / name
         backbone.save(backbone.fit(view, stream_seed(0, "dan"), folder), folder)
         fitted[name] = sha256_file(folder / "model.skops")
@@ -128,8 +133,7 @@ def test_held_out_rows_influence_nothing_that_is_fitted(desk: Any) -> None:
 def finished(desk: Any) -> tuple[Any, Unit]:
     prepared = desk.prepare()
     unit = prepared.main.units[3]
-    backbone = prepared.resolved.main.backbone
-    fit_unit(UnitTask(unit, prepared.resolved.reader, backbone, prepared.corpus.manifest.sha256))
+    land(prepared, unit)
     return prepared, unit
 
 
@@ -209,35 +213,134 @@ def constant_unit(desk: Any, backbone: Backbone) -> tuple[Unit, Corpus]:
     return unit, corpus
 
 
+def files(unit: Unit, backbone: Backbone, model: float, corpus: Corpus, scratch: Path) -> Files:
+    return files_of(unit.work, backbone, model, corpus, Inputs({}, scratch), 0.0)
+
+
 def test_too_many_or_too_few_predictions_are_refused(desk: Any) -> None:
     """Predictions would be shifted against their rows, and correlate with nothing or with too much."""
     for extra in (-1, 1):
         backbone = Constant(extra)
         unit, corpus = constant_unit(desk, backbone)
         with pytest.raises(UnitError, match=f"{18 + extra} predictions for 18 rows"):
-            store_unit(unit, backbone, 1.0, corpus, 0.0)
-        assert "not fitted yet" == why_not_finished(unit)
+            files(unit, backbone, 1.0, corpus, desk.folder)
 
 
-def test_unit_that_is_stored_again_does_not_count_until_it_is_whole(desk: Any) -> None:
+def test_a_model_that_cannot_be_saved_leaves_the_run_as_it_is(desk: Any) -> None:
     """A new model with the old card would pass for the old one, or the other way about."""
     unit, corpus = constant_unit(desk, Constant())
-    store_unit(unit, Constant(), 1.0, corpus, 0.0)
-    assert why_not_finished(unit) is None
+    land_unit(unit, files(unit, Constant(), 1.0, corpus, desk.folder))
+    before = {path.name: path.read_bytes() for path in unit.folder.iterdir()}
     with pytest.raises(InputError, match="disk is full"):
-        store_unit(unit, Constant(broken=True), 2.0, corpus, 0.0)
-    assert "not fitted yet" == why_not_finished(unit)
+        files(unit, Constant(broken=True), 2.0, corpus, desk.folder)
+    assert before == {path.name: path.read_bytes() for path in unit.folder.iterdir()}
+    assert why_not_finished(unit) is None
+
+
+def test_unit_that_lands_again_does_not_count_until_it_is_whole(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed while a unit lands would judge a new model by the predictions of the old one."""
+    unit, corpus = constant_unit(desk, Constant())
+    land_unit(unit, files(unit, Constant(), 1.0, corpus, desk.folder))
+    made = files(unit, Constant(), 2.0, corpus, desk.folder)
+    for whole in range(len(made)):
+        left = itertools.count()
+
+        def write(content: Any, path: Path, stop: int = whole, left: Any = left) -> None:
+            if next(left) == stop:
+                raise KeyboardInterrupt
+            path.write_bytes(content)
+
+        monkeypatch.setattr(landing, "_write", write)
+        with pytest.raises(KeyboardInterrupt):
+            land_unit(unit, made)
+        assert "not fitted yet" == why_not_finished(unit)
+    monkeypatch.undo()
+    land_unit(unit, made)
+    assert why_not_finished(unit) is None
+
+
+def test_what_took_little_is_flushed_together_and_what_took_long_at_once(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut would cost an hour of training; or ten thousand small fits would wait a minute for the disk."""
+    flushed: list[str] = []
+    monkeypatch.setattr(landing, "settle", lambda paths: flushed.extend(path.name for path in paths))
+    unit, corpus = constant_unit(desk, Constant())
+    made = files(unit, Constant(), 1.0, corpus, desk.folder)
+    card = json.loads(made["unit.json"])  # type: ignore[arg-type]
+    quick, slow = (made | {"unit.json": json.dumps(card | {"wall_time_s": took}).encode()} for took in (0.3, 2.0))
+    with landing.Landing() as many:
+        for _ in range(3):
+            many.land(unit, quick)
+        assert [] == flushed
+        many.land(unit, quick)
+        assert 4 * 3 == len(flushed)
+        many.land(unit, slow)
+        assert 5 * 3 == len(flushed)
+        many.land(unit, quick)
+        assert 5 * 3 == len(flushed)
+    assert 6 * 3 == len(flushed)
+    with pytest.raises(InputError), landing.Landing() as many:  # noqa: PT012 - what landed before the error
+        many.land(unit, quick)
+        files(unit, Constant(broken=True), 1.0, corpus, desk.folder)
+    assert 7 * 3 == len(flushed)
+
+
+def test_a_model_that_the_contract_names_and_nobody_saved_is_refused(desk: Any) -> None:
+    """A unit without its model would count."""
+    unit, corpus = constant_unit(desk, Constant())
+    backbone = Constant()
+    backbone.save = lambda model, folder: None  # type: ignore[method-assign]
+    with pytest.raises(UnitError, match=r"constant saved no model\.txt"):
+        files(unit, backbone, 1.0, corpus, desk.folder)
+
+
+def test_a_large_model_lands_without_passing_through_memory(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forest of gigabytes would be pickled, and held by the process that lands everything."""
+    monkeypatch.setattr(compute, "_LARGE", 2)
+    unit, corpus = constant_unit(desk, Constant())
+    scratch = desk.folder / "scratch"
+    scratch.mkdir()
+    made = files(unit, Constant(), 1.5, corpus, scratch)
+    assert isinstance(made["model.txt"], Path)
+    land_unit(unit, made)
+    assert why_not_finished(unit) is None
+    assert "1.5" == (unit.folder / "model.txt").read_text()
+    assert [] == [*scratch.iterdir()]
+
+
+def test_what_is_told_of_a_unit_is_the_same_for_many_groups(desk: Any) -> None:
+    """Ten thousand units of ten thousand groups would be a gigabyte on the wire; or a node would need our folders."""
+    corpus = {"path": "table.csv", "group": "person", "target": "score"}
+    sizes = []
+    for groups in (4, 400):
+        person = [f"g{number:03d}" for number in range(groups) for _ in range(3)]
+        weight = np.arange(3.0 * groups)
+        pl.DataFrame({"person": person, "weight": weight, "score": weight % 7}).write_csv(desk.table)
+        prepared = desk.prepare(corpus=corpus)
+        argument, _ = told(prepared, prepared.main.units[0])
+        sizes.append(len(pickle.dumps(argument)))
+        assert str(desk.folder).encode() not in pickle.dumps(argument)
+    assert sizes[0] == sizes[1]
+
+
+def test_another_heldout_is_refused(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another version fits on a node of a cluster would stand under the key of this one."""
+    prepared = desk.prepare()
+    argument, inputs = told(prepared, prepared.main.units[0])
+    monkeypatch.setattr(compute, "code_digest", lambda: "of another version")
+    with pytest.raises(UnitError, match="the sources of heldout are others"):
+        compute_unit(argument, inputs)
 
 
 def test_corpus_that_changes_during_the_run_is_noticed(desk: Any) -> None:
     """Some folds would be fitted on the old rows and some on the new."""
     prepared = desk.prepare()
     unit = prepared.main.units[0]
-    task = UnitTask(unit, prepared.resolved.reader, prepared.resolved.main.backbone, prepared.corpus.manifest.sha256)
+    argument, inputs = told(prepared, unit)
     desk.table.write_text(desk.table.read_text().replace("left", "west"))
     with pytest.raises(CorpusError, match="the corpus changed during the run"):
-        fit_unit(task)
-    assert not unit.folder.exists()
+        compute_unit(argument, inputs)
 
 
 def test_corpus_is_read_once_and_again_only_when_it_changes(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,9 +348,9 @@ def test_corpus_is_read_once_and_again_only_when_it_changes(desk: Any, monkeypat
     count, read = itertools.count(), TableReader.read
     monkeypatch.setattr(TableReader, "read", lambda self: (next(count), read(self))[1])
     reader = TableReader(TableOptions(path=desk.table, group="person", target="score"))
-    first = units.cached_corpus(reader)
-    assert first is units.cached_corpus(TableReader(reader.options))
+    first = cached_corpus(reader)
+    assert first is cached_corpus(TableReader(reader.options))
     desk.table.write_text(desk.table.read_text().replace("left", "west"))
-    second = units.cached_corpus(reader)
+    second = cached_corpus(reader)
     assert first.manifest.sha256 != second.manifest.sha256 == sha256_file(desk.table)
     assert 2 == next(count)

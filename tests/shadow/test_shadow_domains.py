@@ -14,6 +14,7 @@ from market_kit import frame, prices
 from heldout import Study
 from heldout.registry import Registry, add, promote
 from heldout.shadow import ShadowStore, run_shadow
+from heldout.task.table import read_table, table_in
 
 pytest.importorskip("sklearn")
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ def test_a_panel_is_predicted_as_it_was_when_it_was_held_out(tmp_path: Path) -> 
         assert str(dates[-1]) == predictions["date"].max(), "dates whose label has not matured are predicted too"
         for name, run in runs.items():
             mine = predictions.filter(pl.col("variant") == name)
-            held = pl.read_ndjson(run / "predictions.jsonl")
+            held = read_table(table_in(run))
             last = held.filter(pl.col("fold") == held["fold"].max()).select("sample_id", "prediction")
             both = last.join(mine.filter(~pl.col("in_sample")), on="sample_id", suffix="_shadow")
             assert last.height == both.height > 0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heldout.corpus import Corpus, CorpusManifest, GroupRecord, group_records
+from heldout.corpus import Corpus, CorpusManifest, GroupRecord, Known, group_records
 from heldout.errors import CorpusError, InputError
 from heldout.evidence import canonical, digest
 from heldout.split import Fold, Split, Splitter, load_splitter, read_split, split_corpus
@@ -44,7 +44,7 @@ def corpus(rows: Sequence[str]) -> Corpus:
     records = group_records(groups, features, target, "rows.csv")
     document = CorpusManifest("table", "rows.csv", "0" * 64, len(rows), "regression", "y", ("x",), records)
     ids = pl.Series([f"row{number}" for number in range(len(rows))])
-    return Corpus(ids, groups, None, features, target, document)
+    return Corpus(ids, groups, None, features, Known(target), document)
 
 
 def check_laws(split: Split, names: set[str]) -> None:
@@ -76,6 +76,7 @@ def test_every_sample_is_held_out_exactly_once(rows: list[str]) -> None:
     assert [1] * len(rows) == times.tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(SIZES, st.data())
 def test_no_group_stands_in_two_parts_of_any_split(sizes: dict[str, int], data: st.DataObject) -> None:
@@ -202,6 +203,7 @@ def test_a_split_with_a_straddling_group_cannot_be_built(folds: tuple[Fold, ...]
     assert f"fold {folds[-1].id}, group {'b' if len(folds) == 1 else 'c'}" == caught.value.where
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_groups_make_folds() -> None:
     """Each group of a table of visitors would be looked for in every part again, for minutes before a run begins."""
     many = manifest({f"g{number:06}": 1 + number % 7 for number in range(100_000)})

@@ -66,6 +66,7 @@ def test_one_moment_in_two_groups_is_an_overlap(tmp_path: Path) -> None:
     assert finding.blocking
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=2, max_size=6), st.integers(0, 10))
 def test_it_is_the_distance_of_spans(tmp_path_factory: Any, spans: list[tuple[int, int]], embargo: int) -> None:

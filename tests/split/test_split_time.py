@@ -69,6 +69,7 @@ def check_apart(found: Split, spans: Spans, embargo: float) -> None:
                 assert before or after, (fold.id, train, tested)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(SPANS, EMBARGO, st.integers(1, 4), st.integers(1, 4))
 def test_walk_forward_trains_only_on_labels_that_were_known(
@@ -84,6 +85,7 @@ def test_walk_forward_trains_only_on_labels_that_were_known(
         assert all(spans[name].ticks[2] <= begins for name in fold.train(spans))
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(SPANS, EMBARGO, st.data())
 def test_no_training_label_overlaps_a_tested_window_plus_embargo(
@@ -96,6 +98,7 @@ def test_no_training_label_overlaps_a_tested_window_plus_embargo(
     check_apart(split(spec, spans), spans, embargo_of(embargo, manifest(spans).groups))
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(st.integers(4, 30), st.integers(1, 3), st.integers(1, 5), st.integers(0, 20))
 def test_every_date_after_the_warm_up_is_tested_once(count: int, warmup: int, window: int, ahead: int) -> None:
@@ -120,6 +123,7 @@ def test_every_date_is_tested_by_every_combination_of_its_part(
     assert dict.fromkeys(spans, comb(folds - 1, held_out - 1)) == dict(tested)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(SPANS, st.data())
 def test_the_order_of_groups_changes_nothing(spans: Spans, data: st.DataObject) -> None:

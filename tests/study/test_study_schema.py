@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from heldout.corpus.table import TableOptions
-from heldout.run.starter import write_starter
+from heldout.run.begin.choices import Asked
+from heldout.run.begin.starter import write_starter
 from heldout.study import load_study, load_yaml
 from heldout.study.schema import study_schema
 
@@ -53,7 +54,7 @@ def test_the_starter_fits_the_schema_and_loads(tmp_path: Path, validator: jsonsc
     """`heldout init` would write a file that `heldout run` refuses."""
     rows = "\n".join(f"{number % 4},{number * 7 % 11},{number / 3},{'ab'[number % 2]}" for number in range(40))
     (tmp_path / "rows.csv").write_text("site no,x-1,y,kind\n" + rows + "\n")
-    write_starter(tmp_path / "rows.csv", tmp_path / "study.yaml", group="site no", target="y")
+    write_starter(tmp_path / "rows.csv", tmp_path / "study.yaml", Asked("site no", "y"))
     document = load_yaml(tmp_path / "study.yaml").value
     assert [] == complaints(validator, document)
     assert ["x-1", "kind"] == document["corpus"]["features"]

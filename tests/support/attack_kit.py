@@ -242,13 +242,61 @@ def panel_desk(folder: Path) -> Desk:
     return desk
 
 
+def windows_desk(folder: Path) -> Desk:
+    """Windows of 32 episodes (the embodied domain) in their manifest's split, with a study that PROMOTEs."""
+    from evaluation_kit import make_index
+
+    make_index(folder / "windows", episodes=32)
+    desk = Desk(
+        folder,
+        {
+            "study": "attacked",
+            "corpus": {"reader": "window_index", "path": "windows/index/window_index.jsonl", "label": "next_action"},
+            "split": {"kind": "declared", "column": "split"},
+            "backbone": "sklearn",
+            "fit": {"estimator": "sklearn.linear_model.LogisticRegression", "params": {"max_iter": 1000}},
+            "seeds": [0],
+            "baselines": [],
+            "gate": {"rules": [{"id": "good", "metric": "kappa", "over": "pooled", "at_least": 0.3}]},
+            "bootstrap": {"draws": 100},
+        },
+    )
+    desk.write()
+    return desk
+
+
+def answers_desk(folder: Path) -> Desk:
+    """What somebody answered about those windows, in the published form, with a study that PROMOTEs."""
+    from heldout.domains.embodied.evaluate.predictors import Nearest
+    from heldout.domains.embodied.index.sealed import read_targets
+    from heldout.domains.embodied.index.source import IndexSource
+
+    desk = windows_desk(folder)
+    source = IndexSource(folder / "windows/index")
+    samples, truth = source.samples("test"), read_targets(source.folder)
+    said = Nearest(str(source.folder)).predict(samples)
+    rows = (
+        {"id": record["id"], "episode_id": record["episode_id"], "split": "test", "center_window": record["window"]}
+        | {"true_label": truth[record["id"]]["action"], "true_json": truth[record["id"]], **answer}
+        for record, answer in zip(source.records(samples), said, strict=True)
+    )
+    (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    held_out = {"says": "only windows of train were measured"}
+    fit = {"model": "answers.jsonl", "columns": ["next_action"], "held_out": held_out}
+    desk.write(task="window_answers", backbone="window_answers", fit=fit)
+    return desk
+
+
 # Every task and domain on the road: an honesty rule is asked over all of them.
 ROADS: dict[str, Callable[[Path], Desk]] = {
     "regression": lambda folder: table_desk(folder, task="regression"),
     "classification": lambda folder: table_desk(folder, task="classification"),
     "frames": frames_desk,
     "panel": panel_desk,
+    "windows": windows_desk,
 }
+# And what is not fitted on it: what asks for no fit is asked over these too.
+EVERY_ROAD = ROADS | {"answers": answers_desk}
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from heldout.corpus import Corpus, CorpusManifest, group_records
+from heldout.corpus import Corpus, CorpusManifest, Known, group_records
 
 Columns = dict[str, NDArray[Any]]
 
@@ -33,7 +33,7 @@ def corpus_of(frame: pl.DataFrame, group: str = "group", target: str = "y") -> C
         "table", "rows.csv", "0" * 64, frame.height, task, target, tuple(features.columns), records
     )
     ids = pl.Series("sample_id", [f"row{number}" for number in range(frame.height)])
-    return Corpus(ids, groups, None, features, truth, manifest)
+    return Corpus(ids, groups, None, features, Known(truth), manifest)
 
 
 class _Draw:

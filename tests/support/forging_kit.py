@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.evaluate.reported import windows_sha256
+from heldout.domains.embodied.evaluate.sitting import windows_sha256
 from heldout.evidence import canonical, dumps, read_json, read_json_lines, sha256_file
 from heldout.package.verify.any import verify_any
 from heldout.verify import Verification

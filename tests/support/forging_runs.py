@@ -16,9 +16,9 @@ from safetensors.numpy import save_file
 from heldout.evidence import digest, dumps, read_json, sha256_file, write_json
 from heldout.gate import judge
 from heldout.gate.verdict import recommend, verdict_of
-from heldout.gate.verdict_files import write_verdict
 from heldout.ledger.trials import Ledger, Look
 from heldout.run.layout import files_digest, run_files, write_manifest
+from heldout.run.verdict import write_verdict
 from heldout.task import Predictions
 from heldout.verify import results
 from heldout.verify.evidence import RunEvidence, StoredUnit

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from heldout.task.metric import Kind, Metric
+from heldout.corpus import TargetKind
+from heldout.task.metric import Metric
 from heldout.task.metrics import BUILT_IN, DEFAULTS, FAMILIES, OF_MODELS, task_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -22,7 +23,7 @@ _PREDICTED = {
 }
 
 
-def rows(task: Kind) -> list[tuple[str, Metric]]:
+def rows(task: TargetKind) -> list[tuple[str, Metric]]:
     """Name on the page and metric: the ordinary ones, the others, the families with their example."""
     named = [each for each in BUILT_IN.values() if task_of(each) == task and each not in OF_MODELS]
     families = [
@@ -35,7 +36,7 @@ def rows(task: Kind) -> list[tuple[str, Metric]]:
 
 def table() -> str:
     """A Markdown table a kind of target, and one of what is asked besides."""
-    titles: dict[Kind, str] = {"regression": "Of numbers", "classification": "Of classes"}
+    titles: dict[TargetKind, str] = {"regression": "Of numbers", "classification": "Of classes"}
     lines: list[str] = []
     for task, title in titles.items():
         ordinary = {each.name for each in DEFAULTS[task]}

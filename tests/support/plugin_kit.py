@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from heldout import plugins
+
 EntryPoints = Mapping[str, Mapping[str, str]]
 
 
@@ -73,6 +75,8 @@ def importable(site: Path, *modules: str) -> Iterator[None]:
         patch.syspath_prepend(site)
         patch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]))
         importlib.invalidate_caches()
+        plugins._roots.cache_clear()  # where distributions are installed was asked before this folder was one
         yield
+    plugins._roots.cache_clear()
     for name in [name for name in sys.modules if name not in before and name.partition(".")[0] in modules]:
         del sys.modules[name]

@@ -9,12 +9,14 @@ import random
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from keeper import kept
 
 from heldout.errors import HeldoutError
 from heldout.registry import Registry, promote
@@ -97,18 +99,29 @@ def postgres() -> Iterator[str]:
     if folder is None:
         pytest.skip("no PostgreSQL server is installed, and HELDOUT_TEST_POSTGRES names none")
     home = Path(tempfile.mkdtemp(prefix="heldout-pg-"))
-    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    user = "postgres" if os.geteuid() == 0 else ""
     if user:
-        shutil.chown(home, "postgres", "postgres")
-    data = str(home / "data")
-    try:
-        _quiet([folder / "initdb", "-D", data, "-U", "heldout", "-A", "trust", "--no-sync", "-E", "UTF8"], user)
-        options = f"-c listen_addresses='' -k {home} -c max_connections=100"
-        _quiet([folder / "pg_ctl", "-D", data, "-w", "-l", str(home / "log"), "-o", options, "start"], user)
-        yield f"postgresql://heldout@/{{}}?host={home}"
-    finally:
-        _quiet([folder / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop"], user, check=False)
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.chown(home, user, user)
+    data, url = home / "data", f"postgresql://heldout@/{{}}?host={home}"
+    _quiet([folder / "initdb", "-D", data, "-U", "heldout", "-A", "trust", "--no-sync", "-E", "UTF8"], user)
+    server = [folder / "postgres", "-D", data, "-k", home, "-c", "listen_addresses=", "-c", "max_connections=100"]
+    with kept(home, user, server):
+        _wait_for(url.format("postgres"), home / "log")
+        yield url
+
+
+def _wait_for(database: str, log: Path) -> None:
+    import psycopg
+
+    until = time.monotonic() + 60
+    while True:
+        try:
+            psycopg.connect(database, connect_timeout=10).close()
+            return
+        except psycopg.OperationalError as error:
+            if time.monotonic() > until:
+                raise RuntimeError(log.read_text()) from error
+            time.sleep(0.05)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -146,10 +159,11 @@ def _postgres_programs() -> Path | None:
     return next((folder for folder in candidates if (folder / "pg_ctl").exists()), None)
 
 
-def _quiet(command: list[object], user: dict[str, object], *, check: bool = True) -> None:
+def _quiet(command: list[object], user: str) -> None:
     words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, cwd="/", stdin=subprocess.DEVNULL, **user)  # type: ignore[call-overload]
-    if check and done.returncode:
+    who = {"user": user, "group": user, "extra_groups": []} if user else {}
+    done = subprocess.run(words, capture_output=True, text=True, cwd="/", stdin=subprocess.DEVNULL, **who)  # type: ignore[call-overload]
+    if done.returncode:
         raise RuntimeError(f"{words[0]}: {done.stdout}{done.stderr}")
 
 

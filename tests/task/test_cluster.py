@@ -100,6 +100,7 @@ def test_smaller_is_better_turns_the_gain_round() -> None:
     assert -1.0 == gain(draws, (1.0, np.ones(500)), (2.0, np.full(500, 2.0)))["gain"]
 
 
+@pytest.mark.slow
 def test_many_groups_fit_into_memory() -> None:
     """Intervals over a hundred thousand visitors would take 6 GB, and the evaluation be killed at its end."""
     groups, spec = 50_000, BootstrapSpec(draws=400)

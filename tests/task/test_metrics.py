@@ -142,6 +142,7 @@ PROBABILITIES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(PROBABILITIES)
 @pytest.mark.filterwarnings("ignore:y_pred contains classes", "ignore:A single label was found")

@@ -73,7 +73,8 @@ def test_metrics_of_values_are_those_of_scikit_learn(rows: list[tuple[float, flo
         assert same(theirs.mean_absolute_percentage_error(truth, said, **more), metric("mape").score(ours))
 
 
-@settings(max_examples=150)
+@pytest.mark.slow
+@settings(max_examples=60)
 @given(SCORED, st.sampled_from([2, 3]), st.booleans())
 def test_metrics_of_classes_are_those_of_scikit_learn(
     rows: list[tuple[str, tuple[float, ...], int]], classes: int, weighted: bool

@@ -137,6 +137,15 @@ def test_defect_11_a_missing_column_is_named(tmp_path: Path, name: str) -> None:
         read_predictions(path, [0], ["u"])
 
 
+@pytest.mark.parametrize("name", ["seed0", "target"])
+def test_a_column_of_text_is_no_prediction(tmp_path: Path, name: str) -> None:
+    """A traceback of the reading library would stand where a sentence should."""
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(json.dumps(GOOD | {name: "high"}) + "\n")
+    with pytest.raises(CorpusError, match=f"column '{name}' holds no numbers"):
+        read_predictions(path, [0])
+
+
 @pytest.mark.parametrize("text", [None, "", '{"sample_id": "a", "gro'])
 def test_a_file_that_is_torn_or_missing_is_an_error_of_ours(tmp_path: Path, text: str | None) -> None:
     """A traceback of the reading library would stand where a sentence should."""

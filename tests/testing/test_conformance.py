@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 import pytest
+from beside_kit import command_of, python, python_of, shell
 
 from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
 from heldout.corpus.table import TableReader
@@ -16,17 +17,19 @@ from heldout.fit.ridge import RidgeBackbone, RidgeParams
 from heldout.split import load_splitter
 from heldout.task.metric import Metric
 from heldout.task.metrics import BUILT_IN, FAMILIES, named
+from heldout.task.task import BUILT_IN as TASKS
 from heldout.testing import (
     BackboneConformance,
     MetricConformance,
     ReaderConformance,
     SplitterConformance,
+    TaskConformance,
     small_classification,
 )
 
 REGRESSORS: dict[str, dict[str, Any]] = {
-    "sklearn.ensemble.RandomForestRegressor": {"n_estimators": 5},
     "sklearn.linear_model.Ridge": {"alpha": 0.5},
+    "sklearn.ensemble.RandomForestRegressor": {"n_estimators": 5},
     "sklearn.ensemble.GradientBoostingRegressor": {"n_estimators": 5},
     "sklearn.neural_network.MLPRegressor": {"hidden_layer_sizes": [4], "max_iter": 300, "tol": 0.1},
     "sklearn.svm.SVR": {},
@@ -35,8 +38,8 @@ REGRESSORS: dict[str, dict[str, Any]] = {
     "lightgbm.LGBMRegressor": {"n_estimators": 5, "verbose": -1},
 }
 CLASSIFIERS: dict[str, dict[str, Any]] = {
-    "sklearn.ensemble.RandomForestClassifier": {"n_estimators": 5},
     "sklearn.linear_model.LogisticRegression": {},
+    "sklearn.ensemble.RandomForestClassifier": {"n_estimators": 5},
     "sklearn.tree.DecisionTreeClassifier": {},
     "sklearn.dummy.DummyClassifier": {},
     "lightgbm.LGBMClassifier": {"n_estimators": 5, "verbose": -1},
@@ -68,6 +71,13 @@ class TestSplitters(SplitterConformance):
         self.splitter = load_splitter({"kind": kind} | SPLITTERS[kind])  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("task", TASKS)
+class TestTasks(TaskConformance):
+    @pytest.fixture(autouse=True)
+    def _task(self, task: str) -> None:
+        self.task = TASKS[task]  # type: ignore[misc]
+
+
 class Sklearn(BackboneConformance):
     @pytest.fixture(autouse=True)
     def _estimator(self, estimator: tuple[str, dict[str, Any]]) -> None:
@@ -84,6 +94,20 @@ class TestRegressors(Sklearn):
 @pytest.mark.parametrize("estimator", estimators(CLASSIFIERS))
 class TestClassifiers(Sklearn):
     corpus = staticmethod(small_classification)
+
+
+@pytest.mark.slow
+class TestPython(BackboneConformance):
+    @pytest.fixture(autouse=True)
+    def _beside(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self.backbone = python_of(python(tmp_path_factory.mktemp("study")), features=["length", "count"])  # type: ignore[misc]
+
+
+@pytest.mark.slow
+class TestCommand(BackboneConformance):
+    @pytest.fixture(autouse=True)
+    def _beside(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self.backbone = command_of(shell(tmp_path_factory.mktemp("study")))  # type: ignore[misc]
 
 
 class TestRidge(BackboneConformance):

@@ -545,7 +545,7 @@ def remove_earlier_look(run: Path) -> None:
 
 
 def edit_look(run: Path) -> None:
-    ledger_lines(run, lambda lines: lines.insert(0, lines.pop(0).replace(b'"HOLD"', b'"FAILED"')))
+    ledger_lines(run, lambda lines: lines.insert(1, lines.pop(1).replace(b'"HOLD"', b'"FAILED"')))
 
 
 def claim_first_attempt(run: Path) -> None:
@@ -679,6 +679,7 @@ def _other_runs(honest: dict[str, Any]) -> None:
     OTHER.update({name: run.folder for name, run in honest.items()})
 
 
+@pytest.mark.slow
 def test_there_are_at_least_forty_ways() -> None:
     """The promise of forty attacks would be worth less than it says."""
     assert len({attack.do for attack in ATTACKS}) >= 40
@@ -700,6 +701,7 @@ def test_an_attack_breaks_the_chain_at_its_link(attack: Attack, victim: Any, hon
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["promote", "hold", "smoke", "twin"])
 def test_the_attackers_tools_alone_break_nothing(name: str, victim: Any, honest: dict[str, Any]) -> None:
     """The attacks above would be found by a flaw of the tools, and not by the edit."""
@@ -766,6 +768,7 @@ def test_one_flipped_byte_of_any_file_is_found(victim: Any) -> None:
     assert outcome(run) == "VERIFIED"
 
 
+@pytest.mark.slow
 def test_every_byte_of_the_verdict_is_bound(victim: Any) -> None:
     """A date or a package version in the verdict could be changed unseen."""
     run, rng = victim("promote"), random.Random(1)
@@ -778,6 +781,7 @@ def test_every_byte_of_the_verdict_is_bound(victim: Any) -> None:
         assert outcome(run) != "VERIFIED", position
 
 
+@pytest.mark.slow
 def test_other_weights_under_every_digest_are_found_by_a_refit(victim: Any, honest: dict[str, Any]) -> None:
     """Models of a re-rolled seed, consistent with every file, would pass for those of the declared one."""
     run = victim("promote")

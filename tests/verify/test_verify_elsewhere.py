@@ -93,6 +93,7 @@ def _tree(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.rglob("*"))}
 
 
+@pytest.mark.slow
 def test_verification_writes_nothing(victim: Any, honest: dict[str, Any]) -> None:
     """Evidence on read-only media could not be checked, or looking would change it."""
     run = victim("promote")
@@ -129,6 +130,7 @@ print(verify_run(sys.argv[1]).holds)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may become another user")
 def test_another_user_without_a_home_verifies(honest: dict[str, Any]) -> None:
     """A third party could not check a verdict."""

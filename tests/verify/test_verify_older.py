@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from archive_kit import OURS
 
 from heldout import Run, Study
+from heldout.corpus import table
 from heldout.errors import TamperedError
 from heldout.evidence import read_json, write_json
 from heldout.ledger.policy import amend, read_policies
 from heldout.run.layout import write_manifest
 from heldout.run.resolve import lock_yaml
+from heldout.study import load_yaml
 from heldout.task.predictions import read_predictions
 from heldout.verify import verify_run
 
@@ -26,7 +31,7 @@ KINDS = Path(__file__).parent / "golden" / "runs-before-lean-folds.tar.xz"
 def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study with a HOLD, an amendment and a PROMOTE, as the first edition of the ledger counted them."""
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **OURS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -39,6 +44,7 @@ def test_a_run_of_before_still_verifies(older: Path) -> None:
     assert "OK" == {link.id: link.state for link in found.links}["ledger"]
 
 
+@pytest.mark.slow
 def test_a_ledger_of_before_is_gone_on_with(older: Path) -> None:
     """An upgrade would cost everybody an amendment, or make changed rules the first ones."""
     study = older / "study.yaml"
@@ -67,7 +73,7 @@ def test_a_ledger_of_before_without_its_registrations_is_no_fresh_start(older: P
 def before(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study with one run, a PROMOTE, whose split is a document of the first schema."""
     with tarfile.open(KINDS) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **OURS)
     monkeypatch.chdir(tmp_path / request.param)
     return tmp_path / request.param
 
@@ -105,6 +111,7 @@ def test_what_a_study_declares_has_the_digests_of_before(before: Path) -> None:
     assert read_json(run / "run.json")["variant_sha256"] == study.resolve().sha256
 
 
+@pytest.mark.first_is_fast
 def test_the_same_variant_is_the_same_attempt_after_an_upgrade(before: Path) -> None:
     """An upgrade would cost everybody an attempt, or an amendment."""
     first = Run(_run_of(before))
@@ -120,8 +127,31 @@ def test_the_same_variant_is_the_same_attempt_after_an_upgrade(before: Path) -> 
     assert np.allclose(predictions[0].ensemble, predictions[1].ensemble)
 
 
+@pytest.mark.first_is_fast
 def test_a_champion_of_before_is_of_the_same_split(before: Path) -> None:
     """Every challenger would be told that the champion was scored on another split."""
     (before / "other.yaml").write_text(f"{(before / 'study.yaml').read_text()}champion: {_run_of(before)}\n")
     prepared = Study.load(before / "other.yaml").prepare("soft")
     assert prepared.resolved.champion is not None
+
+
+def test_a_run_whose_groups_lost_their_zeros_still_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run of a table with subjects 001 to 006 would be broken by an update."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=60)
+    groups = [f"{row // 10 + 1:03d}" for row in range(60)]
+    pl.DataFrame({"g": groups, "x": x, "y": x + 0.1 * rng.normal(size=60)}).write_csv(tmp_path / "t.csv")
+    study = {
+        "study": "zeros",
+        "corpus": {"path": "t.csv", "group": "g", "target": "y", "zeros": "drop"},
+        "backbone": "ridge",
+        "seeds": [0],
+        "gate": {"rules": [{"id": "good", "metric": "plcc", "over": "pooled", "at_least": 0.5}]},
+    }
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    with monkeypatch.context() as before:
+        before.setattr(table, "_PLAIN", {**table._PLAIN, "zeros": "drop"})  # no lock of then says it
+        run = Study.load(tmp_path / "study.yaml").run(runs=tmp_path / "runs", workers=1)
+    assert "zeros" not in load_yaml(run.folder / "study.lock.yaml").value["corpus"]
+    assert list("123456") == [group["id"] for group in read_json(run.folder / "corpus.json")["groups"]]
+    verify_run(run.folder, corpus=tmp_path / "t.csv").raise_if_broken()

@@ -153,6 +153,7 @@ def test_a_broken_chain_is_not_signed(victim: Any, key: Path) -> None:
     assert not (run / SIGNATURE_FILE).exists()
 
 
+@pytest.mark.slow
 def test_judging_again_drops_the_old_signature(tmp_path: Path, key: Path) -> None:
     """A new verdict would lie beside a signature of the old one."""
     from heldout import Study

@@ -21,6 +21,7 @@ def run(task: dict[str, Any], limits: Limits | None = None, writable: list[Path]
     return run_limited("zoo_child", task, limits=limits or Limits(), writable=writable or [])
 
 
+@pytest.mark.slow
 def test_an_answer_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing could be trained, or the process would be told where the registry is."""
     monkeypatch.setenv("HELDOUT_REGISTRY", "somewhere")
@@ -51,6 +52,7 @@ def test_problem_07_each_way_to_fail_is_told_apart(task: str, limits: Limits, st
     assert {} == ended.answer
 
 
+@pytest.mark.slow
 def test_nothing_that_it_started_outlives_it(tmp_path: Path) -> None:
     """A process that left its group would go on writing and eating after its budget."""
     note = tmp_path / "pid"
@@ -106,6 +108,7 @@ def test_without_landlock_python_itself_refuses(tmp_path: Path) -> None:
     assert "theirs" == (tmp_path / "out").read_text()
 
 
+@pytest.mark.slow
 def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     """A supervisor that was killed would leave trainings behind that fit the same run twice."""
     program = (

@@ -32,7 +32,11 @@ def problem(found: Roster, variant: str) -> str:
     ("overrides", "what", "mend"),
     [
         ({"fit.scael": False}, "unknown key `fit.scael`", "did you mean 'scale'?"),
-        ({"fit.frobnicate": 1}, "unknown key `fit.frobnicate`", "known here: estimator, features, params, scale"),
+        (
+            {"fit.frobnicate": 1},
+            "unknown key `fit.frobnicate`",
+            "known here: estimator, features, given, missing",
+        ),
         (
             {"fit.params.alpha": 2.0, "gate.min_seeds": 1},
             "may not set `gate.min_seeds`",
@@ -55,6 +59,7 @@ def test_problem_01_an_override_is_allowed_and_changes_something(
     assert found.entry("base").problem is None
 
 
+@pytest.mark.slow
 def test_problem_01_two_names_for_one_model_are_refused(tmp_path: Path) -> None:
     """One idea would count as two trials, and win twice as often."""
     one = {"id": "one", "set": {"fit.params.alpha": 2.0}}
@@ -147,6 +152,7 @@ def test_problem_06_an_empty_roster_is_an_error(tmp_path: Path) -> None:
         _ = roster(tmp_path, paused).active
 
 
+@pytest.mark.slow
 def test_problem_23_the_market_example_is_a_roster() -> None:
     """The sample would be broken while everybody's own file works."""
     pytest.importorskip("lightgbm")

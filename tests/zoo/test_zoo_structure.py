@@ -48,7 +48,7 @@ def test_problem_03_the_zoo_registers_and_moves_nothing() -> None:
     assert "serving.root" in training, "where the registry lies, so that training is kept out of it"
     assert training.count("serving") == training.count("serving.root")
     imported = [line for line in training.splitlines() if line.startswith("from heldout.registry")]
-    assert ["from heldout.registry import Registry, add"] == imported
+    assert ["from heldout.registry import Asked, Registry, add"] == imported
 
 
 def test_problem_03_the_shadow_reads_who_serves_and_moves_nothing() -> None:

@@ -12,18 +12,35 @@ from heldout_example.command import units
 from heldout_example.largest import LargestGroups, LargestParams
 from heldout_example.metrics import WITHIN_TENTH
 from heldout_example.neighbours import MedianNeighbours, NeighboursParams
+from heldout_example.priced import Priced, PricedParams
+from heldout_example.tolerance import TOLERANCE
 from heldout_example.units import UnitOptions, UnitReader
 
 from heldout.backbone import FeaturesView, TrainView
 from heldout.errors import CorpusError
+from heldout.evidence import write_json
 from heldout.split import split_groups
-from heldout.testing import BackboneConformance, MetricConformance, ReaderConformance, SplitterConformance
+from heldout.testing import (
+    AskedBackboneConformance,
+    BackboneConformance,
+    MetricConformance,
+    ReaderConformance,
+    SplitterConformance,
+    TaskConformance,
+)
 
 SPRINGS = Path(__file__).parents[1] / "springs.tsv"
 
 
 class TestBackbone(BackboneConformance):
     backbone = MedianNeighbours(NeighboursParams(neighbours=3))
+
+
+class TestPriced(AskedBackboneConformance):
+    backbone = Priced(PricedParams(model=Path("prices.json")))
+
+    def write_model(self, folder: Path) -> None:
+        write_json(folder / "prices.json", {"base": 3.0, "per": {"length": 0.5, "count": -0.25}})
 
 
 class TestReader(ReaderConformance):
@@ -40,6 +57,10 @@ class TestReader(ReaderConformance):
 
 class TestMetric(MetricConformance):
     metric = WITHIN_TENTH
+
+
+class TestTask(TaskConformance):
+    task = TOLERANCE
 
 
 class TestSplitter(SplitterConformance):
@@ -59,6 +80,14 @@ def test_one_wild_row_moves_nothing() -> None:
     backbone = MedianNeighbours(NeighboursParams())
     model = backbone.fit(TrainView(features, target, np.array(["a"] * 9), "regression"), 0, Path())
     assert {1.0} == set(backbone.predict(model, FeaturesView(features)).tolist())
+
+
+def test_a_list_of_other_features_does_not_pass_the_gate(tmp_path: Path) -> None:
+    """A price of something that nobody measured would be left out of every answer."""
+    write_json(tmp_path / "prices.json", {"base": 3.0, "per": {"colour": 1.0}})
+    backbone = Priced(PricedParams(model=Path("prices.json"))).bound(tmp_path)
+    rows = FeaturesView(pl.DataFrame({"length": [1.0]}))
+    assert ["PRICED-2"] == [each.code for each in backbone.check_model(tmp_path / "prices.json", rows)]
 
 
 def test_lengths_are_metres_whatever_the_header_says(tmp_path: Path) -> None:

@@ -1,21 +1,24 @@
 """The plug-in protocol: what a backbone is given, what it must answer."""
 
+from heldout.backbone.asked import AskedBackbone, AskedParams, HeldOut
 from heldout.backbone.protocol import (
     Backbone,
     Baseline,
     ClassScores,
     Contract,
     CurvePanel,
-    FeaturesView,
     FitJob,
     FloatArray,
     Judged,
     Params,
     Served,
-    TrainView,
+    WeightedParams,
 )
+from heldout.corpus import FeaturesView, TrainView
 
 __all__ = [
+    "AskedBackbone",
+    "AskedParams",
     "Backbone",
     "Baseline",
     "ClassScores",
@@ -24,8 +27,10 @@ __all__ = [
     "FeaturesView",
     "FitJob",
     "FloatArray",
+    "HeldOut",
     "Judged",
     "Params",
     "Served",
     "TrainView",
+    "WeightedParams",
 ]

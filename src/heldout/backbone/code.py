@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from heldout.backbone import Backbone
 from heldout.backbone.estimators import distributions_of
@@ -24,8 +24,16 @@ from heldout.evidence.imports import Source, closure, total
 
 _OURS = "heldout"
 _ROOT = Path(__file__).resolve().parents[1]
-_FITTING = ("heldout.run.units", "heldout.run.models")
+_FITTING = ("heldout.run.units.compute", "heldout.run.models")
+_ASKING = ("heldout.run.units.compute", "heldout.run.asking")
 _INSTALLED = ("site-packages", "dist-packages")
+
+
+class CodeBlock(TypedDict):
+    """What fits a contender, in a document."""
+
+    heldout: str
+    user: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Code:
     heldout: str
     user: Mapping[str, str] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CodeBlock:
         """As it stands in documents."""
         return {"heldout": self.heldout, "user": dict(self.user)}
 
@@ -52,9 +60,11 @@ class Code:
 
 def code_of(backbone: Backbone, reader: type[Reader]) -> Code:
     """The code of a contender as it lies on disk now."""
-    found = closure((*_FITTING, type(backbone).__module__, reader.__module__, *backbone.sources()), _source)
+    ways = _FITTING if backbone.fits else _ASKING
+    found = closure((*ways, type(backbone).__module__, reader.__module__, *backbone.sources()), _source)
     ours = {name: sha256 for name, sha256 in found.items() if name.partition(".")[0] == _OURS}
-    return Code(total(ours), {name: sha256 for name, sha256 in found.items() if name not in ours})
+    theirs = {name: sha256 for name, sha256 in found.items() if name not in ours}
+    return Code(total(ours), theirs | dict(backbone.carries()))
 
 
 def own_code(modules: Iterable[str]) -> dict[str, str]:

@@ -62,7 +62,7 @@ def kind_of(estimator: Any) -> Kind | None:
     return kinds.get(said)
 
 
-def check_values(path: str, estimator: Any) -> None:
+def check_values(path: str, estimator: Any, where: str = "fit.params") -> None:
     """Ask an estimator of scikit-learn whether it can work with its values; it would say so in `fit`, much later.
 
     Raises:
@@ -73,22 +73,25 @@ def check_values(path: str, estimator: Any) -> None:
     try:
         estimator._validate_params()  # noqa: SLF001 - there is no public way
     except ValueError as error:
-        raise StudyError(
-            f"{path} does not take this value: {error}", where="fit.params", hint="correct that value"
-        ) from None
+        raise StudyError(f"{path} does not take this value: {error}", where=where, hint="correct that value") from None
 
 
-def arguments_of(path: str) -> dict[str, Any]:
+def arguments_of(path: str) -> dict[str, object]:
     """Names of an estimator's arguments with their defaults.
 
     Raises:
         HeldoutError: If there is no such estimator.
     """
+    cls = import_component(path)
     try:
-        signature = inspect.signature(import_estimator(path))
+        found = dict(inspect.signature(cls).parameters)
     except (TypeError, ValueError):  # a class written in C says nothing
         return {}
-    return {name: each.default for name, each in signature.parameters.items()}
+    if any(each.kind is each.VAR_KEYWORD for each in found.values()) and hasattr(cls, "get_params"):
+        for base in cls.__mro__[1:-1]:  # XGBoost's hand on what their bases take
+            found = {**inspect.signature(base).parameters, **found}
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return {name: each.default for name, each in found.items() if each.kind not in kinds}
 
 
 def takes_seed(estimator: str) -> bool:
@@ -112,6 +115,22 @@ def import_estimator(path: str) -> Any:
     Raises:
         HeldoutError: If there is none, or it is no estimator; with the one that was likely meant.
     """
+    found = import_component(path)
+    if not _is_estimator(found):
+        raise StudyError(
+            f"{path!r} is not an estimator class",
+            where="fit.estimator",
+            hint=_near(path) + "it needs `fit` and `predict`",
+        )
+    return found
+
+
+def import_component(path: str, where: str = "fit.estimator") -> Any:
+    """The class of an estimator or of a part of one: a step, a splitter, a kernel.
+
+    Raises:
+        HeldoutError: If there is none, or it is nothing that an estimator is made of.
+    """
     refuse_uninstalled(path)
     module, _, name = path.rpartition(".")
     try:
@@ -119,21 +138,21 @@ def import_estimator(path: str) -> Any:
     except ImportError as error:
         raise PrerequisiteError(
             f"cannot import {path!r}: {error}",
-            where="fit.estimator",
+            where=where,
             hint=_near(path)
             + "install its package (`pip install 'heldout[sklearn]'` for scikit-learn) or correct the path",
         ) from None
     except (AttributeError, TypeError, ValueError):
         raise StudyError(
             f"there is no estimator {path!r}",
-            where="fit.estimator",
+            where=where,
             hint=_near(path) + "write the full import path, such as sklearn.linear_model.Ridge",
         ) from None
-    if not _is_estimator(found):
+    if not inspect.isclass(found) or not any(hasattr(found, name) for name in ("fit", "split", "get_params")):
         raise StudyError(
             f"{path!r} is not an estimator class",
-            where="fit.estimator",
-            hint=_near(path) + "it needs `fit` and `predict`",
+            where=where,
+            hint=_near(path) + "a part of an estimator is a class with `fit`, `split` or `get_params`",
         )
     return found
 

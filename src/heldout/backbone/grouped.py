@@ -15,7 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from heldout.backbone.pool import Pool
-from heldout.backbone.protocol import Backbone, TrainView
+from heldout.backbone.protocol import Backbone
+from heldout.corpus import TrainView
 
 
 class GroupedBackbone(Backbone):
@@ -50,4 +51,5 @@ def rows_by_group(groups: pl.Series) -> dict[str, NDArray[np.int64]]:
 
 
 def _part(view: TrainView, rows: NDArray[np.int64]) -> TrainView:
-    return TrainView(view.features[rows], view.target[rows], view.groups[rows], view.task)
+    weight = None if view.weight is None else view.weight[rows]
+    return TrainView(view.features[rows], view.target[rows], view.groups[rows], view.task, weight=weight)

@@ -20,48 +20,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from heldout.corpus import Corpus, CorpusManifest, Task
-
-if TYPE_CHECKING:
-    import polars as pl
-
+from heldout.corpus import Corpus, CorpusManifest, FeaturesView, TargetKind, TrainView
 
 FloatArray = NDArray[np.float64]
 _NUMERIC = ("lightgbm", "llvmlite", "numba", "numpy", "polars", "scikit-learn", "scipy", "torch")
-
-
-@dataclass(frozen=True)
-class TrainView:
-    """The training rows of one fold: all that ``fit`` may see.
-
-    Attributes:
-        features: One row a sample.
-        target: float64 of shape ``[rows]`` for regression, str for classification.
-        groups: Group of each row, str of shape ``[rows]``.
-        task: What the target is.
-        validation: Rows of other groups to stop or choose by, which no verdict sees; None where the fold has none.
-    """
-
-    features: pl.DataFrame
-    target: NDArray[Any]
-    groups: NDArray[np.str_]
-    task: Task
-    validation: TrainView | None = None
-
-
-@dataclass(frozen=True)
-class FeaturesView:
-    """Rows to predict: features, no targets, no groups."""
-
-    features: pl.DataFrame
 
 
 class ClassScores(NamedTuple):
@@ -85,6 +56,32 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class WeightedParams(Params):
+    """Base of the block of a backbone that counts rows by their weights, unless a study says otherwise."""
+
+    since: ClassVar[Mapping[str, object]] = {"weight": "use"}  # keys that came later, with what was so before
+    weight: Literal["use", "ignore"] = Field("use", description="whether to fit by `corpus.weight`, if there is one")
+
+    @model_serializer(mode="wrap")
+    def _unless_as_ever(self, written: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without a choice that nobody made: fits of before there was one keep their keys."""
+        found: dict[str, Any] = written(self)
+        return {key: value for key, value in found.items() if key not in self.since or value != self.since[key]}
+
+    def counted(self, view: TrainView) -> TrainView:
+        """The rows of a view that count anything, with their weights if these are used; validation rows the same."""
+        validation = None if view.validation is None else self.counted(view.validation)
+        if view.weight is None or self.weight == "ignore":
+            return replace(view, validation=validation, weight=None)
+        counts = view.weight > 0
+        if counts.all():
+            return replace(view, validation=validation)
+        return TrainView(
+            view.features.filter(pl.Series(counts)), view.target[counts], view.groups[counts], view.task,
+            validation, view.weight[counts], view.target_name,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Contract:
     """What a backbone promises.
@@ -93,13 +90,20 @@ class Contract:
         readers: Names of the corpus readers whose corpora it accepts; empty means any.
         tasks: The kinds of target it can learn.
         primary_metrics: The metrics that its default policy judges.
-        files: Every file that ``save`` leaves in the folder of a fit: what is verified, by digest.
+        files: Every file that ``save`` leaves in the folder of a fit: what is verified, by digest. A name that ends
+            with ``/`` is a folder, of which there is at least one file.
+        weights: Whether ``fit`` counts each row by ``view.weight``, of training and validation rows alike; a corpus
+            with weights is refused otherwise.
+        missing: Whether ``fit`` and ``predict`` take features with missing values (null); a corpus with such is refused
+            otherwise.
     """
 
     readers: tuple[str, ...] = ()
-    tasks: tuple[Task, ...] = ("regression",)
+    tasks: tuple[TargetKind, ...] = ("regression",)
     primary_metrics: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    weights: bool = False
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,7 @@ class Backbone(ABC):
     contract: ClassVar[Contract] = Contract()
     deterministic: ClassVar[bool] = True  # False: a model may answer the same rows differently, and says so
     seeded: ClassVar[bool] = True  # False: the seed changes nothing, so a study may declare one at most
+    fits: ClassVar[bool] = True  # False: a model from elsewhere, asked and never fitted (``AskedBackbone``)
 
     def __init__(self, params: Any) -> None:
         """Bind the validated ``fit:`` block."""
@@ -214,6 +219,14 @@ class Backbone(ABC):
         """Why these parameters make a smoke run, which can never PROMOTE; None if they do not."""
         return None
 
+    def bound(self, folder: Path) -> Self:
+        """This backbone with what its parameters name in a folder, that of the study; itself where they name nothing.
+
+        Raises:
+            StudyError: If it is not there; the place is a key of the block.
+        """
+        return self
+
     def check(self, corpus: Corpus) -> None:  # noqa: B027 - most have nothing to complain about
         """Complain about what no fold of this corpus could be fitted with, before compute is spent.
 
@@ -236,15 +249,15 @@ class Backbone(ABC):
         """Contenders for the same table, unless the study declares its own."""
         return []
 
-    def default_gate(self) -> dict[str, Any]:
+    def default_gate(self) -> dict[str, object]:
         """The ``gate:`` block that applies when the study declares no rules."""
         return {}
 
-    def published_files(self, judged: Judged) -> dict[str, Any]:
+    def published_files(self, judged: Judged) -> dict[str, object]:
         """Documents of the domain's own to leave in the run directory: file name to JSON value."""
         return {}
 
-    def published_verdict_fields(self, judged: Judged) -> dict[str, Any]:
+    def published_verdict_fields(self, judged: Judged) -> dict[str, object]:
         """Fields of the domain's own in PROMOTE.json or HOLD.json; they may not replace the core's."""
         return {}
 
@@ -274,6 +287,10 @@ class Backbone(ABC):
         The module of the backbone itself is always among them.
         """
         return ()
+
+    def carries(self) -> Mapping[str, str]:
+        """Sha256 of each file of code that it brings along from beside the study, by path: part of what fits."""
+        return {}
 
     def device(self) -> str:
         """The device that fits, for provenance."""

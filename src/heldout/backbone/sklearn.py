@@ -1,54 +1,76 @@
 """Any scikit-learn estimator, by import path: ``estimator: sklearn.ensemble.RandomForestClassifier``.
 
 Text columns are one-hot encoded and numeric ones standardised, by a pipeline that is fitted on the train view with the
-estimator. Models are stored with skops, which holds no pickle.
+estimator; pipelines, searches and whatever else holds estimators are written down as data. Models are stored with
+skops, which holds no pickle.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
-from heldout.backbone.estimators import (
-    arguments_of,
-    check_values,
-    distributions_of,
-    exists,
-    import_estimator,
-    is_known,
-    kind_of,
-)
-from heldout.backbone.protocol import Backbone, ClassScores, Contract, FeaturesView, FloatArray, Params, TrainView
-from heldout.corpus import Corpus
-from heldout.errors import StudyError, TamperedError, near_miss
+from heldout.backbone.building import build, by_name, paths_in
+from heldout.backbone.clock import without_clock
+from heldout.backbone.estimators import arguments_of, distributions_of, exists, is_known, kind_of
+from heldout.backbone.gaps import refuse_gaps
+from heldout.backbone.preparing import Given, given, preprocessing, weigh
+from heldout.backbone.protocol import Backbone, ClassScores, Contract, FloatArray, WeightedParams
+from heldout.backbone.routing import fit_routed, refuse_unrouted, takes_weights
+from heldout.corpus import Corpus, FeaturesView, TrainView
+from heldout.errors import StudyError, near_miss
 from heldout.evidence import write_bytes
 
 _FILE = "model.skops"
 _PACKAGES = ("numpy", "polars", "scikit-learn", "scipy")
 _FEW_TREES = 5
-# What models are made of besides their own classes: data without behaviour.
-_PLAIN_TYPES = frozenset({"builtins.bytearray", "collections.OrderedDict", "collections.defaultdict"})
-_PROBABILITY_HINT = "use an estimator with predict_proba, such as RandomForestClassifier or LogisticRegression"
+_PROBABILITY_HINT = (
+    "let scikit-learn make some of its scores: `estimator: sklearn.calibration.CalibratedClassifierCV`, "
+    "`params: {estimator: {estimator: %s}}`; or use another, such as LogisticRegression"
+)
+_WHOLE = r"(0|-?[1-9][0-9]{0,17})"
 
 
-class SklearnParams(Params):
+class SklearnParams(WeightedParams):
     """The `fit:` block of a scikit-learn study."""
 
+    since: ClassVar[Mapping[str, object]] = {"weight": "use", "missing": None, "given": None}
+
     estimator: str = Field(description="import path, such as sklearn.ensemble.RandomForestRegressor")
-    params: dict[str, Any] = Field(default_factory=dict, description="the estimator's own arguments")
+    params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="the estimator's own arguments; one that is an estimator, a step or a splitter is written as "
+        "{estimator: its.import.path, params: {...}}",
+    )
     features: list[str] | None = Field(None, min_length=1, description="feature columns to use; null: all")
     scale: bool = Field(True, description="standardise numeric features, on training rows only")
+    missing: Literal["keep", "impute"] | None = Field(
+        None,
+        description="missing numbers; keep: for an estimator that takes them; impute: the median of the training rows, "
+        "part of the model; null: kept where the estimator says that it takes them, else refused",
+    )
+    given: Given | None = Field(
+        None,
+        description="what the estimator gets; matrix: numbers, words as one column a level; polars or pandas: the "
+        "columns as they are, by name; null: polars where a ColumnTransformer is part of it, else a matrix",
+    )
 
 
 class SklearnBackbone(Backbone):
-    """Wraps one estimator class; each seed sets its ``random_state`` where it has one."""
+    """Wraps one estimator class; each seed sets the ``random_state`` of all that has one."""
 
     name: ClassVar[str] = "sklearn"
     Params = SklearnParams
-    contract: ClassVar[Contract] = Contract(tasks=("regression", "classification"), files=(_FILE,))
+    contract: ClassVar[Contract] = Contract(
+        tasks=("regression", "classification"), files=(_FILE,), weights=True, missing=True
+    )
     params: SklearnParams
 
     def __init__(self, params: SklearnParams) -> None:
@@ -57,27 +79,20 @@ class SklearnBackbone(Backbone):
         A user's own class is not imported here, where it would see what is held out: ``check`` asks it, shut in.
         """
         super().__init__(params)
-        module = params.estimator.rpartition(".")[0]
-        if is_known(module) or not exists(module):
-            self._build(seed=0)
+        modules = {path.rpartition(".")[0] for path in self._paths}
+        if all(is_known(module) or not exists(module) for module in modules):
+            self.build(seed=0)
 
     def fit(self, view: TrainView, seed: int, workdir: Path) -> Any:
         """Fit preprocessing and estimator on the train view."""
-        from sklearn.pipeline import make_pipeline
-
-        features = self._select(view.features)
-
-        def fitted(target: Any) -> Any:
-            estimator = self._build(seed)
-            self._check_kind(estimator, view.task)
-            return make_pipeline(self._preprocessing(features), estimator).fit(features, target)
-
+        view = self.params.counted(view)
+        fitted, target = partial(self._fitted, view, seed), _own_labels(view.target)
         try:
-            return fitted(view.target)
+            return fitted(target)
         except (TypeError, ValueError) as refused:
             if view.task != "classification":
                 raise
-            labels, codes = np.unique(view.target, return_inverse=True)
+            labels, codes = np.unique(target, return_inverse=True)
             try:
                 pipeline = fitted(codes)  # such as XGBoost's, which take labels for the numbers from 0 on
             except (TypeError, ValueError):
@@ -85,16 +100,30 @@ class SklearnBackbone(Backbone):
             pipeline.labels_ = [str(label) for label in labels]
             return pipeline
 
+    def _fitted(self, view: TrainView, seed: int, target: NDArray[Any]) -> Any:
+        """The pipeline, fitted; what it standardises or fills by counts rows by their weights too."""
+        from sklearn.pipeline import make_pipeline
+
+        estimator, features = self.build(seed), self._select(view.features)
+        self._check_kind(estimator, view.task)
+        rows = given(features, self._given)
+        if self._given != "matrix":
+            return make_pipeline(fit_routed(estimator, rows, target, view.groups, view.weight))
+        impute = self.params.missing == "impute"
+        prepared = preprocessing(rows, scale=self.params.scale, impute=impute, sparse=_takes_sparse(estimator))
+        matrix = prepared.fit_transform(rows, target)
+        if view.weight is not None:
+            weigh(prepared, rows, view.weight)
+            matrix = prepared.transform(rows)
+        return make_pipeline(prepared, fit_routed(estimator, matrix, target, view.groups, view.weight))
+
     def predict(self, model: Any, view: FeaturesView) -> FloatArray | ClassScores:
         """Numbers of a regressor, probabilities of a classifier."""
-        features = self._select(view.features)
+        features = given(self._select(view.features), self._given)
         estimator = model.steps[-1][1]
         if kind_of(estimator) != "classifier":
             return np.asarray(self._ask(model, "predict", features), dtype=np.float64).reshape(-1)
-        if not hasattr(estimator, "predict_proba"):
-            raise StudyError(
-                f"{self.params.estimator} gives no probabilities", where="fit.estimator", hint=_PROBABILITY_HINT
-            )
+        self._check_probabilities(estimator)
         probability = np.asarray(self._ask(model, "predict_proba", features), dtype=np.float64)
         return ClassScores(_labels(model, self.params.estimator), probability)
 
@@ -108,26 +137,74 @@ class SklearnBackbone(Backbone):
         """Write the fitted pipeline as a skops archive."""
         from heldout.backbone.skops_archive import archive
 
-        write_bytes(folder / _FILE, archive(model))
+        write_bytes(folder / _FILE, archive(without_clock(model)))
 
     def load(self, folder: Path) -> Any:
-        """Read the pipeline; an archive with types from outside scikit-learn and the estimator's package is refused."""
-        from heldout.backbone import skops_io
+        """Read the pipeline; an archive with types of other packages than the estimators' is refused."""
+        from heldout.backbone.skops_archive import read_archive
 
-        path = folder / _FILE
-        mine = {"sklearn", self._home}
-        named = skops_io.get_untrusted_types(file=path)
-        foreign = [name for name in named if name not in _PLAIN_TYPES and name.split(".")[0] not in mine]
-        if foreign:
-            raise TamperedError(
-                f"the model file names the type {foreign[0]}", where=str(path), hint="do not load it; train again"
-            )
-        return skops_io.load(path, trusted=named)
+        return read_archive(folder / _FILE, lambda top: top == "sklearn" or top in self._homes)
 
     def check(self, corpus: Corpus) -> None:
-        """The declared features are there, and the estimator is of the target's kind."""
-        self._select(corpus.features)
-        self._check_kind(self._build(seed=0), corpus.task)
+        """Columns are there; the estimator is of the target's kind, and takes what the corpus asks of it."""
+        features = self._select(corpus.features)
+        numbers = [name for name, kind in features.schema.items() if kind.is_numeric() or kind == pl.Boolean]
+        estimator = self.build(seed=0)
+        self._check_kind(estimator, corpus.task)
+        if corpus.task == "classification":
+            self._check_probabilities(estimator)
+        by_name = () if self._given == "matrix" else tuple(features.columns)
+        if self.params.missing is None or (self.params.missing == "impute" and by_name):  # nothing is filled there
+            gaps = {name: count for name, count in corpus.missing.items() if name in numbers}
+            refuse_gaps(estimator, self.params.estimator, gaps, by_name)
+        self._check_shape(estimator, features, numbers)
+        weighted = corpus.weighted and self.params.weight == "use"
+        refuse_unrouted(estimator, weighted=weighted)
+        if weighted and not takes_weights(estimator):
+            raise StudyError(
+                f"{self.params.estimator} does not fit by weights: its `fit` takes no `sample_weight`",
+                where="fit.estimator",
+                hint="choose another estimator, fit every row alike with `fit: {weight: ignore}`, or leave "
+                "`corpus.weight` out",
+            )
+
+    def _check_shape(self, estimator: Any, features: pl.DataFrame, numbers: Sequence[str]) -> None:
+        """What wants several targets, one feature, or nothing below 0, would fail unit by unit."""
+        from sklearn.utils import get_tags
+
+        try:
+            tags = get_tags(estimator)
+        except (AttributeError, TypeError):
+            return
+        if not tags.target_tags.single_output:
+            raise StudyError(
+                f"{self.params.estimator} learns several targets at once, and a corpus has one",
+                where="fit.estimator",
+                hint="choose the estimator for one target, such as sklearn.linear_model.Lasso for MultiTaskLasso",
+            )
+        if not tags.input_tags.two_d_array and features.width > 1:
+            raise StudyError(
+                f"{self.params.estimator} learns from one feature, and there are {features.width}",
+                where="fit.features",
+                hint="name it, as `fit: {features: [name]}`",
+            )
+        standard = self.params.scale and self._given == "matrix"
+        below = [name for name in numbers if standard or features.select((pl.col(name) < 0).any()).item()]
+        if tags.input_tags.positive_only and below:
+            raise StudyError(
+                f"{self.params.estimator} takes no number below 0, and {below[0]!r} "
+                f"{'is standardised' if standard else 'has some'}",
+                where="fit.scale" if standard else "fit.features",
+                hint="write `fit: {scale: false}`, and leave out features that are below 0",
+            )
+
+    def _check_probabilities(self, estimator: Any) -> None:
+        if not hasattr(estimator, "predict_proba"):
+            raise StudyError(
+                f"{self.params.estimator} gives no probabilities",
+                where="fit.estimator",
+                hint=_PROBABILITY_HINT % self.params.estimator,
+            )
 
     def quick(self) -> SklearnBackbone:
         """Few trees in a forest; other estimators as they are."""
@@ -138,17 +215,29 @@ class SklearnBackbone(Backbone):
         return type(self)(self.params.model_copy(update={"params": few}))
 
     def packages(self) -> tuple[str, ...]:
-        """scikit-learn and what it computes with, and the estimator's own package where that is another one."""
-        return (*_PACKAGES, *(() if self._home == "sklearn" else distributions_of(self._home)))
+        """scikit-learn and what it computes with, and the packages of all estimators that are of another one."""
+        others = (name for home in self._homes if home != "sklearn" for name in distributions_of(home))
+        return (*_PACKAGES, *dict.fromkeys(others))
 
     def sources(self) -> tuple[str, ...]:
-        """The module of the estimator."""
-        return (self.params.estimator.rpartition(".")[0],)
+        """The modules of the estimator and of what is nested in it."""
+        return tuple(dict.fromkeys(path.rpartition(".")[0] for path in self._paths))
 
     @property
-    def _home(self) -> str:
-        """Top-level module of the estimator."""
-        return self.params.estimator.partition(".")[0]
+    def _paths(self) -> tuple[str, ...]:
+        """Import paths of the estimator and of all that is nested in it."""
+        return (self.params.estimator, *paths_in(self.params.params))
+
+    @property
+    def _homes(self) -> tuple[str, ...]:
+        """Top-level modules of the estimators."""
+        return tuple(dict.fromkeys(path.partition(".")[0] for path in self._paths))
+
+    @property
+    def _given(self) -> Given:
+        if self.params.given is not None:
+            return self.params.given
+        return "polars" if by_name(self.params.estimator, self.params.params) else "matrix"
 
     def _select(self, features: Any) -> Any:
         if self.params.features is None:
@@ -162,38 +251,9 @@ class SklearnBackbone(Backbone):
             )
         return features.select(self.params.features)
 
-    def _preprocessing(self, features: Any) -> Any:
-        from sklearn.compose import make_column_transformer
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-        numeric = [name for name, dtype in features.schema.items() if dtype.is_numeric() or str(dtype) == "Boolean"]
-        text = [name for name in features.columns if name not in numeric]
-        steps: list[Any] = [(StandardScaler() if self.params.scale else "passthrough", numeric)] if numeric else []
-        if text:
-            steps.append((OneHotEncoder(handle_unknown="ignore", sparse_output=False), text))
-        return make_column_transformer(*steps)
-
-    def _build(self, seed: int) -> Any:
-        cls, known = import_estimator(self.params.estimator), arguments_of(self.params.estimator)
-        arguments = dict(self.params.params)
-        if "random_state" in known:
-            if "random_state" in arguments:
-                raise StudyError(
-                    "`random_state` is set by the seeds",
-                    where="fit.params.random_state",
-                    hint="remove it, and list `seeds:` in the study",
-                )
-            arguments["random_state"] = seed
-        try:
-            estimator = cls(**arguments)
-        except TypeError as error:
-            raise StudyError(
-                f"{self.params.estimator} does not take these arguments: {error}",
-                where="fit.params",
-                hint=f"it takes: {', '.join(known) or 'none'}",
-            ) from None
-        check_values(self.params.estimator, estimator)
-        return estimator
+    def build(self, seed: int) -> Any:
+        """A fresh estimator, not fitted yet."""
+        return build(self.params.estimator, self.params.params, seed)
 
     def _check_kind(self, estimator: Any, task: str) -> None:
         """A classifier would learn whole numbers as labels without a word, and answer probabilities."""
@@ -203,6 +263,22 @@ class SklearnBackbone(Backbone):
                 where="fit.estimator",
                 hint="choose another estimator, or set `corpus.task`",
             )
+
+
+def _own_labels(target: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers as such: an estimator may name them in its arguments, and orders them as numbers."""
+    if target.dtype.kind != "U" or not pl.Series(target).str.contains(f"^{_WHOLE}$").all():
+        return target
+    return target.astype(np.int64)
+
+
+def _takes_sparse(estimator: Any) -> bool:
+    from sklearn.utils import get_tags
+
+    try:
+        return bool(get_tags(estimator).input_tags.sparse)
+    except (AttributeError, TypeError):
+        return False
 
 
 def _labels(model: Any, estimator: str) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ _hidden = _HEAVY not in sys.modules
 if _hidden:
     sys.modules[_HEAVY] = None  # type: ignore[assignment]  # importing it fails, which is passed over
 try:
-    from skops.io import dumps, get_untrusted_types, load
+    from skops.io import dumps, get_untrusted_types, loads
 finally:
     if _hidden:
         sys.modules.pop(_HEAVY, None)
 
-__all__ = ["dumps", "get_untrusted_types", "load"]
+__all__ = ["dumps", "get_untrusted_types", "loads"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from heldout.cli.printing import print_json
+from heldout.cli.printing import print_json, words_aside
 from heldout.printable import printable
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def check(
     """Ask every guard about corpus, split and backbone. Exits 0 if nothing blocks, 1 if something does."""
     from heldout.api import Study
 
-    checked = Study.load(study).check(variant)
+    with words_aside(as_json):
+        checked = Study.load(study).check(variant)
     print_json(checked.to_json()) if as_json else print_guards(checked)
     return 1 if checked.blocking else 0
 

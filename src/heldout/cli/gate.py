@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from heldout.cli.printing import print_findings, print_json, print_verdict
+from heldout.cli.printing import level_in_words, print_findings, print_json, print_verdict
 from heldout.errors import InputError
 
 
@@ -56,11 +56,11 @@ def judge(
             write_junit(junit, document)
         if summary is not None:
             append_summary(summary, document)
-    print_json(document) if as_json else print_verdict(document)
+    print_json(document) if as_json else print_verdict(document, level_in_words(document))
     return 0 if document["verdict"] == "PROMOTE" else 1
 
 
-def _verified(folder: Path) -> dict[str, Any]:
+def _verified(folder: Path) -> dict[str, object]:
     """The verdict, recomputed link by link; of a published one, which names no files, the message says what judges it.
 
     Raises:
@@ -114,10 +114,9 @@ def amend(
 ) -> None:
     """Let changed rules decide though held-out rows were looked at before, for a reason that stays on record."""
     from heldout.api import Study
-    from heldout.ledger.policy import amend
 
     prepared = Study.load(study).prepare(variant, runs=runs)
-    policy = amend(prepared.study, prepared.declared, reason)
+    policy = prepared.books.amend(prepared.declared, reason)
     if as_json:
         print_json({"schema": "heldout.amendment/1", "policy": policy.to_json()})
         return

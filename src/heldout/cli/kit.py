@@ -95,7 +95,7 @@ def verdict(
     as_json: Json = False,
 ) -> int:
     """Step 04: verify the evidence of a study's run, and tell its verdict: exit 0 PROMOTE, 1 HOLD, 2 none, 3 broken."""
-    from heldout.domains.video.kit.results import can_export
+    from heldout.domains.video.export.run import can_export
     from heldout.package.kit.results import find_result
 
     found = find_result(study, variant, runs)
@@ -141,12 +141,15 @@ def import_(
     kit: Annotated[Path | None, typer.Option(help="The kit that was handed over.")] = None,
     into: Annotated[Path, typer.Option(help="Folder of imports.")] = Path("imports"),
     deep: Annotated[bool, typer.Option("--deep", help="Ask every stored model again, by the bundle's corpus.")] = False,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="With --deep: run code that the run brings.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Check, verify and compare a bundle: exit 0 PROMOTE, 1 HOLD or no agreement, 3 refused or tampered."""
     from heldout.package.kit.importing import import_bundle
 
-    found = import_bundle(archive, into, against=against, kit=kit, deep=deep)
+    found = import_bundle(archive, into, against=against, kit=kit, deep=deep, trust_code=trust_code)
     print_json(found.to_json()) if as_json else _print_import(found)
     return 0 if found.promoted else _HOLD
 

@@ -18,6 +18,9 @@ from heldout.streams import prepare
 # other distributions are entry points `heldout.commands`.
 COMMANDS = {
     "run": ("run", "run"),
+    "merge": ("run", "merge"),
+    "try": ("run", "try_out"),
+    "judge": ("judge", "judge"),
     "check": ("check", "check"),
     "init": ("init", "init"),
     "gate": ("gate", "app"),

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import ctypes
+import datetime as dt
 import json
+import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from heldout.printable import printable, printable_json
+
+_ENDS, _SEED = frozenset({"fitted", "failed", "anew"}), re.compile(r"/seed(\d+)/")
+Words = Mapping[str, Callable[[Mapping[str, Any]], str | None]]
 
 
 def print_json(value: Any) -> None:
@@ -23,6 +31,29 @@ def print_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
+def words_aside(wanted: bool = True) -> Iterator[None]:
+    """Let what libraries print go to standard error, in whatever language, so that a document stands alone.
+
+    Args:
+        wanted: False leaves them alone.
+    """
+    if not wanted:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).fflush(None)  # what a library in C keeps until the process ends
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextlib.contextmanager
 def resumable(kept: str = "interrupted; finished units are kept") -> Iterator[None]:
     """On interruption, let the message say what is kept; which command goes on is said in any case."""
     try:
@@ -31,22 +62,24 @@ def resumable(kept: str = "interrupted; finished units are kept") -> Iterator[No
         raise KeyboardInterrupt(kept) from None
 
 
-class RunPrinter:
-    """Shows a run's progress: a bar on a terminal, a line a plan elsewhere."""
+class EventPrinter:
+    """Shows events of work as they come: a bar on a terminal, and in lines what no bar tells."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        """Show nothing but the verdict if quiet."""
-        self._quiet = quiet
+    def __init__(self, work: str, words: Words, counted: Collection[str], *, quiet: bool) -> None:
+        """Take how the work is called, events in words, and those of them that end a unit."""
+        self._work, self._words, self._counted, self._quiet = work, words, counted, quiet
         self._bar: Any = None
         self._task: Any = None
+        self._first: tuple[float, int] | None = None
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
-            from rich.progress import Progress
+            from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
             from heldout.terminal import open_console
 
-            self._bar = Progress(console=open_console(stderr=True), transient=True)
+            columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=open_console(stderr=True), transient=True)
             self._bar.start()
         return self
 
@@ -55,25 +88,87 @@ class RunPrinter:
             self._bar.stop()
 
     def event(self, record: Mapping[str, Any]) -> None:
-        """Take one progress event."""
+        """Take one event."""
+        name = record["event"]
         if self._quiet:
             return
-        if record["event"] == "plan":
-            print(printable(record["unit"]), file=sys.stderr)
-            if self._bar is not None:
-                self._task = self._bar.add_task("fit", total=record["total"], completed=record["done"])
-        elif record["event"] == "failed":
-            print(f"failed: {printable(record['unit'])}", file=sys.stderr)
-        elif self._bar is not None and self._task is not None and record["event"] == "fitted":
+        if name == "plan" and self._bar is not None:
+            self._task = self._bar.add_task(self._work, total=record["total"], completed=record["done"])
+        told = self._bar is not None and name in self._counted and name != "failed"
+        line = self._words[name](record) if name in self._words and not told else None
+        if line:
+            print(printable(line) + self._left(record), file=sys.stderr)
+        if self._bar is not None and self._task is not None and name in self._counted:
             from rich.markup import escape
 
             self._bar.update(self._task, advance=1, description=escape(printable(record["unit"])))
 
+    def _left(self, record: Mapping[str, Any]) -> str:
+        """Time left at the pace of the units so far, behind the line of one."""
+        now, done, left = time.monotonic(), record["done"], record["total"] - record["done"]
+        if record["event"] not in self._counted or not left:
+            return ""
+        start, before = self._first = self._first or (now, done)
+        return f", {(now - start) / (done - before) * left:.0f} s left" if done > before else ""
+
+
+class RunPrinter(EventPrinter):
+    """Shows a run's progress, and its verdict."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Show nothing but the verdict if quiet."""
+        words: Words = {
+            "plan": lambda e: e["unit"],
+            "failed": lambda e: f"failed: {e['unit']}",
+            "anew": lambda e: f"asked anew: {e['unit']}",
+        }
+        super().__init__("fit", words, ("fitted", "failed"), quiet=quiet)
+
     def verdict(self, document: Mapping[str, Any], folder: Path) -> None:
         """The verdict, every rule, and where the report is."""
-        print_verdict(document)
+        print_verdict(document, level_in_words(document))
         print(f"\nreport   {folder / 'report.html'}")
         print(f"run      {folder}")
+
+    def tried(self, document: Mapping[str, Any], folder: Path) -> None:
+        """What the rules of a study say of a part of its groups."""
+        for rule in document["rules"]:
+            if rule["id"] in ("not-smoke", "pre-registered"):
+                continue  # it is one, and registers nothing
+            print(f"  {rule['outcome']:<7} {rule['id']:<14} {printable(rule['sentence'])}")
+        for finding in document["findings"]:
+            print(f"  {finding['code']} {printable(finding['what'])}")
+        print(f"\nreport   {folder / 'report.html'}")
+
+
+class SeedLogs:
+    """A log a seed, as published: ``seed{N}_<UTC>.log``, a line a unit; a start has logs of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; a log is there when its seed has something to say."""
+        self._folder, self._start = folder, f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
+
+    def event(self, record: Mapping[str, Any]) -> None:
+        """Take one event of a run."""
+        seed = _SEED.search(str(record["unit"]))
+        if record["event"] not in _ENDS or seed is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        line = f"{stamp} {record['event']:<6} {record['done']}/{record['total']} {printable(str(record['unit']))}\n"
+        with (self._folder / f"seed{seed[1]}_{self._start}.log").open("a", encoding="utf-8") as log:
+            log.write(line)
+
+
+def level_in_words(document: Mapping[str, Any]) -> str:
+    """What the first line says of how much was seen: of a model from elsewhere, and of a word that is relied on."""
+    from heldout.gate.asked import attested_of
+
+    level = document.get("evidence")
+    if level not in ("asked", "predicted"):
+        return ""
+    attested = attested_of(document["rules"])
+    return f"({level})" if attested is None else f"({level}; {printable(attested)})"
 
 
 def print_verdict(document: Mapping[str, Any], level: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -49,7 +50,7 @@ def show(desk: Desk, version: VersionName) -> None:
     print_json(described(desk.place, version, desk.serving))
 
 
-@_command("add", *EVIDENCE, "by", "reason", "as_json")
+@_command("add", *EVIDENCE, "trust_code", "by", "reason", "as_json")
 def add(
     desk: Desk,
     run: Annotated[Path, typer.Argument(help="A finished run directory.")],
@@ -253,8 +254,8 @@ def flip_(
     if back == (verdict is not None):
         raise InputError("a flip goes one way", where="flip", hint="give --verdict PROMOTE.json, or --back")
     if verdict is None:
-        flip_back(models)
-        typer.echo(f"{models} is as it was before the flip")
+        tracking = flip_back(models)
+        typer.echo(f"{models} is as it was before the flip\ntracking {tracking}")
         return
     changed = flip(models, verdict)
     typer.echo("\n".join(changed) or "nothing to change")
@@ -271,11 +272,16 @@ def validate(models: Annotated[Path, typer.Argument(help="registry.json, beside 
 
 
 def _print_move(registry: Registry, event: Event, *, as_json: bool) -> None:
+    from heldout.registry.tracking import hold_file
+
     if as_json:
         print_json(event.to_json())
         return
     typer.echo(_line(event))
-    typer.echo(f"pointer  {registry.serving.pointer(event.body['slot'])}")
+    pointer = registry.serving.pointer(event.body["slot"])
+    typer.echo(f"pointer  {pointer}")
+    if event.body["kind"] == "rolled-back":
+        typer.echo(f"tracking {hold_file(pointer, event)}")
 
 
 def _names(text: str | None, now: tuple[str, ...]) -> tuple[str, ...]:
@@ -285,7 +291,7 @@ def _names(text: str | None, now: tuple[str, ...]) -> tuple[str, ...]:
     return () if text.strip() == "none" else tuple(part.strip() for part in text.split(","))
 
 
-def _admitted(stored: dict[str, Any]) -> str:
+def _admitted(stored: Mapping[str, Any]) -> str:
     from heldout.registry.admission import Admission
 
     return f"asks for {Admission.of(stored).sentence()}"

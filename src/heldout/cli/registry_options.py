@@ -32,6 +32,7 @@ Corpus = Annotated[
 ]
 Refit = Annotated[bool, typer.Option("--refit", help="Train every fit again and compare; as long as the run took.")]
 Key = Annotated[Path | None, typer.Option("--key", help="Public key of the signer, a PEM file.")]
+Trust = Annotated[bool, typer.Option("--trust-code", help="Run the code that the run brings along: you have read it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 HERE = "registry"
 EVIDENCE = ("corpus", "refit", "key")
@@ -51,6 +52,7 @@ class Desk:
     refit: Refit = False
     key: Key = None
     as_json: Json = False
+    trust_code: Trust = False
 
     @contextmanager
     def open(self, *, create: bool = False) -> Iterator[Registry]:
@@ -64,9 +66,9 @@ class Desk:
         """What to verify a run with; None if no option says anything."""
         from heldout.registry.vouched import Asked
 
-        if self.corpus is None and not self.refit and self.key is None:
+        if self.corpus is None and not self.refit and self.key is None and not self.trust_code:
             return None
-        return Asked(corpus=self.corpus, refit=self.refit, key=self.key)
+        return Asked(corpus=self.corpus, refit=self.refit, key=self.key, trust_code=self.trust_code)
 
 
 def desk_command(app: typer.Typer, name: str, *options: str) -> Callable[[Command], Command]:

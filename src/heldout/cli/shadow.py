@@ -13,6 +13,7 @@ from heldout.cli.registry_options import Json, Place, Serving
 
 if TYPE_CHECKING:
     from heldout.shadow import ShadowRun
+    from heldout.shadow.batch import Card
     from heldout.shadow.runner import Result
     from heldout.zoo.process import Limits
 
@@ -110,20 +111,20 @@ def list_(slot: Slot = None, store: Store = _STORE, as_json: Json = False) -> No
     from heldout.shadow import ShadowStore, stored_slot
 
     where = ShadowStore(store, slot or stored_slot(store))
-    cards: dict[str, list[dict[str, object]]] = {}
+    cards: dict[str, list[Card]] = {}
     for stored, card in where.cards():
         cards.setdefault(stored.batch.name, []).append(card)
-    batches = [
-        stored.batch.to_json()
-        | {"at_utc": stored.at_utc, "served": stored.served, "predictions": cards.get(stored.batch.name, [])}
-        for stored in where.batches()
-    ]
     if as_json:
+        batches = [
+            stored.batch.to_json()
+            | {"at_utc": stored.at_utc, "served": stored.served, "predictions": cards.get(stored.batch.name, [])}
+            for stored in where.batches()
+        ]
         print_json({"schema": "heldout.shadow-batches/1", "slot": where.slot, "batches": batches})
         return
-    for row in batches:
-        typer.echo(f"{row['name']:<24}  {row['at_utc']}  served by {row['served']}")
-        for card in row["predictions"]:
+    for stored in where.batches():
+        typer.echo(f"{stored.batch.name:<24}  {stored.at_utc}  served by {stored.served}")
+        for card in cards.get(stored.batch.name, []):
             late = "  late" if card["late"] else ""
             typer.echo(f"  {card['version']:<40}  {card['rows']} rows, {card['in_sample']} learnt from{late}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,18 +36,20 @@ def list_(study: StudyPath = _STUDY, runs: Runs = None, as_json: Json = False) -
 
     roster = Roster.load(study)
     history = read_attempts(Path(runs or roster.file.spec.runs) / roster.name)
-    rows = [entry.to_json() for entry in roster.entries]
-    for row in rows:
-        row["attempts"] = [each.to_json() for each in history.of(row["id"])]
     broken = any(entry.problem is not None for entry in roster.entries)
     if as_json:
-        print_json(roster.to_json() | {"variants": rows})
+        variants = [
+            entry.to_json() | {"attempts": [each.to_json() for each in history.of(entry.id)]}
+            for entry in roster.entries
+        ]
+        print_json(roster.to_json() | {"variants": variants})
         return ExitCode.INPUT if broken else ExitCode.DONE
-    for row in rows:
-        last = row["attempts"][-1]["outcome"] if row["attempts"] else "never"
-        typer.echo(f"{row['id']:<24}  {row['status']:<7}  {last:<13}  {_overrides(row['own'])}")
-        if row["problem"]:
-            typer.echo("  " + row["problem"].replace("\n", "\n  "))
+    for entry in roster.entries:
+        tried = history.of(entry.id)
+        last = tried[-1].outcome if tried else "never"
+        typer.echo(f"{entry.id:<24}  {entry.status:<7}  {last:<13}  {_overrides(entry.spec.set if entry.spec else {})}")
+        if entry.problem is not None:
+            typer.echo("  " + str(entry.problem).replace("\n", "\n  "))
     return ExitCode.INPUT if broken else ExitCode.DONE
 
 
@@ -63,17 +66,17 @@ def show(
     roster = Roster.load(study)
     entry = roster.entry(variant)
     history = read_attempts(Path(runs or roster.file.spec.runs) / roster.name)
-    attempts = [each.to_json() for each in history.of(variant)]
+    attempts = history.of(variant)
     config = dict(entry.resolved.config) if entry.resolved else None
-    document = {"schema": "heldout.zoo-variant/1", **entry.to_json(), "attempts": attempts, "config": config}
+    document = {"schema": "heldout.zoo-variant/1", **entry.to_json(), "config": config}
     if as_json:
-        print_json(document)
+        print_json(document | {"attempts": [each.to_json() for each in attempts]})
     else:
         for key, value in document.items():
-            if key not in ("schema", "attempts", "config", "problem") and value not in (None, "", {}, []):
+            if key not in ("schema", "config", "problem") and value not in (None, "", {}, []):
                 typer.echo(f"{key:<15} {value if isinstance(value, str) else json.dumps(value)}")
         for each in attempts:
-            typer.echo(f"{'attempt':<15} {each['began']}  {each['outcome']}  {each['facts'].get('reason', '')}")
+            typer.echo(f"{'attempt':<15} {each.began}  {each.outcome}  {each.facts.get('reason', '')}")
         if entry.problem is not None:
             typer.echo(str(entry.problem))
     return ExitCode.DONE if entry.problem is None else ExitCode.INPUT
@@ -167,5 +170,5 @@ def _told(training: Training, *, as_json: bool) -> int:
     return training.exit_code
 
 
-def _overrides(overrides: dict[str, Any]) -> str:
+def _overrides(overrides: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}: {json.dumps(value)}" for key, value in overrides.items())

@@ -1,101 +1,23 @@
-"""A corpus in memory: samples with ids, groups, features and a target, and the manifest that says what they are."""
+"""A corpus: samples with ids, groups and features, the manifest that says what they are, and one door to the targets.
+
+Ids, groups and features are light: a sample of a film or an episode names its file. Rows are chosen by the groups that
+they are of, and views are copies of them: what is not in a view cannot be reached from it.
+"""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from heldout.corpus.spans import TimeSpan
-
-SCHEMA = "heldout.corpus/1"
-Task = Literal["regression", "classification"]
-
-
-@dataclass(frozen=True)
-class GroupRecord:
-    """One group of the manifest.
-
-    Attributes:
-        id: Its name.
-        samples: Number of its rows.
-        sha256: Covers the content of its rows, not its name or the order of rows.
-        path: File that it is read from.
-        bytes: Size of that file.
-        missing: What is missing in it.
-        span: When its samples were taken and their labels known; None where nobody said.
-        targets: Its targets, ``[samples]``; only for a splitter that reads targets, and in no document.
-        levels: What stands in its rows of the column that a splitter names; only for that, and in no document.
-    """
-
-    id: str
-    samples: int
-    sha256: str
-    path: str | None = None
-    bytes: int | None = None
-    missing: tuple[str, ...] = ()
-    span: TimeSpan | None = None
-    targets: Any = field(default=None, compare=False, repr=False)
-    levels: tuple[str, ...] = field(default=(), compare=False, repr=False)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Rows of each class, or of each value of a numeric target; empty where targets were not read."""
-        values, counts = np.unique(np.asarray([] if self.targets is None else self.targets), return_counts=True)
-        return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A group that is not in the corpus, and why."""
-
-    id: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class CorpusManifest:
-    """What the corpus is, by digest.
-
-    Attributes:
-        reader: Name of the reader.
-        path: The file as the study names it.
-        sha256: Digest of the file's bytes. A reader that groups one file in several ways makes a corpus of each: its
-            digest covers the grouping too, and ``facts["file_sha256"]`` is that of the bytes.
-        rows: Number of samples.
-        target: Name of the target column.
-        features: Names of the feature columns, in order.
-        groups: Every group.
-        skipped: Every group that was left out, with the reason.
-        facts: What the reader wants to say besides (encoders, quality points, ...).
-    """
-
-    reader: str
-    path: str
-    sha256: str
-    rows: int
-    task: Task
-    target: str
-    features: tuple[str, ...]
-    groups: tuple[GroupRecord, ...]
-    skipped: tuple[Skipped, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """The manifest as a document."""
-        document = {"schema": SCHEMA} | asdict(self)
-        for group in document["groups"]:
-            del group["targets"], group["levels"]
-        return document
+from heldout.corpus.manifest import MISSING, CorpusManifest, TargetKind
+from heldout.corpus.truth import Purpose, Sealed, Truth
+from heldout.corpus.views import FeaturesView, TrainView
 
 
 @dataclass(frozen=True)
@@ -107,27 +29,101 @@ class Corpus:
         groups: Group of each sample, str.
         cells: Cluster of each sample inside its group (a clip's one encode), str; None where there are none.
         features: One row a sample; the only thing that ``predict`` sees.
-        target: float64 of shape ``[rows]`` for regression, str for classification.
+        truth: The targets, for this class alone; everybody else asks ``targets`` and says why.
         manifest: What this corpus is, by digest.
         time: When each sample was taken: Float64, or Datetime in UTC; None where nobody said.
         prints: Perceptual hashes of each group's media, uint64 in order (see ``corpus.guards.prints``); None without.
         aside: Columns that are neither features nor anything else named: for guards only; None where there are none.
+        weight: How much each row counts, float64 ``[rows]``; None where all count alike.
+        idle: Words that were declared to stand for gaps, and stand nowhere: for guards only.
+        opened: By purpose, the groups whose targets were read.
     """
 
     ids: pl.Series
     groups: pl.Series
     cells: pl.Series | None
     features: pl.DataFrame
-    target: NDArray[Any]
+    truth: Truth
     manifest: CorpusManifest
     time: pl.Series | None = None
     prints: Mapping[str, NDArray[np.uint64]] | None = None
     aside: pl.DataFrame | None = None
+    weight: NDArray[np.float64] | None = None
+    idle: tuple[str, ...] = ()
+    opened: dict[Purpose, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TargetKind:
         """Regression or classification."""
         return self.manifest.task
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows count by a weight; it is known of a sealed corpus too, whose weights are not."""
+        return self.manifest.weight is not None
+
+    @property
+    def missing(self) -> Mapping[str, int]:
+        """By feature, how many of its values are missing; known of a corpus without rows too."""
+        found: Mapping[str, int] = self.manifest.facts.get(MISSING, {})
+        return found
+
+    def weights(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64] | None:
+        """How much some rows count, float64 ``[rows]``, in their order; all rows by default. None: all alike."""
+        return self.weight if self.weight is None or rows is None else self.weight[rows]
+
+    def targets(self, purpose: Purpose, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Targets of some rows, in their order; of all rows by default. That they were read is written down.
+
+        Args:
+            purpose: Why they are read. Training rows are no purpose: ``train_view`` hands them out.
+            rows: Row numbers.
+
+        Returns:
+            float64 of shape ``[rows]`` for regression, str for classification.
+        """
+        known = self.opened.get(purpose, frozenset())
+        if len(known) < len(self.manifest.groups):
+            names = self.groups if rows is None else self.groups.gather(rows)
+            self.opened[purpose] = known | frozenset(names.unique().to_list())
+        return self.truth.at(rows, purpose)
+
+    def train_view(self, rows: NDArray[np.int64], validation: TrainView | None = None) -> TrainView:
+        """Rows to learn from, copied out of the corpus."""
+        target = self.truth.at(rows, "train")
+        return TrainView(
+            features=self.features[rows],
+            # Text is as wide as the longest label at hand: the width of a held-out one must not show.
+            target=target if self.task == "regression" else np.array(target.tolist(), dtype=str),
+            groups=self.groups.gather(rows).to_numpy().astype(str),
+            task=self.task,
+            validation=validation,
+            weight=self.weights(rows),
+            target_name=self.manifest.target,
+        )
+
+    def validation_view(self, groups: Iterable[str]) -> TrainView:
+        """Rows to stop or choose by: no verdict sees them, and that they were read is written down."""
+        rows = self.rows_of(groups)
+        self.targets("validation", rows)
+        return self.train_view(rows)
+
+    def features_view(self, rows: NDArray[np.int64]) -> FeaturesView:
+        """Rows to predict, without targets."""
+        return FeaturesView(self.features[rows])
+
+    def sealed(self) -> Corpus:
+        """This corpus without its targets, for code that must not see them; a weight may tell one, so it has none."""
+        return replace(self, truth=Sealed(), weight=None, opened={})
+
+    def unopened(self) -> Corpus:
+        """This corpus, of whose targets nobody has read any yet."""
+        return replace(self, truth=self.truth.unopened(), opened={})
+
+    def locked_groups(self) -> frozenset[str]:
+        """Groups with rows that nobody may train on."""
+        locked = self.truth.locked()
+        return frozenset() if locked is None else frozenset(self.groups.filter(pl.Series(locked)).unique().to_list())
 
     def rows_of(self, groups: Iterable[str]) -> NDArray[np.int64]:
         """Row numbers of the samples in any of these groups, ascending; the cost is that of those rows."""
@@ -153,83 +149,3 @@ class Corpus:
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
         return {name: number for number, name in enumerate(names)}, order, starts
-
-
-class ReaderOptions(BaseModel):
-    """Base of a reader's options in the ``corpus:`` block: frozen, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    # What says where a corpus is or how it was made, not what is learnt from it; the digest stands for these.
-    location: ClassVar[frozenset[str]] = frozenset({"path", "produce"})
-    path: Path
-
-    def identity(self) -> dict[str, Any]:
-        """The options that change what is learnt, as JSON."""
-        return self.model_dump(mode="json", exclude=set(self.location))
-
-
-class Reader(ABC):
-    """Reads a corpus from a file. Strict: a bad row is refused with file, line and key, never dropped."""
-
-    name: ClassVar[str]
-    Options: ClassVar[type[ReaderOptions]]
-
-    def __init__(self, options: ReaderOptions) -> None:
-        """Bind the validated ``corpus:`` block, its path already resolved."""
-        self.options = options
-
-    @abstractmethod
-    def read(self) -> Corpus:
-        """Read the whole corpus.
-
-        Raises:
-            CorpusError: With the place of the first bad row or column.
-        """
-
-    def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> ReaderOptions | None:
-        """Write the corpus again with other features and targets in some groups, for the check of the fitted state.
-
-        A reader that keeps something of what it reads shall have this, so that what it keeps is of the changed file.
-
-        Args:
-            path: The file to write.
-            groups: Whose rows change.
-            most: Rows to keep of each group at most; None keeps all.
-
-        Returns:
-            Options that read the file, or None: then rows are changed in memory, after they were read.
-        """
-        return None
-
-
-def group_records(
-    groups: pl.Series,
-    features: pl.DataFrame,
-    target: NDArray[Any],
-    path: str,
-    spans: Mapping[str, TimeSpan] | None = None,
-) -> tuple[GroupRecord, ...]:
-    """A record per group, with a content digest that does not depend on the group's name or its rows' order."""
-    columns = [column_words(features[name]) for name in sorted(features.columns)]
-    words = np.ascontiguousarray(np.stack([*columns, column_words(pl.Series(target))], axis=1))
-    rows_as_bytes = words.view(np.dtype((np.void, words.dtype.itemsize * words.shape[1]))).ravel()
-    by_group = groups.to_frame("group").with_row_index("row").group_by("group").agg(pl.col("row"))
-    records = []
-    for name, rows in sorted(by_group.iter_rows()):
-        content = hashlib.sha256(np.sort(rows_as_bytes[np.asarray(rows)]).tobytes()).hexdigest()
-        span = None if spans is None else spans[name]
-        records.append(GroupRecord(id=name, samples=len(rows), sha256=content, path=path, span=span))
-    return tuple(records)
-
-
-def column_words(column: pl.Series) -> NDArray[np.uint64]:
-    """Eight bytes a row: the float64 bits of a number, a digest of anything else. By value, not by type width."""
-    if column.dtype == pl.Duration:
-        column = column.to_physical()
-    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-        values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy() + 0.0  # -0.0 becomes 0.0
-        return values.view(np.uint64)
-    texts = column.cast(pl.String).fill_null("\x00null")
-    codes = texts.unique()
-    words = [int.from_bytes(hashlib.blake2b(code.encode(), digest_size=8).digest(), "big") for code in codes]
-    return texts.replace_strict(codes, pl.Series(words, dtype=pl.UInt64)).to_numpy()

@@ -6,18 +6,25 @@ fitted on training rows alone cannot notice; a scaler, a vocabulary or a label l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from heldout.corpus.model import Corpus
+from heldout.corpus.truth import Known
+
+_WIDE = 1 << 58  # of integers that are moved by many times their span
+_FILLED = "~"
+_LARGE = 1e11  # twice such a weight may be more than a weight may be
 
 
 def changed_corpus(corpus: Corpus, groups: Collection[str], most: int | None) -> Corpus:
-    """The corpus in memory, thinned, with features and targets of these groups changed.
+    """The corpus in memory, thinned, with features, targets and weights of these groups changed.
 
     Args:
         corpus: Samples.
@@ -27,7 +34,8 @@ def changed_corpus(corpus: Corpus, groups: Collection[str], most: int | None) ->
     rows = thinned(corpus.groups, most)
     kept = corpus.groups.gather(rows)
     mask = kept.is_in(list(groups))
-    target = pl.Series("target", corpus.target[rows])
+    target = pl.Series("target", corpus.targets("guard", rows))
+    moved = changed_column(target, mask).to_numpy()
     return replace(
         corpus,
         ids=corpus.ids.gather(rows),
@@ -36,10 +44,30 @@ def changed_corpus(corpus: Corpus, groups: Collection[str], most: int | None) ->
         time=None if corpus.time is None else corpus.time.gather(rows),
         aside=None,
         features=changed_frame(corpus.features[rows], corpus.features.columns, mask),
-        target=changed_column(target, mask)
-        .to_numpy()
-        .astype(corpus.target.dtype if target.dtype.is_numeric() else str),
+        weight=_moved_weight(corpus.weights(rows), mask),
+        truth=Known(moved if target.dtype.is_numeric() else moved.astype(str)),
     )
+
+
+def _moved_weight(weight: NDArray[np.float64] | None, mask: pl.Series) -> NDArray[np.float64] | None:
+    return None if weight is None else changed_weight(pl.Series(weight), mask).to_numpy().astype(np.float64)
+
+
+def changed_weight(column: pl.Series, mask: pl.Series) -> pl.Series:
+    """The weights, with others where the mask is set: light for heavy rows and heavy for light ones.
+
+    None is outside of what the column holds, or a reader would refuse weights that nobody gave.
+    """
+    wide = column.cast(pl.Int64) if column.dtype.is_integer() else column.cast(pl.Float64)
+    counting = wide.filter(wide > 0)
+    bounds: tuple[Any, Any] = (1, 1) if counting.is_empty() else (counting.min(), counting.max())
+    least, most = bounds
+    if least == most:
+        heavy, least = wide > 0, most // 2 if most > _LARGE else most * 2
+    else:
+        heavy = wide.cast(pl.Float64) >= math.sqrt(least * most)
+    moved = pl.select(pl.when(heavy).then(pl.lit(least, wide.dtype)).otherwise(pl.lit(most, wide.dtype))).to_series()
+    return pl.select(pl.when(mask).then(moved).otherwise(wide)).to_series().alias(column.name)
 
 
 def changed_frame(frame: pl.DataFrame, columns: Sequence[str], mask: pl.Series) -> pl.DataFrame:
@@ -49,10 +77,11 @@ def changed_frame(frame: pl.DataFrame, columns: Sequence[str], mask: pl.Series) 
 
 def changed_column(column: pl.Series, mask: pl.Series) -> pl.Series:
     """The column with other values where the mask is set, of the same kind: a file of it is read back the same way."""
-    if column.dtype.is_integer():
-        wide = column.cast(pl.Int64)
-        span = int(wide.max() or 0) - int(wide.min() or 0) + 1  # type: ignore[arg-type]
-        moved = wide + 7 * span
+    least, most = (int(column.min() or 0), int(column.max() or 0)) if column.dtype.is_integer() else (0, 0)  # type: ignore[arg-type]
+    if max(abs(least), abs(most)) > _WIDE:
+        moved = column // 3
+    elif column.dtype.is_integer():
+        moved = column.cast(pl.Int64) + 7 * (most - least + 1)
     elif column.dtype.is_numeric():
         moved = column.cast(pl.Float64) * 3.0 + 7.0
     elif column.dtype == pl.Boolean:
@@ -61,6 +90,8 @@ def changed_column(column: pl.Series, mask: pl.Series) -> pl.Series:
         moved = column
     else:
         moved = pl.select(pl.format("{}~", column.cast(pl.String))).to_series()
+    if moved.dtype == pl.String or moved.dtype.is_numeric():
+        moved = moved.fill_null(_FILLED if moved.dtype == pl.String else 7)
     same = column.cast(moved.dtype)
     return pl.select(pl.when(mask).then(moved).otherwise(same)).to_series().alias(column.name)
 

@@ -31,7 +31,7 @@ def check_room(path: Path) -> None:
             raise MachineError(what, where=str(path), hint="give the process more memory")
     schema = pl.read_parquet_schema(plain_path(path))
     width = sum(_TEXT if kind in (pl.String, pl.Binary) else _NUMBER for kind in schema.values())
-    rows = int(pl.scan_parquet(plain_path(path)).select(pl.len()).collect().item())
+    rows = int(pl.scan_parquet(plain_path(path), glob=False).select(pl.len()).collect().item())
     need = rows * width
     if need <= _SMALL:
         return
@@ -43,6 +43,11 @@ def check_room(path: Path) -> None:
                 where=str(path),
                 hint="give the process more memory, or cut the table",
             )
+
+
+def room_to_unpack() -> int:
+    """Bytes that a packed table may have when it is unpacked."""
+    return min((max(0, free) // (_COPIES * copies) for free, copies in _free()), default=1 << 32)
 
 
 def _free() -> Iterator[tuple[int, int]]:

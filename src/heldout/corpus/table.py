@@ -1,36 +1,52 @@
-"""Any Parquet, CSV or JSONL table with a group column and a target column."""
+"""Any table with a group column and a target column."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from heldout.corpus.bad_lines import find_bad_csv_line, find_bad_json_line
-from heldout.corpus.model import Corpus, CorpusManifest, Reader, ReaderOptions, Task, group_records
-from heldout.corpus.perturb import changed_frame, thinned
-from heldout.corpus.room import check_room
+from heldout.corpus.bad_lines import other_separator
+from heldout.corpus.files import KINDS, Dialect, check_encoding, read_table, write_like
+from heldout.corpus.kinds import Column, Kind, number_columns, text_kinds, with_kinds
+from heldout.corpus.looks import look_at
+from heldout.corpus.manifest import CONTENT, MISSING, CorpusManifest, TargetKind, group_records
+from heldout.corpus.model import Corpus
+from heldout.corpus.perturb import changed_frame, changed_weight, thinned
+from heldout.corpus.reader import Reader, ReaderOptions
 from heldout.corpus.spans import TimeSpan, group_spans
+from heldout.corpus.truth import Known
+from heldout.corpus.weights import weights_of
+from heldout.corpus.words import idle_words, without_words
 from heldout.errors import CorpusError, near_miss
-from heldout.evidence import plain_path, sha256_file
-from heldout.evidence.machine import machine_error
+from heldout.evidence import sha256_file
 
-_LONGEST = 300  # characters of what a library says of a file
-_JSONL = (".jsonl", ".ndjson")
+_NO_VALUES = (pl.Binary, pl.Object, pl.Unknown)
 _GAPS = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "-", "--", "?", ".", "inf", "-inf", "infinity")
+
+
+_PLAIN: Mapping[str, object] = {
+    "weight": None, "said": [], "columns": {}, "missing": [], "separator": None, "decimal": ".", "encoding": "utf-8",
+    "zeros": "keep",
+}  # fmt: skip
 
 
 class TableOptions(ReaderOptions):
     """The `corpus:` block of a table."""
 
-    path: Path = Field(description="a .parquet, .csv or .jsonl file, relative to the study")
+    path: Path = Field(description=f"a {KINDS} file, relative to the study")
     group: str = Field(description="column that must never straddle training and test: a subject, a site, a batch")
     target: str = Field(description="column to predict")
+    weight: str | None = Field(
+        None, description="column of weights, 0 or more: how much a row counts in fits and metrics; null: all alike"
+    )
     id: str | None = Field(None, description="column of unique sample ids; null: the row's number")
     time: str | None = Field(
         None, description="column of times, numbers or ISO 8601 dates: no feature; see `split.embargo`"
@@ -38,11 +54,58 @@ class TableOptions(ReaderOptions):
     matures: str | None = Field(
         None, description="column of times at which the label was known; needs `time`; a split in time purges by it"
     )
-    features: list[str] | None = Field(None, min_length=1, description="null: every column not named here")
+    features: list[str] | None = Field(
+        None, description="null: every column not named here; []: none, for predictions from elsewhere need none"
+    )
+    said: list[str] = Field(
+        default_factory=list, description="columns of predictions: no features, and no guard looks at them"
+    )
     ignore: list[str] = Field(default_factory=list, description="columns that are no features")
     task: Literal["regression", "classification"] | None = Field(
         None, description="null: classification for text, boolean or integers of at most 20 values; else regression"
     )
+
+    columns: dict[str, Kind | Column] = Field(
+        default_factory=dict,
+        description="what columns are, where it shall not be guessed: number, category, date, datetime, time, "
+        "duration, or such as {kind: date, format: '%d.%m.%Y'}",
+    )
+    missing: list[str] = Field(
+        default_factory=list,
+        description="words that stand for a missing feature, time or weight, such as NA, besides an empty field; "
+        "among numbers -9 is -9.0",
+    )
+    separator: str | None = Field(
+        None, min_length=1, max_length=1, description="between the fields of a CSV; null: a tab in a .tsv, else a comma"
+    )
+    decimal: Literal[".", ","] = Field(".", description="what stands before the fraction of a number in a CSV")
+    encoding: str = Field("utf-8", description="of a CSV, such as latin-1")
+    zeros: Literal["keep", "drop"] = Field(
+        "keep", description="before a number that names a group in a CSV; keep: 007 and 7 are two groups; drop: one"
+    )
+
+    def identity(self) -> dict[str, object]:
+        """The options that change what is learnt; what nobody says is left out, as before it could be said."""
+        return {key: value for key, value in super().identity().items() if key not in _PLAIN or value != _PLAIN[key]}
+
+    def dialect(self) -> Dialect:
+        """How the table is written."""
+        return Dialect(
+            separator=self.separator,
+            decimal_comma=self.decimal == ",",
+            encoding=self.encoding,
+            missing=tuple(self.missing),
+            kept=tuple(name for name in (self.group, self.target, self.id) if name),
+            texts=(self.id,) if self.id else (),
+            named=(self.group,) if self.zeros == "keep" else (),
+            kinds=text_kinds(self.columns),
+        )
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, name: str) -> str:
+        check_encoding(name)
+        return name
 
     @model_validator(mode="after")
     def _maturity_needs_time(self) -> TableOptions:
@@ -52,7 +115,7 @@ class TableOptions(ReaderOptions):
 
 
 class TableReader(Reader):
-    """Reads a table with polars; missing and non-finite values are refused with their row and column."""
+    """Reads a table with polars; a missing group or target, and what is not finite, is refused with its row."""
 
     name: ClassVar[str] = "table"
     Options = TableOptions
@@ -62,87 +125,134 @@ class TableReader(Reader):
         """Read the table.
 
         Raises:
-            CorpusError: For a missing column, a null, a number that is not finite (also one that is spelt, such as
-                ``NA`` among numbers), a blank group, or a repeated sample id.
+            CorpusError: For a missing column, a gap in any column but a feature, a number that is not finite, a gap
+                that is spelt among numbers (such as ``NA``), a blank group, a repeated sample id, or a weight that
+                counts nothing.
         """
-        frame = self._frame()
+        frame = self.frame()
         self._check_columns(frame)
-        features = frame.select(self._feature_names(frame))
-        for column in (*self._roles(), *features.columns):
-            self._check_values(frame[column])
+        chosen = self._feature_names(frame)
+        features = frame.select(chosen) if chosen else frame.drop(frame.columns)  # of no columns, and as many rows
+        for column in self._roles():
+            self._check_values(frame, column)
+        for column in features.columns:
+            self._check_feature(frame[column])
         self._check_blank(frame[self.options.group])
         groups = frame[self.options.group].cast(pl.String)
-        task, target = self._target(frame[self.options.target])
+        task, target = self.target_of(frame[self.options.target])
         time = self._time(frame[self.options.time]) if self.options.time else None
+        options = self.options
+        path, named = options.path, options.weight
+        weight = weights_of(frame[named], str(path)) if named else None
+        content = features if features.width else self._said(frame, groups, features)
         return Corpus(
             ids=self._ids(frame),
             groups=groups,
             cells=None,
             features=features,
-            target=target,
+            truth=Known(target),
             manifest=CorpusManifest(
                 reader=self.name,
-                path=self.options.path.name,
-                sha256=sha256_file(self.options.path),
+                path=path.name,
+                sha256=sha256_file(path),
                 rows=frame.height,
                 task=task,
                 target=self.options.target,
                 features=tuple(features.columns),
-                groups=group_records(
-                    groups, features, target, self.options.path.name, self._spans(frame, groups, time)
-                ),
+                groups=group_records(groups, content, target, path.name, self._spans(frame, groups, time), weight),
+                facts=({CONTENT: content.columns} if content is not features else {}) | _missing(features),
+                weight=named,
             ),
             time=time,
-            aside=frame.drop(*self._roles(), *features.columns),
+            aside=frame.drop(*self._roles(), *features.columns, *options.said),
+            weight=weight,
+            idle=self._idle(frame),
         )
 
     def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> TableOptions:
-        """Write the table again, in the same format."""
-        options, frame = self.options, self._frame()
-        features, (task, _) = self._feature_names(frame), self._target(frame[options.target])
+        """Write the table again, in the same format; a column of numbers is one whatever is left of it."""
+        options, frame = self.options, self.frame()
+        features, (task, _) = self._feature_names(frame), self.target_of(frame[options.target])
         frame = frame[thinned(frame[options.group], most)]
         mask = frame[options.group].cast(pl.String).is_in(list(groups))
-        _write(changed_frame(frame, [*features, options.target], mask), path)
-        return options.model_copy(update={"path": path, "features": features, "ignore": [], "task": task})
+        changed = changed_frame(frame, [*features, options.target], mask)
+        if options.weight:
+            changed = changed.with_columns(changed_weight(frame[options.weight], mask))
+        write_like(changed, path, options.dialect())
+        gaps = {name for name in features if frame[name].has_nulls()}
+        kinds: dict[str, Kind] = {
+            name: "number" if frame[name].dtype.is_numeric() else "category"
+            for name in features
+            if name in options.columns or (name in gaps and _plain_kind(frame.schema[name]))
+        }
+        return options.model_copy(
+            update={"path": path, "features": features, "ignore": [], "task": task, "columns": kinds}
+        )
 
-    def _frame(self) -> pl.DataFrame:
-        return read_table(self.options.path, texts=[self.options.id] if self.options.id else [])
+    def _said(self, frame: pl.DataFrame, groups: pl.Series, features: pl.DataFrame) -> pl.DataFrame:
+        """Predictions that tell groups apart where there are no features; none where chance would find copies."""
+        said = frame.select(self.options.said)
+        exact = any(dtype.is_float() for dtype in said.dtypes)
+        several = not groups.is_unique().any()
+        return said if exact and several else features
+
+    def frame(self) -> pl.DataFrame:
+        """The whole table, its declared columns of their kinds, and one kind of gap for all: null."""
+        options = self.options
+        frame = read_table(options.path, dialect=options.dialect())
+        frame = with_kinds(frame, options.columns, str(options.path))
+        for comma, names in number_columns(options.columns).items():
+            kept = {*frame.columns} - names | {*options.dialect().kept}
+            frame = without_words(frame, options.missing, kept, comma=comma)
+        roles = {*self._roles()}
+        floats = [name for name, dtype in frame.schema.items() if dtype.is_float() and name not in roles]
+        return frame.with_columns(pl.col(floats).fill_nan(None))
+
+    def _idle(self, frame: pl.DataFrame) -> tuple[str, ...]:
+        """Words of `missing` that stand nowhere: a typing error, or what another table has."""
+        words, how = self.options.missing, self.options.dialect()
+        if not words:
+            return ()
+        written = read_table(self.options.path, dialect=replace(how, missing=()))
+        return idle_words(written, frame, words, how.kept, comma=how.decimal_comma)
 
     def _roles(self) -> list[str]:
         """Columns that are something else than a feature."""
         options = self.options
-        return [name for name in (options.id, options.group, options.target, options.time, options.matures) if name]
+        named = (options.id, options.group, options.target, options.weight, options.time, options.matures)
+        return [name for name in named if name]
 
     def _feature_names(self, frame: pl.DataFrame) -> list[str]:
         roles = self._roles()
-        taken = {*roles, *self.options.ignore}
-        names = self.options.features or [name for name in frame.columns if name not in taken]
+        taken = {*roles, *self.options.ignore, *self.options.said}
+        named = self.options.features
+        names = [name for name in frame.columns if name not in taken] if named is None else named
         overlap = [name for name in names if name in taken or names.count(name) > 1]
         overlap += [name for name in roles if roles.count(name) > 1]
+        overlap += [name for name in (*self.options.ignore, *self.options.said) if name == self.options.weight]
+        overlap += [name for name in self.options.said if name in (*roles, *self.options.ignore)]
         if overlap:
             raise CorpusError(
                 f"column {overlap[0]!r} is two things at once",
                 where=f"{self.options.path}: column {overlap[0]}",
-                hint="group, target, id, time, matures, each feature and what is ignored are columns of their own",
+                hint="every role, each feature and what is ignored are columns of their own",
             )
-        if not names:
+        if not names and named is None:
             raise CorpusError("no feature column is left", where=str(self.options.path), hint="list `features:`")
         return names
 
     def _check_columns(self, frame: pl.DataFrame) -> None:
-        for name in (*self._roles(), *(self.options.features or []), *self.options.ignore):
+        options = self.options
+        for name in (*self._roles(), *(options.features or []), *options.ignore, *options.said, *options.columns):
             if name not in frame.columns:
                 raise CorpusError(
-                    f"the table has no column {name!r}", where=str(self.options.path), hint=_other_columns(name, frame)
+                    f"the table has no column {name!r}", where=str(options.path), hint=_other_columns(name, frame)
                 )
 
-    def _check_values(self, column: pl.Series) -> None:
-        if column.dtype.is_nested():
-            raise CorpusError(
-                f"the column {column.name!r} holds {column.dtype}, not one value a row",
-                where=f"{self.options.path}: column {column.name}",
-                hint="write each part into a column of its own, or name the column in `ignore`",
-            )
+    def _check_values(self, frame: pl.DataFrame, name: str) -> None:
+        """A column of groups, targets, times or ids has a value in every row."""
+        column = frame[name]
+        self._check_one_value(column)
         bad = column.is_null()
         if column.dtype.is_float():
             bad = bad | ~column.is_finite().fill_null(value=False)
@@ -150,10 +260,41 @@ class TableReader(Reader):
             bad = bad | _spelt_gaps(column)
         if bad.any():
             row = int(bad.arg_max() or 0)
+            blank = frame.width > 1 and all(value is None for value in frame.row(row))
             raise CorpusError(
-                f"{int(bad.sum())} missing or non-finite values, the first is {column[row]}",
+                f"{int(bad.sum())} missing or non-finite values, the first is {column[row]}"
+                + (", in a row without any value" if blank else ""),
                 where=f"{self.options.path}: row {row + 1}, column {column.name}",
-                hint="fill or remove those rows in the table; nothing is dropped silently",
+                hint="remove the blank lines"
+                if blank
+                else "say what stands there, or remove those rows from the table; nothing is dropped silently",
+            )
+
+    def _check_feature(self, column: pl.Series) -> None:
+        """A feature may be missing; it is then filled in each fold, or not at all."""
+        self._check_one_value(column)
+        if column.dtype.is_float() and column.is_infinite().any():
+            bad = column.is_infinite().fill_null(value=False)
+            what = f"{int(bad.sum())} values are not finite, the first is {column[int(bad.arg_max() or 0)]}"
+            hint = "write a number that can be computed with, or leave the field empty: it is then missing"
+        elif column.dtype == pl.String and (bad := _spelt_gaps(column)).any():
+            word = column[int(bad.arg_max() or 0)]
+            what = f"{int(bad.sum())} values are spelt gaps among numbers, the first is {word!r}"
+            hint = (
+                f"write `missing: [{word}]` in `corpus:`, and they are missing values; or "
+                f"`columns: {{{column.name}: category}}`, if they are a level"
+            )
+        else:
+            return
+        row = int(bad.arg_max() or 0)
+        raise CorpusError(what, where=f"{self.options.path}: row {row + 1}, column {column.name}", hint=hint)
+
+    def _check_one_value(self, column: pl.Series) -> None:
+        if column.dtype.is_nested() or column.dtype in _NO_VALUES:
+            raise CorpusError(
+                f"the column {column.name!r} holds {column.dtype}, not one value a row",
+                where=f"{self.options.path}: column {column.name}",
+                hint="write each part into a column of its own, or name the column in `ignore`",
             )
 
     def _check_blank(self, groups: pl.Series) -> None:
@@ -167,8 +308,7 @@ class TableReader(Reader):
 
     def _ids(self, frame: pl.DataFrame) -> pl.Series:
         if self.options.id is None:
-            width = len(str(frame.height))
-            return pl.Series("sample_id", [f"row{number:0{width}d}" for number in range(1, frame.height + 1)])
+            return row_ids(frame.height)
         ids = frame[self.options.id].cast(pl.String).alias("sample_id")
         repeated = ids.filter(ids.is_duplicated())
         if len(repeated):
@@ -208,27 +348,39 @@ class TableReader(Reader):
                 hint="write numbers, or ISO 8601 dates of one form, such as 2026-01-31 or 2026-01-31T08:30:00",
             ) from None
 
-    def _target(self, column: pl.Series) -> tuple[Task, NDArray[Any]]:
+    def target_of(self, column: pl.Series) -> tuple[TargetKind, NDArray[Any]]:
+        """What a column of targets is, and its values: float64, or str for classes."""
         numeric = column.dtype.is_numeric()
         labels = not numeric or (column.dtype.is_integer() and column.n_unique() <= 20)
-        task: Task = self.options.task or ("classification" if labels else "regression")
+        task: TargetKind = self.options.task or ("classification" if labels else "regression")
         if task == "classification":
             return task, column.cast(pl.String).to_numpy().astype(str)
         if not numeric:
             raise CorpusError(
                 f"the target {column.name!r} is {column.dtype}, not a number",
                 where=f"{self.options.path}: column {column.name}",
-                hint="set `task: classification`, or name a numeric column",
+                hint=_as_numbers(column) or "set `task: classification`, or name a numeric column",
             )
         return task, column.cast(pl.Float64).to_numpy().astype(np.float64)
 
 
+def row_ids(count: int) -> pl.Series:
+    """The sample ids of a table that has none: its rows' numbers."""
+    width = len(str(count))
+    return pl.Series("sample_id", [f"row{number:0{width}d}" for number in range(1, count + 1)], dtype=pl.String)
+
+
+def _as_numbers(column: pl.Series) -> str | None:
+    """How a target whose numbers are written with commas is read as numbers."""
+    look = look_at(column)
+    return look.mend if look is not None and "comma" in look.what else None
+
+
 def _other_columns(name: str, frame: pl.DataFrame) -> str:
     """What there is instead; a table of one column with other separators in its name was not separated at all."""
-    only = frame.columns[0]
-    separator = next((mark for mark in (";", "\t", "|") if mark in only), None)
-    if frame.width == 1 and separator is not None:
-        return f"its header is separated by {separator!r}: write the table with commas"
+    separator = other_separator(frame.columns)
+    if separator is not None:
+        return f"its header is separated by {separator!r}: write `separator: {json.dumps(separator)}` in `corpus:`"
     return near_miss(name, frame.columns, "its columns")
 
 
@@ -242,74 +394,11 @@ def _spelt_gaps(column: pl.Series) -> pl.Series:
     return gap if len(numbers) and not numbers.is_null().any() else gap & False
 
 
-def read_table(path: Path, texts: Sequence[str] = ()) -> pl.DataFrame:
-    """Read a Parquet, CSV or JSONL file.
-
-    Args:
-        path: The file.
-        texts: Columns of ids: in a CSV ``007`` is no 7 there.
-
-    Raises:
-        CorpusError: If it is missing, of another kind, empty or malformed.
-    """
-    if not path.is_file():
-        what = "the table is a folder" if path.is_dir() else "the table does not exist"
-        if path.exists() and not path.is_dir():
-            plain_path(path)  # says what stands there
-        hint = "check the path; in a study, `corpus.path` is relative to the study's own folder"
-        raise CorpusError(what, where=str(path), hint=hint)
-    try:
-        frame = _read(path, texts)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        if path.suffix.lower() in _JSONL:
-            find_bad_json_line(path)
-        elif path.suffix.lower() == ".csv":
-            find_bad_csv_line(path)
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise machine_error(error) or CorpusError(
-            f"the table cannot be read: {said[:_LONGEST]}", where=str(path), hint="repair the file"
-        ) from None
-    if frame.height == 0:
-        raise CorpusError("the table has no rows", where=str(path), hint="check how it was written")
-    return frame
+def _missing(features: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """How many values are missing of each feature that has gaps, as a fact of the manifest."""
+    found = {name: features[name].null_count() for name in features.columns if features[name].has_nulls()}
+    return {MISSING: found} if found else {}
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        frame.write_parquet(path)
-    elif suffix == ".csv":
-        frame.write_csv(path)
-    else:
-        frame.write_ndjson(path)
-
-
-def _read(path: Path, texts: Sequence[str]) -> pl.DataFrame:
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        check_room(path)
-        return pl.read_parquet(plain_path(path))
-    if suffix == ".csv":
-        header = _check_header(path)
-        names = {name: pl.String for name in texts if name in header}
-        return pl.read_csv(plain_path(path), infer_schema_length=None, schema_overrides=names)
-    if suffix in _JSONL:
-        return pl.read_ndjson(plain_path(path), infer_schema_length=None)
-    raise CorpusError(
-        f"a table of the kind {suffix or 'without suffix'} is not supported",
-        where=str(path),
-        hint="use .parquet, .csv or .jsonl",
-    )
-
-
-def _check_header(path: Path) -> tuple[str | None, ...]:
-    """Names of the columns. Of two of one name polars renames the second, which would make it a feature of its own."""
-    header = pl.read_csv(plain_path(path), has_header=False, n_rows=1, infer_schema=False).row(0)
-    for name in header:
-        if name is not None and header.count(name) > 1:
-            raise CorpusError(
-                f"two columns are named {name!r}",
-                where=f"{path}: row 0, column {header.index(name) + 1}",
-                hint="rename or remove one of them",
-            )
-    return header
+def _plain_kind(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or dtype == pl.String

@@ -7,7 +7,15 @@ from typing import Any
 from heldout.documents.base import Document, Part
 from heldout.documents.ledger import LookRecord, RegistrationRecord, RulesDocument
 from heldout.documents.metrics import MetricsDocument
-from heldout.documents.run import CorpusDocument, ManifestDocument, RunDocument, SplitDocument, UnitDocument
+from heldout.documents.run import (
+    CodeDocument,
+    CorpusDocument,
+    ManifestDocument,
+    ModelDocument,
+    RunDocument,
+    SplitDocument,
+    UnitDocument,
+)
 from heldout.documents.verdict import Verdict
 
 DOCUMENTS: dict[str, type[Document]] = {
@@ -18,6 +26,8 @@ DOCUMENTS: dict[str, type[Document]] = {
         RunDocument,
         ManifestDocument,
         UnitDocument,
+        CodeDocument,
+        ModelDocument,
         CorpusDocument,
         SplitDocument,
         LookRecord,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,15 +34,22 @@ class LookRecord(Document):
     gate_sha256: Sha256
     seeds: list[int]
     smoke: str | None
-    outcome: Literal["PROMOTE", "HOLD", "FAILED"]
+    outcome: Literal["PROMOTE", "HOLD", "FAILED", "OPENED"] = Field(
+        description="OPENED: targets were about to be read; the next line of this run says what came of it"
+    )
     primary: Primary | None
     metrics_sha256: Sha256 | None
     groups_sha256: Sha256 | None = Field(None, description="names the document of the groups that were scored")
     rules_sha256: Sha256 | None = Field(None, description="names the rules that the study declared")
     policies_head: Sha256 | None = None
     axes: list[Sha256] | None = Field(None, description="how each variant of the study cuts and holds out")
+    axis: Sha256 | None = Field(None, description="that of them along which this look was taken")
     elsewhere: int | None = Field(None, description="variants of other studies that had looked at these groups")
     user_code_sha256: Sha256 | None = None
+    evidence_sha256: Sha256 | None = Field(None, description="of the predictions that were scored")
+    opened: dict[str, int] | None = Field(
+        None, description="of an opening: groups whose targets were read, by purpose: score, guard, split, validation"
+    )
 
 
 class RegistrationRecord(Document):
@@ -63,6 +70,7 @@ class RegistrationRecord(Document):
     rules_sha256: Sha256 | None = None
     groups_sha256: Sha256 | None = None
     axes: list[Sha256] | None = None
+    axis: Sha256 | None = Field(None, description="that of them whose groups these are")
     looks: int = Field(description="looks by then")
     ledger_head: Sha256
 
@@ -79,3 +87,8 @@ class RulesDocument(Document):
     split: Open
     yardsticks: Open = Field(description="what gains are measured against: baselines, the champion")
     metrics: Open | None = Field(None, description="metrics of the rules that are no built-in ones")
+    weight: Any = Field(None, description="column by which rows count; null: all alike")
+    task: Open | None = Field(None, description="the task of a plug-in, by which predictions are scored")
+    held_out: Open | None = Field(
+        None, description="by digest of a model from elsewhere: how it is known that it never saw these groups"
+    )

@@ -29,6 +29,16 @@ class UndefinedEntry(Part):
     why: str
 
 
+class PooledGain(Part):
+    """What is gained by the metric of all rows together, with an interval from draws of whole groups."""
+
+    gain: float | None
+    low: float | None
+    high: float | None
+    draws: int
+    method: str
+
+
 class GainEntry(Part):
     """What is gained over another contender; positive is better."""
 
@@ -36,6 +46,7 @@ class GainEntry(Part):
     low: float | None
     high: float | None
     differences: list[float | None] | None = Field(None, description="group by group")
+    pooled: PooledGain | None = Field(None, description="over all rows, where a rule asks for it")
 
 
 class Block(Part):
@@ -90,6 +101,7 @@ class MetricsDocument(Document):
     primary: str = Field(description="name of the metric that the report is ordered by")
     metrics: list[MetricEntry] | None = Field(None, description="what was computed; not in version 1")
     rows: int
+    weighted: bool | None = Field(None, description="true: every number counts rows by their weights")
     groups: int
     seeds: list[int]
     folds: list[str]

@@ -59,7 +59,7 @@ class UnitDocument(Document):
     contender: str
     seed: int
     fold: str
-    n_train: int = Field(ge=0, description="training rows")
+    n_train: int = Field(ge=0, description="training rows; 0 where a model from elsewhere was asked")
     n_test: int = Field(ge=0, description="held-out rows")
     classes: list[str] = Field(description="names of the classes that the model knows; empty for numbers")
     code: FitCode | None = None
@@ -67,6 +67,71 @@ class UnitDocument(Document):
     files: dict[str, Sha256]
     warnings: list[str]
     wall_time_s: float
+    model_sha256: Sha256 | None = Field(None, description="of the model from elsewhere that was asked")
+
+
+class CarriedFile(Part):
+    """One file of code: as text, or as bytes where it is no text."""
+
+    text: str | None = None
+    base64: str | None = None
+    executable: bool = False
+
+
+class CodeDocument(Document):
+    """The code from beside the study that fitted a model and that it is asked with, and what the fit was told."""
+
+    SCHEMA: ClassVar[str] = "heldout.code"
+    WHERE: ClassVar[str] = "fits/seed<N>/<fold>/code.json"
+
+    schema_: Literal["heldout.code/1"] = Field("heldout.code/1", alias="schema")
+    files: dict[str, CarriedFile] = Field(description="by path from the folder of the study")
+    task: Literal["regression", "classification"] = Field(description="kind of target that was learnt")
+    seed: int = Field(description="what the seed of this fold came to")
+
+
+class ChoiceDocument(Document):
+    """Which candidate a training view chose, and by what."""
+
+    SCHEMA: ClassVar[str] = "heldout.choice"
+    WHERE: ClassVar[str] = "fits/seed<N>/<fold>/choice.json"
+
+    schema_: Literal["heldout.choice/1"] = Field("heldout.choice/1", alias="schema")
+    chosen: str = Field(description="name of the candidate whose model stands beside")
+    scores: dict[str, float | None] = Field(
+        description="the metric of each candidate over the rows that inner folds held out; null: undefined"
+    )
+
+
+class ModelEntry(Part):
+    """A model from elsewhere, by digest."""
+
+    backbone: str
+    sha256: Sha256 = Field(description="of its file, or of the names and digests of its folder's files")
+    bytes: int = Field(ge=0)
+    files: int = Field(ge=1)
+    path: str = Field(description="where it lay, from the folder of the study if it lay there")
+
+
+class GateFinding(Part):
+    """What a checkpoint gate found."""
+
+    code: str
+    blocking: bool
+    what: str
+    where: str
+    hint: str
+
+
+class ModelDocument(Document):
+    """The models from elsewhere that a run asked, and what the checkpoint gate found in the variant's own."""
+
+    SCHEMA: ClassVar[str] = "heldout.model"
+    WHERE: ClassVar[str] = "model.json"
+
+    schema_: Literal["heldout.model/1"] = Field("heldout.model/1", alias="schema")
+    models: dict[str, ModelEntry] = Field(description="by contender; the variant itself has the empty name")
+    gate: list[GateFinding] | None = Field(description="null: the backbone has no checkpoint gate")
 
 
 class GroupEntry(Part):
@@ -105,6 +170,7 @@ class CorpusDocument(Document):
     groups: list[GroupEntry]
     skipped: list[SkippedEntry]
     facts: Open = Field(description="what the reader says besides")
+    weight: str | None = Field(None, description="column by which rows count in fits and metrics; null: all alike")
 
 
 class FoldEntry(Part):

@@ -43,6 +43,7 @@ class JudgedBlock(Part):
     corpus_sha256: Sha256 | None = None
     variant_sha256: Sha256 | None = Field(None, description="of what is trained and how it is held out")
     split_sha256: Sha256 | None = None
+    model_sha256: Sha256 | None = Field(None, description="of a model from elsewhere: its file, or its folder's files")
     predictions_sha256: Sha256 | None = None
     metrics_sha256: Sha256 | None = None
     code_sha256: Sha256 | None = Field(None, description="over the sources of heldout that a number can depend on")
@@ -68,7 +69,7 @@ class TrialBlock(Part):
 
     attempt: int = Field(ge=0, description="this variant is the k-th that looked at these groups; 0: nobody counted")
     of: int = Field(ge=0, description="variants that had looked by then, this one included")
-    looks: int = Field(ge=0, description="records in the ledger up to this one")
+    looks: int = Field(ge=0, description="looks in the ledger up to this one")
     ledger_head: Sha256 = Field(description="digest of this look's record")
 
 

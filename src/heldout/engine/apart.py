@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heldout.documents.names import UNIT_FILE, UNIT_PREDICTIONS
 from heldout.engine.local import ArgT, ResultT
 from heldout.engine.zygote import ANSWER, WORDS
 from heldout.errors import MachineError, UnitError
@@ -31,9 +32,11 @@ from heldout.evidence import read_plain, strict
 from heldout.evidence.machine import machine_error_of
 
 QUESTION = "question.pickle"
+_JUDGED = frozenset({UNIT_FILE, UNIT_PREDICTIONS})  # of a unit: what a model answered, which it must not be shown
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
 _FORKS = platform.system() == "Linux"  # elsewhere the libraries themselves do not survive a fork
 _KILLED = 128 + 9
+_PATIENCE_S = 5.0
 _KILLED_HINT = "check the memory, or take fewer workers; finished units are kept, the same command goes on"
 # The fence allows no semaphores: joblib works in one process. It asks once, when it is imported.
 _ALONE = {"JOBLIB_MULTIPROCESSING": "0"}
@@ -48,11 +51,13 @@ class Shown:
         readable: Files and folders.
         hidden: What it may not read wherever it lies.
         listed: Folders in which Python looks for modules.
+        writable: Folders besides its own in which it may write, wherever they lie.
     """
 
     readable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
     listed: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
         function: ``module:function`` of heldout; it is given the question and what the fence is made of.
         argument: What is asked; it is unpickled behind the fence.
         shown: What the process may look at.
-        files: A folder whose plain files the process finds under ``in``.
+        files: A folder whose plain files the process finds under ``in``; of a unit, not what was answered before.
 
     Raises:
         MachineError: If the process was killed, as the system does when memory runs out, or the machine refused it.
@@ -88,9 +93,8 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
         desk = Path(name).resolve()
         for place in ("in", "out", "own"):
             (desk / place).mkdir()
-        for path in sorted(files.iterdir()) if files else ():
-            if path.is_file() and not path.is_symlink():
-                shutil.copyfile(path, desk / "in" / path.name)
+        if files is not None:
+            copy_files(files, desk / "in", but=_JUDGED)
         (desk / "in" / QUESTION).write_bytes(pickle.dumps(argument))
         code = _run(_question(function, desk, shown), desk)
         words = read_plain(desk / WORDS)[-_LAST_WORDS:].decode(errors="replace") if (desk / WORDS).exists() else ""
@@ -109,6 +113,16 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
                 hint="check the memory, and what the code does to its own process",
             ) from RuntimeError(words)
         yield Answered(document, desk / "out", words)
+
+
+def copy_files(source: Path, target: Path, *, but: frozenset[str] = frozenset()) -> None:
+    """Copy the plain files of a folder and of those in it; links, pipes and devices stay, and so do these names."""
+    for folder, _, names in os.walk(source):
+        place = target / Path(folder).relative_to(source)
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.relative_to(source).as_posix() not in but and path.is_file() and not path.is_symlink():
+                place.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, place / path.name)
 
 
 @contextmanager
@@ -145,7 +159,7 @@ def stop() -> None:
         known.close()
 
 
-def _question(function: str, desk: Path, shown: Shown) -> dict[str, Any]:
+def _question(function: str, desk: Path, shown: Shown) -> dict[str, object]:
     own = str(desk / "own")
     environment = dict(os.environ) | dict.fromkeys(_THREADS, "1")
     environment |= {"TMPDIR": own, "TMP": own, "TEMP": own, "HOME": own} | _ALONE
@@ -157,7 +171,7 @@ def _question(function: str, desk: Path, shown: Shown) -> dict[str, Any]:
         "path": [str(Path(entry).resolve()) for entry in sys.path],
         "environment": environment,
         "readable": [str(path.resolve()) for path in (*_installed(), *shown.readable, desk / "in")],
-        "writable": [str(desk / "out"), own],
+        "writable": [str(desk / "out"), own, *(str(path.resolve()) for path in shown.writable)],
         "hidden": [str(path.resolve()) for path in shown.hidden],  # it works in another folder
         "listed": [str(path.resolve()) for path in shown.listed if path.is_dir()],
     }
@@ -242,12 +256,14 @@ class _Zygote:
                 return ended.result(timeout=0.5)  # awake now and then, for signals
 
     def close(self) -> None:
-        """End it, and whatever it started."""
+        """End it, and whatever it started; if it does not end by itself, by force, and what it started with it."""
         if self.owner == os.getpid() and self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(5)
+            try:
+                self.process.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:  # or whoever waits for an answer would wait for ever
+                self.process.kill()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None

@@ -18,12 +18,14 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import TypeVar
 
+from heldout.engine.interruption import Interruption
 from heldout.errors import HeldoutError, MachineError, UnitError
 from heldout.streams import prepare
 
@@ -52,7 +54,11 @@ def default_workers() -> int:
 
 
 def run_tasks(
-    function: Callable[[ArgT], ResultT], arguments: Sequence[ArgT], *, workers: int | None = None
+    function: Callable[[ArgT], ResultT],
+    arguments: Sequence[ArgT],
+    *,
+    workers: int | None = None,
+    here_s: float = 0.0,
 ) -> Generator[Done, None, None]:
     """Run a function over arguments; one failure aborts no other task. Closing the generator ends the workers.
 
@@ -60,35 +66,81 @@ def run_tasks(
         function: A module-level function.
         arguments: One a task.
         workers: Processes; 1 runs in this process, None takes one a processor.
+        here_s: Seconds of work that this process does itself where `workers` is None: a worker begins with some seconds
+            of imports. The first task always counts as that little; the others go to workers as soon as the pace of
+            those before says that all would take longer.
 
     Raises:
         MachineError: If a worker process was killed, as the system does when memory runs out.
         UnitError: If a worker process crashed; which task it was cannot be told.
     """
-    count = min(workers or default_workers(), len(arguments))
+    done = 0
+    if workers is None and here_s > 0:
+        for one in _while_small(function, arguments, here_s):
+            yield one
+            done += 1
+    count = min(workers or default_workers(), len(arguments) - done)
     if count <= 1:
-        for index, argument in enumerate(arguments):
-            yield _here(function, index, argument)
+        yield from _all_here(function, arguments, done)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_become_worker)
     try:
         started: list[BaseProcess] = []
-        with _thread_environment():
+        with Interruption() as interruption, _thread_environment():
             with _main_left_alone():
                 task = partial(_answer, function)
-                futures = {pool.submit(task, argument): index for index, argument in enumerate(arguments)}
+                futures = {pool.submit(task, arguments[index]): index for index in range(done, len(arguments))}
                 started = list((pool._processes or {}).values())  # noqa: SLF001 - a broken pool forgets them
+            interruption.check()
             for future in as_completed(futures):
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
                     raise _died(started) from error
-                yield Done(futures[future], None if error else future.result(), error)
+                yield Done(futures.pop(future), None if error else future.result(), error)
     finally:
         processes = list((pool._processes or {}).values())  # noqa: SLF001 - no public way to stop a busy worker
         pool.shutdown(wait=False, cancel_futures=True)  # forgets its processes
         for process in processes:
             process.terminate()
+
+
+def _all_here(
+    function: Callable[[ArgT], ResultT], arguments: Sequence[ArgT], first: int
+) -> Generator[Done, None, None]:
+    with Interruption() as interruption:
+        for index in range(first, len(arguments)):
+            yield _here(function, index, arguments[index])
+            interruption.check()
+
+
+def _while_small(
+    function: Callable[[ArgT], ResultT], arguments: Sequence[ArgT], seconds: float
+) -> Generator[Done, None, None]:
+    """Tasks from the first on, until the pace says that all of them would take longer than this."""
+    took = 0.0
+    with closing(_all_here(_with_one_thread(function), arguments, 0)) as results:
+        for count in range(1, len(arguments) + 1):
+            started = time.monotonic()
+            done = next(results)
+            took += time.monotonic() - started
+            yield done
+            if took / count * len(arguments) > seconds:
+                return
+
+
+def _with_one_thread(function: Callable[[ArgT], ResultT]) -> Callable[[ArgT], ResultT]:
+    """The function as a worker computes it; unchanged where nothing is installed that has threads to limit."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return function
+
+    def limited(argument: ArgT) -> ResultT:
+        with threadpool_limits(1):
+            return function(argument)
+
+    return limited
 
 
 def run_fresh(function: Callable[[ArgT], ResultT], argument: ArgT) -> ResultT:
@@ -129,11 +181,19 @@ def _died(processes: Sequence[BaseProcess]) -> HeldoutError:
 
 
 def as_completed(futures: Iterable[Future[ResultT]]) -> Iterator[Future[ResultT]]:
-    """As the standard one, but awake now and then: a signal that comes just before a wait does not end it."""
+    """As the standard one, but awake now and then: a signal that comes just before a wait does not end it.
+
+    Raises:
+        KeyboardInterrupt: Also if one was raised since the first of them, and got lost on its way.
+    """
     pending = set(futures)
-    while pending:
-        done, pending = wait(pending, timeout=_AWAKE_S, return_when=FIRST_COMPLETED)
-        yield from done
+    with Interruption() as interruption:
+        while pending:
+            done, pending = wait(pending, timeout=_AWAKE_S, return_when=FIRST_COMPLETED)
+            while done:
+                yield done.pop()  # and forget it: a result may be large
+                interruption.check()
+            interruption.check()
 
 
 def _here(function: Callable[[ArgT], ResultT], index: int, argument: ArgT) -> Done:

@@ -25,9 +25,20 @@ from heldout.evidence import read_plain
 _PRELOADED = (
     "heldout.run.apart.child",
     "heldout.backbone.sklearn",
+    "heldout.backbone.beside.command",
+    "heldout.backbone.beside.python",
     "sklearn.pipeline",
     "sklearn.compose",
     "heldout.backbone.skops_io",
+    "heldout.backbone.skops_archive",
+    # What scikit-learn and zipfile import only when they are used. A forked process has no compiled code to read: each
+    # would compile these anew, for every question.
+    "narwhals._polars.dataframe",
+    "narwhals._polars.namespace",
+    "narwhals._interchange.dataframe",
+    "narwhals._duration",
+    "narwhals.stable.v2._namespace",
+    "encodings.cp437",
 )
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
 ANSWER, WORDS = "answer.json", "words"

@@ -81,7 +81,7 @@ def _holding(links: list[Link]) -> int:
     return len(links)
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def _record(line: bytes) -> dict[str, object] | None:
     try:
         found = loads(line, where="")
     except InputError:

@@ -12,9 +12,10 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypedDict
 
 from heldout.errors import InputError, MachineError
 from heldout.evidence.machine import machine_error
@@ -23,9 +24,24 @@ from heldout.evidence.strict import canonical, dumps, loads
 from heldout.printable import printable_lines
 
 _CHUNK = 1 << 20
+_durable = ContextVar("durable", default=True)
 # A stray left by a kill is swept by the next writer of that name; the pid keeps two live writers apart.
 _STRAY = ".{name}.{pid}.partial"
 _STRAY_PATTERN = r"\.%s\.(\d+)\.partial"
+
+
+class FileEntry(TypedDict):
+    """A file in a document that names several."""
+
+    bytes: int
+    sha256: str
+
+
+def file_entry(source: Path | bytes) -> FileEntry:
+    """Size and sha256 of a file, or of what will be one."""
+    if isinstance(source, bytes):
+        return {"bytes": len(source), "sha256": sha256_bytes(source)}
+    return {"bytes": source.stat().st_size, "sha256": sha256_file(source)}
 
 
 def sha256_file(path: Path) -> str:
@@ -57,7 +73,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         try:
             yield partial
-            _flush(partial)
+            if _durable.get():
+                _flush(partial)
             partial.replace(path)
         except OSError as error:
             raise _write_failed(path, error) from error
@@ -69,6 +86,38 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+    if _durable.get():
+        _flush_name(path)
+
+
+@contextlib.contextmanager
+def unsettled() -> Iterator[None]:
+    """Within this block nothing is flushed: what is written is gone soon, or flushed with much else by ``settle``."""
+    before = _durable.set(False)
+    try:
+        yield
+    finally:
+        _durable.reset(before)
+
+
+def settle(paths: Iterable[Path]) -> None:
+    """Flush files that were written unsettled, then their names: to flush many costs less than one after the other.
+
+    Raises:
+        MachineError: If the disk refuses.
+    """
+    named: dict[Path, Path] = {}
+    for path in paths:
+        try:
+            _flush(path)
+        except OSError as error:
+            raise _write_failed(path, error) from error
+        named |= {path.parent: path, path.parent.parent: path.parent}  # the folder may be new too
+    for each in named.values():
+        _flush_name(each)
+
+
+def _flush_name(path: Path) -> None:
     try:
         flush_folder(path.parent)
     except OSError as error:
@@ -135,7 +184,7 @@ class JsonLines:
         except OSError as error:
             raise _write_failed(path, error) from error
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Mapping[str, object]) -> None:
         """Append one record as one line.
 
         Raises:

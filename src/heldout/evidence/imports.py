@@ -17,6 +17,7 @@ from heldout.errors import InputError
 from heldout.evidence.files import sha256_bytes
 from heldout.evidence.opening import read_plain
 
+_FOR_TYPES = "TYPE_CHECKING"
 _DYNAMIC = ("import_module", "__import__")
 
 
@@ -61,6 +62,11 @@ def closure(names: Iterable[str], find: Find, *, strict: bool = False) -> dict[s
     return dict(sorted(digests.items()))
 
 
+def modules_of(data: bytes, package: str) -> tuple[str, ...]:
+    """Dotted names that a Python source may import; nothing where it is no Python."""
+    return _followed(data, package, None)
+
+
 def _held_by(package: Source | None, name: str, wanted: str) -> list[str]:
     """Modules that a package takes a public name from, where it loads its names on first use (PEP 562)."""
     if package is None or package.path.suffix != ".py":
@@ -73,6 +79,8 @@ def _held_by(package: Source | None, name: str, wanted: str) -> list[str]:
 @functools.lru_cache(maxsize=4096)
 def _for_types(data: bytes, package: str) -> tuple[tuple[str, str], ...]:
     """Modules and names that a source imports for readers of types alone."""
+    if _FOR_TYPES.encode() not in data:
+        return ()
     blocks = [node for node in ast.walk(ast.parse(data)) if _is_for_types(node)]
     imports = [node for block in blocks for node in ast.walk(block) if isinstance(node, ast.ImportFrom)]
     return tuple(
@@ -85,7 +93,8 @@ def _for_types(data: bytes, package: str) -> tuple[tuple[str, str], ...]:
 @functools.lru_cache(maxsize=4096)
 def _imports(data: bytes, package: str) -> tuple[str, ...]:
     """Dotted names that a source may import; some of them are no modules but what stands in one."""
-    return tuple(dict.fromkeys(_named(ast.parse(data), package)))
+    calls = any(name.encode() in data for name in _DYNAMIC)  # which may stand in any expression
+    return tuple(dict.fromkeys(_named(ast.parse(data), package, calls=calls)))
 
 
 def _followed(data: bytes, package: str, refuse: Path | None) -> tuple[str, ...]:
@@ -99,10 +108,12 @@ def _followed(data: bytes, package: str, refuse: Path | None) -> tuple[str, ...]
 
 
 def _is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    return isinstance(node, ast.If) and any(
+        _FOR_TYPES in (getattr(part, "id", ""), getattr(part, "attr", "")) for part in ast.walk(node.test)
+    )
 
 
-def _named(tree: ast.AST, package: str) -> Iterator[str]:
+def _named(tree: ast.AST, package: str, *, calls: bool) -> Iterator[str]:
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -119,7 +130,13 @@ def _named(tree: ast.AST, package: str) -> Iterator[str]:
         if _is_for_types(node):
             waiting += getattr(node, "orelse", [])
         else:
-            waiting += ast.iter_child_nodes(node)
+            waiting += ast.iter_child_nodes(node) if calls else _statements(node)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements inside of a statement, without its expressions, which are most of a source."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        yield from getattr(node, name, ())
 
 
 def _by_function(node: ast.Call, package: str) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 A pipe, a device, a socket or a folder in place of a document is refused and never waited for: opening a pipe that
 nobody writes to would hang for ever, reading ``/dev/zero`` would never end. Whoever reads a file uses the functions
-here (a test holds that); a reader of somebody else's that wants a name gets it from ``plain_path``.
+here (a test holds that); a reader of somebody else's that wants a name gets it from ``plain_path``, polars from
+``plain_source``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from heldout.errors import InputError
 _PLAIN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_PATTERN = frozenset("*?[")
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -108,6 +110,18 @@ def plain_path(path: Path, *, links: bool = True) -> Path:
     with contextlib.suppress(OSError):  # the reader says that nothing is there, in its own words
         refuse_other((path.stat() if links else path.lstat()).st_mode, path)
     return path
+
+
+def plain_source(path: Path) -> Path | io.BytesIO:
+    """What polars reads a table from: the path, or the bytes where its name is a pattern there.
+
+    ``t[1].csv`` would be read as ``t1.csv``, a file whose digest nobody took.
+
+    Raises:
+        InputError: If something else than a plain file stands there.
+        OSError: If nothing stands there, or it cannot be read.
+    """
+    return io.BytesIO(read_plain(path)) if _PATTERN & {*str(path)} else plain_path(path)
 
 
 def refuse_other(mode: int, path: Path) -> None:

@@ -44,7 +44,7 @@ def build(
     inputs: Mapping[str, Path],
     outputs: Mapping[str, Path | str],
     device: str = "cpu",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The ``run_provenance`` block.
 
     Args:
@@ -76,7 +76,7 @@ def build(
     }
 
 
-def describe_path(path: Path, root: Path | None = None) -> dict[str, Any]:
+def describe_path(path: Path, root: Path | None = None) -> dict[str, object]:
     """Path, existence, kind and (for a file) sha256; the path is relative to ``root`` or the working folder."""
     if path.is_file():
         kind, sha256 = "file", sha256_file(path)

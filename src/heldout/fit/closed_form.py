@@ -36,14 +36,14 @@ class Moments(NamedTuple):
     """What a linear model needs to know of rows.
 
     Attributes:
-        rows: How many there are.
+        rows: How many there are; by weight, where rows have weights.
         mean: Of each feature and, last, of the target.
         scatter: Sums of products of the deviations from the means, ``[features + 1, features + 1]``.
         low: The least of each feature and, last, of the target.
         high: The largest.
     """
 
-    rows: int
+    rows: float
     mean: Floats
     scatter: Floats
     low: Floats
@@ -81,17 +81,29 @@ class LinearModel(NamedTuple):
         return found
 
 
-def moments(X: Floats, y: Floats) -> Moments:
-    """Moments of rows.
+def moments(X: Floats, y: Floats, weight: Floats | None = None) -> Moments:
+    """Moments of rows; of a group whose rows all weigh nothing, moments that add nothing.
+
+    Args:
+        X: Features, float64 ``[rows, features]``.
+        y: Target, float64 ``[rows]``.
+        weight: How much each row counts, more than 0; None counts all alike.
 
     Raises:
         InputError: If a number is not finite or far too large, or there are no rows.
     """
     joint = np.column_stack([X, y]).astype(np.float64, copy=False)
+    if weight is not None and not len(joint):
+        nothing = np.zeros(joint.shape[1])
+        return Moments(0.0, nothing, np.outer(nothing, nothing), nothing, nothing)
     if not len(joint):
         raise InputError("there are no rows", where="features and target of a group", hint="remove the group")
     low, high = joint.min(axis=0), joint.max(axis=0)
     _check_range(low, high)
+    if weight is not None:
+        mean = np.average(joint, axis=0, weights=weight)
+        joint -= mean
+        return Moments(float(weight.sum()), mean, joint.T @ (joint * weight[:, None]), low, high)
     mean = joint.mean(axis=0)
     joint -= mean
     return Moments(len(joint), mean, joint.T @ joint, low, high)
@@ -110,6 +122,8 @@ def _check_range(low: Floats, high: Floats) -> None:
 
 def together(one: Moments, other: Moments) -> Moments:
     """Moments of the rows of both; no entry depends on how many others there are."""
+    if not one.rows or not other.rows:
+        return other if not one.rows else one
     rows = one.rows + other.rows
     apart = other.mean - one.mean
     share = other.rows / rows
@@ -175,6 +189,8 @@ def fit_moments(
     Raises:
         InputError: If a direction of the features cannot be told from none, and no penalty outweighs it.
     """
+    if not data.rows:
+        raise InputError("every training row weighs nothing", where="training groups", hint="give some rows a weight")
     varies = ~data.constant & (np.diag(data.scatter)[:-1] > 0)
     inner, cross = data.scatter[:-1, :-1] * np.outer(varies, varies), data.scatter[:-1, -1] * varies
     spread = np.where(varies & scale, np.sqrt(np.diag(inner) / data.rows), 1.0)

@@ -76,4 +76,5 @@ def in_order(columns: Iterable[Column]) -> tuple[Column, ...]:
 
 def matrix(features: pl.DataFrame, columns: Sequence[Column]) -> Floats:
     """Float64 ``[rows, columns]``."""
-    return np.column_stack([column.of(features) for column in columns]).astype(np.float64)
+    found = [column.of(features) for column in columns]
+    return np.column_stack(found).astype(np.float64) if found else np.zeros((features.height, 0))

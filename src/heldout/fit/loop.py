@@ -1,17 +1,14 @@
 """The plain loop: one model at a time in PyTorch, as anyone would write it.
 
-It is the peer that benchmarks measure against, and the reference that the engines must agree with. ``train`` draws
-its permutations and masks from ``streams``, so that a trajectory can be compared number by number; ``plain_steps``
-is the recipe as published, with a DataLoader and PyTorch's own random numbers.
+It is the reference that the engines must agree with: it draws its permutations and masks from ``streams``, so that a
+trajectory can be compared number by number.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from heldout.fit import streams
 from heldout.fit.device import one_thread
@@ -20,15 +17,6 @@ from heldout.fit.progress import OnProgress, require_finite
 
 if TYPE_CHECKING:
     import torch
-
-
-class Timed(NamedTuple):
-    """What ``plain_steps`` measured: optimizer steps, wall seconds, seconds of this thread's own time."""
-
-    weights: MLPWeights
-    steps: int
-    wall: float
-    busy: float
 
 
 def train(
@@ -40,32 +28,6 @@ def train(
             weights = _train_one(config, job, on_progress)
         require_finite(job, weights.to_flat())
         yield job.name, weights
-
-
-def plain_steps(config: MLPConfig, job: TrainJob, *, data_loader: bool = True, max_steps: int | None = None) -> Timed:
-    """Train with PyTorch's own first weights, shuffle and dropout.
-
-    Args:
-        config: Network and recipe.
-        job: Rows and seed.
-        data_loader: Read batches from a DataLoader; else index the tensors by a permutation.
-        max_steps: Stop early, for measuring.
-    """
-    import torch
-
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(job.seed)
-        net = _network(config, lambda layer: torch.nn.Dropout(config.dropout))
-        optimizer, loss_of = _optimizer(config, net), _loss(config)
-        batches = _loader_batches if data_loader else _indexed_batches
-        steps, wall, busy = 0, time.perf_counter(), time.thread_time()
-        for X, y in islice(batches(config, torch.from_numpy(job.X), torch.from_numpy(job.y)), max_steps):
-            optimizer.zero_grad()
-            loss_of(net(X), y).backward()
-            optimizer.step()
-            steps += 1
-        wall, busy = time.perf_counter() - wall, time.thread_time() - busy
-        return Timed(_weights_of(config, net), steps, wall, busy)
 
 
 def _train_one(config: MLPConfig, job: TrainJob, on_progress: OnProgress) -> MLPWeights:
@@ -153,24 +115,6 @@ def _loss(config: MLPConfig) -> Callable[[torch.Tensor, torch.Tensor], torch.Ten
         return (0.5 * (log_variance + (y - out[:, 0]) ** 2 * torch.exp(-log_variance))).mean()
 
     return gaussian_nll
-
-
-def _loader_batches(config: MLPConfig, X: torch.Tensor, y: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    from torch.utils.data import DataLoader, TensorDataset
-
-    loader = DataLoader(TensorDataset(X, y), batch_size=config.batch_size, shuffle=True)
-    for _ in range(config.epochs):
-        yield from loader
-
-
-def _indexed_batches(
-    config: MLPConfig, X: torch.Tensor, y: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    import torch
-
-    for _ in range(config.epochs):
-        for rows in torch.randperm(len(y)).split(config.batch_size):
-            yield X[rows], y[rows]
 
 
 def _set_weights(net: torch.nn.Sequential, weights: MLPWeights) -> None:

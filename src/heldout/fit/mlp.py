@@ -83,7 +83,7 @@ class MLPConfig:
         """(inputs, outputs) of each layer."""
         return list(pairwise(self.widths))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As JSON values; ``MLPConfig(**d)`` gives it back."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 

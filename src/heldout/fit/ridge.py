@@ -1,7 +1,8 @@
 """Ridge regression whose folds are all fitted from one pass over the rows (``heldout.fit.closed_form``).
 
-Minimises ``sum((y - b - z w)**2) + alpha * sum(w**2)``, where ``z`` are the features standardised on the training rows
-(A. Hoerl and R. Kennard, 1970); the intercept ``b`` is not penalised. Values of text are 0 or 1 and not standardised.
+Minimises ``sum(v (y - b - z w)**2) + alpha * sum(w**2)``, where ``z`` are the features standardised on the training
+rows (A. Hoerl and R. Kennard, 1970) and ``v`` is the weight of a row, or 1; the intercept ``b`` is not penalised.
+Values of text are 0 or 1 and not standardised.
 It is what scikit-learn's ``Ridge`` fits behind ``StandardScaler`` and ``OneHotEncoder``, up to rounding.
 """
 
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from heldout.backbone import Contract, FeaturesView, FloatArray, Params, TrainView
+from heldout.backbone import Contract, FeaturesView, FloatArray, TrainView, WeightedParams
 from heldout.backbone.grouped import GroupedBackbone
 from heldout.backbone.tensors import Arrays, pack, unpack
 from heldout.corpus import Corpus
@@ -26,7 +27,7 @@ SCHEMA = "heldout.ridge/1"
 _NOTE = "A ridge regression has no randomness: its one seed stands for all, and nothing is to be read from a spread."
 
 
-class RidgeParams(Params):
+class RidgeParams(WeightedParams):
     """The `fit:` block of a ridge regression."""
 
     alpha: float = Field(1.0, gt=0, description="strength of the L2 penalty, on standardised features")
@@ -52,7 +53,7 @@ class RidgeBackbone(GroupedBackbone):
 
     name: ClassVar[str] = "ridge"
     Params = RidgeParams
-    contract: ClassVar[Contract] = Contract(tasks=("regression",), files=(FILE,))
+    contract: ClassVar[Contract] = Contract(tasks=("regression",), files=(FILE,), weights=True)
     seeded: ClassVar[bool] = False
     params: RidgeParams
 
@@ -62,9 +63,10 @@ class RidgeBackbone(GroupedBackbone):
 
     def summarise(self, view: TrainView) -> Summary:
         """Moments of the rows of one group."""
+        view = self.params.counted(view)
         features = chosen(view.features, self.params.features)
         columns = columns_of(features)
-        return Summary(columns, moments(matrix(features, columns), view.target))
+        return Summary(columns, moments(matrix(features, columns), view.target, view.weight))
 
     def join(self, one: Summary, other: Summary) -> Summary:
         """Moments of the rows of both; a value of text that one of them lacks is 0 in all its rows."""

@@ -46,25 +46,28 @@ def complaint(rule: RuleSpec, metric: Metric) -> Complaint | None:
         what = f"rule {rule.id!r}: {rule.metric} is best near zero, so a difference of two has no better direction"
         return Complaint("against", what, "judge its size, such as abs_bias")
     asked = _asked(rule, metric)
-    key = "at_least" if rule.at_least is not None else "at_most"
-    bound = rule.at_least if rule.at_least is not None else rule.at_most
-    assert bound is not None
+    key, bound = rule.bound
+    upwards = key != "at_most"
     lowest, highest = max(asked.low, -_BEYOND), min(asked.high, _BEYOND)
     range_words = f"{asked.words} lies between {_plain(asked.low)} and {_plain(asked.high)}"
-    if bound <= lowest if key == "at_least" else bound >= highest:
+    if bound <= lowest if upwards else bound >= highest:
         what = f"rule {rule.id!r}: every result passes `{key}: {bound:g}`, because {range_words}"
         return Complaint(key, what, "set a bound that a poor result breaks")
-    if bound > highest if key == "at_least" else bound < lowest:
+    if bound > highest if upwards else bound < lowest:
         what = f"rule {rule.id!r}: no result passes `{key}: {bound:g}`, because {range_words}"
         return Complaint(key, what, "set a bound that a good result keeps")
     best = asked.best
-    if best is not None and rule.why is None and (best < bound if key == "at_least" else best > bound):
+    if best is not None and rule.why is None and (best < bound if upwards else best > bound):
         return _wrong_way(rule, metric, key, bound)
     return None
 
 
 def _asked(rule: RuleSpec, metric: Metric) -> _Asked:
     low, high = metric.range
+    if rule.relative:  # of what cannot be negative, all that the other has can be lost, or gained where it is an error
+        words = f"a gain in {rule.metric}, as a share of {rule.against}'s value,"
+        most = 1.0 if low >= 0 else math.inf
+        return _Asked(words, *((-math.inf, most) if metric.better == "lower" else (-most, math.inf)), None)
     if rule.against is not None:
         return _Asked(f"a gain in {rule.metric}", low - high, high - low, None)
     if rule.statistic == "spread":

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from heldout.gate.asked import AskedModel, asked_rules
 from heldout.gate.outcome import RuleOutcome
 from heldout.gate.rules import copies_sentence
 from heldout.study import GateSpec
@@ -38,7 +39,7 @@ class Policy:
     against: str | None = None
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The block ``policy`` of a verdict."""
         return asdict(self) | {"amendments": list(self.amendments), "notes": list(self.notes)}
 
@@ -88,6 +89,7 @@ class Facts:
         required: Verdict of each variant that this one stands on; None where there is none.
         costs: What a fitted model costs, by name; empty where no rule asks.
         stored: What stored models of foreign code answered; None where there is none.
+        model: What is known of the model from elsewhere that is judged; None where models are fitted here.
     """
 
     seeds: Sequence[int]
@@ -103,6 +105,7 @@ class Facts:
     costs: Mapping[str, float] = field(default_factory=dict)
     reported: Sequence[str] = ()
     stored: Stored | None = None
+    model: AskedModel | None = None
 
 
 def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[RuleOutcome]:
@@ -136,6 +139,7 @@ def integrity(metrics: Mapping[str, Any], gate: GateSpec, facts: Facts) -> list[
         _fact("guards", not facts.blocking, len(facts.blocking), "at_most 0", _guards(facts.reported), blocking),
         _fact("not-smoke", facts.smoke is None, None, "not a smoke run", "this is no smoke run",
               f"a smoke run can never PROMOTE: {facts.smoke}"),
+        *asked_rules(facts.model),
         *_stored(facts.stored),
         *_policy(facts),
         *_attempts(gate, facts),
@@ -156,7 +160,8 @@ def _stored(stored: Stored | None) -> list[RuleOutcome]:
     if stored is None:
         return []
     asked, different = f"{stored.asked} of {stored.units} units", len(stored.different)
-    good = f"{asked} were asked again in fresh processes: the stored models answer what was judged"
+    apart = " in fresh processes" if stored.fence else ""
+    good = f"{asked} were asked again{apart}: the stored models answer what was judged"
     bad = (
         f"the stored models of {different} of {stored.asked} units answer otherwise than what was judged, such as "
         f"{', '.join(stored.different[:1])}: answer from what `save` stores and from the rows, and from nothing else"
@@ -165,7 +170,7 @@ def _stored(stored: Stored | None) -> list[RuleOutcome]:
         good = f"{asked} were asked again: {different} answer otherwise, as their backbone says they may"
     if stored.uneven:
         good += f"; in {len(stored.uneven)} of them the answer for a row depends on the rows that are asked with it"
-    if stored.fence.get("reading") != "landlock" or stored.fence.get("network") != "seccomp":
+    if stored.fence and (stored.fence.get("reading") != "landlock" or stored.fence.get("network") != "seccomp"):
         good += "; this system could not keep the model's code from other files or the network"
     holds = stored.asked and not (different and stored.deterministic)
     return [_fact("stored-model", holds, different, "at_most 0", good, bad)]
@@ -173,23 +178,21 @@ def _stored(stored: Stored | None) -> list[RuleOutcome]:
 
 def _policy(facts: Facts) -> list[RuleOutcome]:
     """Rules that are chosen after the result was seen decide nothing."""
-    policy = facts.policy
-    if policy is None:
+    if facts.policy is None:
         return []
-    why = None
-    if facts.smoke is not None and policy.against is None:
-        why = "a smoke run registers no rules: run the study as declared"
-    return [pre_registered(policy, "heldout gate amend STUDY --reason ...", why)]
+    quick = None if facts.smoke is None else "a smoke run registers no rules: run the study as declared"
+    return [pre_registered(facts.policy, "heldout gate amend STUDY --reason ...", quick)]
 
 
-def pre_registered(policy: Policy, amend: str, why: str | None = None) -> RuleOutcome:
+def pre_registered(policy: Policy, amend: str, quick: str | None = None) -> RuleOutcome:
     """The rule ``pre-registered``.
 
     Args:
         policy: What the ledgers say.
         amend: The command that gives the reason for a change.
-        why: Why nothing is registered, where that is no change of rules.
+        quick: Of a smoke run, why it registers nothing; said where that is no change of rules.
     """
+    why = quick if policy.against is None else None
     changes = len(policy.amendments)
     good = "rules, split and yardsticks are those that were written down before the first look"
     if changes:
@@ -225,8 +228,9 @@ def _required(variant: str, verdict: str | None) -> RuleOutcome:
     if verdict is None:
         sentence = f"the variant {variant!r} has no finished run on this corpus file and code: run it first"
         return RuleOutcome(identifier, "UNKNOWN", None, bound, sentence)
-    sentence = f"the verdict of the variant {variant!r} is {verdict}"
-    return RuleOutcome(identifier, "PASS" if verdict == bound else "FAIL", None, bound, sentence)
+    return RuleOutcome.of(
+        identifier, verdict == bound, None, bound, f"the verdict of the variant {variant!r} is {verdict}"
+    )
 
 
 def _scored(metrics: Mapping[str, Any]) -> set[tuple[int, str]]:
@@ -237,7 +241,7 @@ def _scored(metrics: Mapping[str, Any]) -> set[tuple[int, str]]:
 
 
 def _fact(identifier: str, holds: Any, observed: float | None, bound: str, good: str, bad: str) -> RuleOutcome:
-    return RuleOutcome(identifier, "PASS" if holds else "FAIL", observed, bound, good if holds else bad)
+    return RuleOutcome.of(identifier, bool(holds), observed, bound, good if holds else bad)
 
 
 def _unit(missing: Sequence[tuple[int, str]]) -> str:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal, TypedDict
 
 Outcome = Literal["PASS", "FAIL", "UNKNOWN"]
+
+
+class RuleBlock(TypedDict):
+    """A rule in a document."""
+
+    id: str
+    outcome: Outcome
+    observed: float | None
+    bound: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,18 @@ class RuleOutcome:
     bound: str
     sentence: str
 
-    def to_json(self) -> dict[str, Any]:
+    @classmethod
+    def of(cls, identifier: str, holds: object, observed: float | None, bound: str, sentence: str) -> RuleOutcome:
+        """The outcome of something that holds or not; UNKNOWN where nobody knows, which is None."""
+        outcome: Outcome = "UNKNOWN" if holds is None else "PASS" if holds else "FAIL"
+        return cls(identifier, outcome, observed, bound, sentence)
+
+    def to_json(self) -> RuleBlock:
         """The outcome as a document."""
-        return asdict(self)
+        return {
+            "id": self.id,
+            "outcome": self.outcome,
+            "observed": self.observed,
+            "bound": self.bound,
+            "sentence": self.sentence,
+        }

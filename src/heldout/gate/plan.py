@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
 from heldout.gate.rules import SEEDS_LEVEL, corrected_level
 from heldout.gate.trivial import ID as NON_TRIVIAL
@@ -14,6 +14,15 @@ from heldout.study import BootstrapSpec, GateSpec, RuleSpec
 from heldout.task.conformal import groups_needed
 
 POWER = 0.8
+
+
+class RulePlanBlock(TypedDict):
+    """The plan of a rule in a document."""
+
+    id: str
+    can_pass: bool
+    detectable: float | None
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,14 @@ class RulePlan:
     detectable: float | None
     sentence: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> RulePlanBlock:
         """The plan as a document."""
-        return asdict(self)
+        return {
+            "id": self.id,
+            "can_pass": self.can_pass,
+            "detectable": self.detectable,
+            "sentence": self.sentence,
+        }
 
 
 def plan_gate(
@@ -84,9 +98,10 @@ def _plan(rule: RuleSpec, level: float, groups: int, seeds: int, cells: bool) ->
         if groups < 2:
             return RulePlan(rule.id, False, None, "one group has no interval")
         effect = detectable_effect(groups, level)
+        share = " of its value" if rule.relative else ""
         sentence = (
-            f"{groups} groups tell a gain over {rule.against} from {rule.at_least:g} with {POWER:.0%} power if it is "
-            f"larger by {effect:.2f} standard deviations of the difference between groups"
+            f"{groups} groups tell a gain over {rule.against} from {rule.bound[1]:g}{share} with {POWER:.0%} power "
+            f"if it is larger by {effect:.2f} standard deviations of the difference between groups"
         )
         return RulePlan(rule.id, True, effect, sentence)
     reason = never_judged(rule, groups, seeds, cells)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from heldout.gate.outcome import RuleOutcome
-from heldout.study import COSTS, RuleSpec
+from heldout.study import COSTS, NOTHING, RuleSpec
 from heldout.task.uncertainty import mean_interval
 
 SEEDS_LEVEL = 0.95
+_HOLDS = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le}
+_RELATION = {
+    ("at_least", True): "≥", ("at_least", False): "<", ("above", True): ">", ("above", False): "≤",
+    ("at_most", True): "≤", ("at_most", False): ">",
+}  # fmt: skip
 
 
 def judge_rule(
@@ -31,18 +37,24 @@ def judge_rule(
             counted.
     """
     name, observed, problem = _observed(rule, metrics, costs or {}, attempt)
-    bound_name, bound = ("at_least", rule.at_least) if rule.at_least is not None else ("at_most", rule.at_most)
-    assert bound is not None
-    words = f"{bound_name} {bound:g}"
+    key, bound = rule.bound
+    words, told = f"{key} {bound:g}", f"{bound:g}"
+    if rule.relative:
+        words += f" of {rule.against}'s value"
+        value = metrics.get("baselines", {}).get(rule.against, {}).get("pooled", {}).get(rule.metric)
+        if value is None:
+            problem = problem or f"the value of {rule.against} is undefined"
+        else:
+            bound *= abs(value)
+            told = f"{bound:.6g}, {told} of {value:.6g}"
     if problem is None and (observed is None or not math.isfinite(observed)):
         problem = "it is undefined"
     if problem is not None or observed is None:
-        return RuleOutcome(rule.id, "UNKNOWN", None, words, f"{name} cannot be judged: {problem}")
-    holds = observed >= bound if rule.at_least is not None else observed <= bound
-    relation = {("at_least", True): "≥", ("at_least", False): "<", ("at_most", True): "≤", ("at_most", False): ">"}
+        return RuleOutcome.of(rule.id, None, None, words, f"{name} cannot be judged: {problem}")
+    holds = _HOLDS[key](observed, bound)
     why = f" ({rule.why})" if rule.why else ""
-    sentence = f"{name} {observed:.6g} {relation[bound_name, holds]} {bound:g}{why}"
-    return RuleOutcome(rule.id, "PASS" if holds else "FAIL", observed, words, sentence)
+    sentence = f"{name} {observed:.6g} {_RELATION[key, holds]} {told}{why}"
+    return RuleOutcome.of(rule.id, holds, observed, words, sentence)
 
 
 def _observed(
@@ -65,12 +77,14 @@ def _gain(
     rule: RuleSpec, other: str, metrics: Mapping[str, Any], attempt: int | None
 ) -> tuple[str, float | None, str | None]:
     """The lower end of the paired interval: what is gained even if the groups were unlucky."""
-    name = f"the gain in {rule.metric} over {other}"
+    name = f"the gain in {rule.metric} over {'whoever knows nothing' if other == NOTHING else other}"
     found = metrics.get("comparisons", {}).get(other)
     if found is None:
         return name, None, f"{other!r} was not scored on these groups"
     if rule.metric not in found:
         return name, None, f"there is no metric {rule.metric!r}"
+    if rule.over == "pooled":
+        return _pooled_gain(f"{name} over all rows", found[rule.metric].get("pooled"), attempt)
     gain, low, high = (found[rule.metric][key] for key in ("gain", "low", "high"))
     if gain is None or low is None:
         return name, None, "it is undefined for a group, or there is one group only"
@@ -81,6 +95,20 @@ def _gain(
         low, high = mean_interval(np.array(found[rule.metric]["differences"]), level)
     corrected = f", corrected for attempt {attempt}" if attempt else ""
     return f"{name} is {gain:.4g} ({low:.4g} to {high:.4g}, paired by group{corrected}); its lower end", low, None
+
+
+def _pooled_gain(
+    name: str, found: Mapping[str, Any] | None, attempt: int | None
+) -> tuple[str, float | None, str | None]:
+    """The lower end of the interval of the difference over all rows, whole groups drawn."""
+    if found is None:
+        return name, None, "nobody computed it"
+    if attempt is not None:
+        return name, None, "its interval is not corrected for attempts: judge the gain over groups, without `over`"
+    if found["gain"] is None or found["low"] is None:
+        return name, None, found.get("why", "it is undefined, or there are too few groups to draw from")
+    gain, low, high = (found[key] for key in ("gain", "low", "high"))
+    return f"{name} is {gain:.4g} ({low:.4g} to {high:.4g}, whole groups drawn); its lower end", low, None
 
 
 def corrected_level(level: float, attempt: int) -> float:

@@ -1,7 +1,8 @@
 """Integrity rule ``non-trivial``: a gate that a contender passes which knows nothing is no gate.
 
 Mean, median, majority or chance are judged by the same declared rules as the run. A rule that says nothing of what is
-predicted (what a model costs, how far seeds lie apart) counts as passed: it cannot stand in for one that does.
+predicted (what a model costs, how far seeds lie apart) counts as passed: it cannot stand in for one that does. A
+contender that has no answer in a fold fails nothing: what it would have scored nobody knows.
 """
 
 from __future__ import annotations
@@ -42,20 +43,32 @@ def non_trivial(metrics: Mapping[str, Any], gate: GateSpec) -> list[RuleOutcome]
         what = f"every prediction is {_described(known['same_as'])}: the model learnt nothing else"
         return [RuleOutcome(ID, "FAIL", 1, _BOUND, what)]
     own = {each["name"] for each in metrics.get("metrics", ()) if each.get("brought")}
-    stopped, promoted = [], []
+    stopped, promoted, silent = [], [], []
     for name, contender in sorted(known["contenders"].items()):
-        failed, passed = _judged(contender, gate.rules, own)
+        failed, passed = _judged(contender, gate.rules, own, metrics.get("baselines", {}))
+        nowhere = _without_answer(contender)
         if failed is None:
             promoted.append((name, passed))
+        elif nowhere is not None:
+            silent.append(f"{_described(name)} has no value in fold {nowhere!r}")
         else:
             stopped.append(f"{name} fails {failed.id!r}")
-    if not promoted:
-        return [RuleOutcome(ID, "PASS", 0, _BOUND, f"knowing nothing is not enough: {', '.join(stopped)}")]
-    return [RuleOutcome(ID, "FAIL", len(promoted), _BOUND, _would_be(*promoted[0]))]
+    if promoted:
+        return [RuleOutcome(ID, "FAIL", len(promoted), _BOUND, _would_be(*promoted[0]))]
+    if silent:
+        what = f"{silent[0]}: whether knowing nothing would be promoted cannot be judged"
+        return [RuleOutcome(ID, "UNKNOWN", None, _BOUND, f"{what}; bring targets and weights to an ordinary size")]
+    return [RuleOutcome(ID, "PASS", 0, _BOUND, f"knowing nothing is not enough: {', '.join(stopped)}")]
+
+
+def _without_answer(contender: Mapping[str, Any]) -> str | None:
+    """The first fold in which a contender has no answer; None if it has one in each."""
+    answers = {fold: each if isinstance(each, list) else [each] for fold, each in contender["answers"].items()}
+    return next((fold for fold, values in sorted(answers.items()) if None in values), None)
 
 
 def _judged(
-    contender: Mapping[str, Any], rules: Sequence[RuleSpec], own: Collection[str]
+    contender: Mapping[str, Any], rules: Sequence[RuleSpec], own: Collection[str], rivals: Mapping[str, Any]
 ) -> tuple[RuleSpec | None, list[_Passed]]:
     """The first rule that a contender does not pass, and those before it that it does.
 
@@ -65,9 +78,10 @@ def _judged(
         contender: What it scores.
         rules: The declared ones.
         own: Names of the metrics that the study or a plug-in brings.
+        rivals: What baselines and champion score.
     """
     block = contender["ensemble"]
-    metrics = {"ensemble": block, "members": {"0": block}, "comparisons": contender["comparisons"]}
+    metrics = {"ensemble": block, "members": {"0": block}, "comparisons": contender["comparisons"], "baselines": rivals}
     passed: list[_Passed] = []
     for rule in rules:
         if says_nothing(rule):
@@ -80,8 +94,7 @@ def _judged(
             continue
         if outcome.outcome != "PASS" or outcome.observed is None or _ties(rule, metrics):
             return rule, passed
-        bound = rule.at_least if rule.at_least is not None else rule.at_most
-        assert bound is not None
+        bound = rule.bound[1]
         scale = max(abs(bound), abs(outcome.observed)) or 1.0
         passed.append(_Passed(abs(outcome.observed - bound) / scale, rule, outcome.sentence))
     return None, passed
@@ -89,10 +102,12 @@ def _judged(
 
 def _ties(rule: RuleSpec, metrics: Mapping[str, Any]) -> bool:
     """Whether a contender only draws with an equal one: nobody beats himself by a gain of at least 0."""
-    if rule.against is None or (rule.at_least or 0.0) < 0:
+    if rule.against is None or rule.bound[1] < 0:
         return False
-    found = metrics["comparisons"][rule.against][rule.metric]
-    mine = metrics["ensemble"]["mean"][rule.metric] or 0.0
+    found, part = metrics["comparisons"][rule.against][rule.metric], "mean"
+    if rule.over == "pooled":
+        found, part = found["pooled"], "pooled"
+    mine = metrics["ensemble"][part][rule.metric] or 0.0
     return all(abs(found[key]) <= _TIE * max(1e-300, abs(mine)) for key in ("gain", "low", "high"))
 
 

@@ -1,12 +1,10 @@
-"""The verdict document: PROMOTE only if every rule is PASS, and what it judged, by digest."""
+"""What follows from outcomes: PROMOTE only if every rule is PASS, and what to do now in a sentence."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from heldout.documents.verdict import FindingEntry, JudgedBlock, RuleEntry, Verdict
 from heldout.gate.outcome import RuleOutcome
 
 SCHEMA = "heldout.verdict/1"
@@ -19,56 +17,6 @@ LEVELS = ("fitted", "asked", "predicted", "reported")
 def verdict_of(outcomes: Sequence[RuleOutcome]) -> VerdictName:
     """PROMOTE if there are rules and all of them PASS; HOLD otherwise."""
     return "PROMOTE" if outcomes and all(outcome.outcome == "PASS" for outcome in outcomes) else "HOLD"
-
-
-def build_verdict(
-    *,
-    study: str,
-    variant: str,
-    seeds: Sequence[int],
-    outcomes: Sequence[RuleOutcome],
-    findings: Sequence[Mapping[str, Any]],
-    smoke: str | None,
-    judged: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    evidence: Literal["computed", "predicted", "reported"] = "computed",
-    advice: Advice | None = None,
-) -> dict[str, Any]:
-    """Assemble the document.
-
-    Args:
-        study: Name of the study.
-        variant: Id of the variant.
-        seeds: Seeds that were judged.
-        outcomes: What every rule says.
-        findings: Guard findings.
-        smoke: Why this is a smoke run, or None.
-        judged: Digests of what was judged.
-        provenance: The ``run_provenance`` block.
-        evidence: ``computed`` from our own predictions, ``predicted`` by someone else and scored here on sealed groups,
-            or ``reported`` by someone else's files.
-        advice: What to do now, of verdict, reasons and smoke; ``recommend`` by default.
-    """
-    verdict = verdict_of(outcomes)
-    reasons = [outcome.sentence for outcome in outcomes if outcome.outcome != "PASS"]
-    document = Verdict(
-        schema=SCHEMA,
-        schema_version=1,
-        verdict=verdict,
-        evidence=evidence,
-        generated_at_utc=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        study=study,
-        variant=variant,
-        seeds=list(seeds),
-        rules=[RuleEntry.model_validate(outcome.to_json()) for outcome in outcomes],
-        reasons=reasons,
-        findings=[FindingEntry.model_validate(finding) for finding in findings],
-        smoke=smoke,
-        recommendation=(advice or recommend)(verdict, reasons, smoke),
-        judged=JudgedBlock.model_validate(judged),
-        run_provenance=dict(provenance),
-    )
-    return document.model_dump(by_alias=True, exclude_unset=True)
 
 
 def level_of(verdict: Mapping[str, Any]) -> str:
@@ -84,6 +32,12 @@ def recommend(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -
     if smoke:
         return "Run the study as declared, without overrides; a quick look decides nothing."
     return _keep(reasons)
+
+
+def recommend_asked(attested: str | None, verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:
+    """What to do now with a model from elsewhere; whoever relies on a word is told so first."""
+    told = recommend(verdict, reasons, smoke)
+    return told if attested is None else f"{attested[0].upper()}{attested[1:].rstrip('.')}. {told}"
 
 
 def recommend_evaluation(verdict: VerdictName, reasons: Sequence[str], smoke: str | None) -> str:

@@ -7,6 +7,7 @@ from heldout.leaderboard.lead import Answer, Lead, judge_lead
 from heldout.leaderboard.multiplicity import bonferroni, deflated_threshold, expected_maximum, holm
 from heldout.leaderboard.overfit import Overfit, backtest_overfitting
 from heldout.leaderboard.sequence import bounds, log_evidence
+from heldout.leaderboard.shape import Leaderboard
 from heldout.leaderboard.sharpe import Deflated, Sharpe, deflated_sharpe, probabilistic_sharpe
 from heldout.leaderboard.switching import Regret, regret
 from heldout.leaderboard.vetoes import Veto, VetoPolicy, attendance, behaviour
@@ -19,6 +20,7 @@ __all__ = [
     "Deflated",
     "Design",
     "Lead",
+    "Leaderboard",
     "Overfit",
     "Paired",
     "Readiness",

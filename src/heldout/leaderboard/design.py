@@ -37,7 +37,7 @@ class Readiness:
     dates_to_detect: int
     sentence: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The readiness as a document."""
         return asdict(self)
 
@@ -174,7 +174,7 @@ class Design:
             f"Level {self.alpha:g}{shared}; a block's difference is expected to vary by {self.scale:g}.",
         ]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The design and what follows from it."""
         return asdict(self) | {
             "length": self.block,

@@ -20,6 +20,7 @@ from heldout.leaderboard.design import Design
 from heldout.leaderboard.lead import Answer, Lead, judge_lead
 from heldout.leaderboard.multiplicity import deflated_threshold
 from heldout.leaderboard.overfit import backtest_overfitting
+from heldout.leaderboard.shape import ChallengerRow, Decision, Leaderboard, Row
 from heldout.leaderboard.switching import Regret
 from heldout.leaderboard.vetoes import Veto, VetoPolicy, attendance, unchecked
 
@@ -62,7 +63,7 @@ def build_leaderboard(
     sharpe: Mapping[str, Any] | None = None,
     per_year: float | None = None,
     notes: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Leaderboard:
     """Judge every challenger against the champion.
 
     Args:
@@ -91,7 +92,7 @@ def build_leaderboard(
     rows = [_challenger(name, arms[name], arms[champion], design, policy) for name in challengers]
     rows.sort(key=_best_first)
     decision = _decision(rows, champion)
-    served = _row(champion, arms[champion], "champion") | {"why": _why_champion(champion, decision)}
+    served = _row(champion, arms[champion], "champion", _why_champion(champion, decision))
     return {
         "schema": SCHEMA,
         "score": score,
@@ -109,7 +110,7 @@ def build_leaderboard(
     }
 
 
-def _row(name: str, record: Record, role: str) -> dict[str, Any]:
+def _row(name: str, record: Record, role: str, why: str) -> Row:
     dates = record.scores.dates
     return {
         "arm": name,
@@ -123,20 +124,21 @@ def _row(name: str, record: Record, role: str) -> dict[str, Any]:
         "mean": record.scores.mean,
         "figures": {key: finite_or_none(value) for key, value in record.figures.items()},
         "checks": [check.to_json() for check in record.checks],
+        "why": why,
     }
 
 
 def _challenger(
     name: str, record: Record, champion: Record, design: Design, policy: VetoPolicy | None
-) -> dict[str, Any]:
+) -> ChallengerRow:
     paired = pair(record.scores, champion.scores)
     design = design if record.scale is None else replace(design, scale=record.scale)
     cut = blocks(paired, design.horizon, design.block)
     lead = judge_lead(cut, design)
     checks = [*record.checks, *unchecked(record.checks), attendance(paired, policy)]
     answer, reasons = _with_checks(lead, checks)
-    row = _row(name, record, "challenger")
-    return row | {
+    return {
+        **_row(name, record, "challenger", f"{answer}: {'; '.join(reasons)}."),
         "checks": [check.to_json() for check in checks],
         "lead": _lead(lead, cut, paired, design),
         "path": {
@@ -148,7 +150,6 @@ def _challenger(
         "readiness": design.readiness(len(paired.dates)).to_json(),
         "answer": answer,
         "reasons": reasons,
-        "why": f"{answer}: {'; '.join(reasons)}.",
     }
 
 
@@ -163,7 +164,7 @@ def _with_checks(lead: Lead, checks: Sequence[Veto]) -> tuple[Answer, list[str]]
     return lead.answer, [lead.reason, *unknown]
 
 
-def _lead(lead: Lead, cut: Blocks, paired: Paired, design: Design) -> dict[str, Any]:
+def _lead(lead: Lead, cut: Blocks, paired: Paired, design: Design) -> dict[str, object]:
     count = len(cut.values)
     luck = None
     if count > 1:
@@ -184,13 +185,13 @@ def _lead(lead: Lead, cut: Blocks, paired: Paired, design: Design) -> dict[str, 
     }
 
 
-def _best_first(row: Mapping[str, Any]) -> tuple[int, float, str]:
+def _best_first(row: ChallengerRow) -> tuple[int, float, str]:
     order = {"BETTER": 0, "NOT ENOUGH YET": 1, "NOT BETTER": 2}
     mean = row["lead"]["mean"]
     return order[row["answer"]], math.inf if mean is None else -mean, row["arm"]
 
 
-def _decision(rows: Sequence[Mapping[str, Any]], champion: str) -> dict[str, Any]:
+def _decision(rows: Sequence[ChallengerRow], champion: str) -> Decision:
     """The supported lead with the largest lower end serves; without one the champion stays."""
     better = [row for row in rows if row["answer"] == "BETTER"]
     if better:
@@ -202,7 +203,7 @@ def _decision(rows: Sequence[Mapping[str, Any]], champion: str) -> dict[str, Any
     return {"switch_to": None, "reasons": [f"{row['arm']}: {row['reasons'][0]}" for row in rows]}
 
 
-def _why_champion(champion: str, decision: Mapping[str, Any]) -> str:
+def _why_champion(champion: str, decision: Decision) -> str:
     """One sentence on why the champion stays or goes."""
     target = decision["switch_to"]
     if target is not None:
@@ -210,9 +211,9 @@ def _why_champion(champion: str, decision: Mapping[str, Any]) -> str:
     return f"KEEP {champion}: no challenger has a lead that its interval supports and no veto stops."
 
 
-def _overfitting(arms: Mapping[str, Record], horizon: int) -> dict[str, Any]:
+def _overfitting(arms: Mapping[str, Record], horizon: int) -> dict[str, object]:
     """Of the choice among all arms, on the dates that all of them have."""
-    nothing: dict[str, Any] = {"probability": None, "by_luck": None, "splits": 0, "groups": 0, "dates": 0}
+    nothing: dict[str, object] = {"probability": None, "by_luck": None, "splits": 0, "groups": 0, "dates": 0}
     if len(arms) < 2:
         return nothing | {"why": "it takes two arms"}
     common = reduce(np.intersect1d, (record.scores.dates for record in arms.values()))
@@ -231,7 +232,7 @@ def _overfitting(arms: Mapping[str, Record], horizon: int) -> dict[str, Any]:
     }
 
 
-def _switching(regret: Regret, through: Dates) -> dict[str, Any]:
+def _switching(regret: Regret, through: Dates) -> dict[str, object]:
     if len(through) != len(regret.path):
         raise InputError(f"{len(through)} dates for {len(regret.path)} periods of serving", where="switching")
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ SCHEMA = "heldout.rules/1"
 CHAMPION = "champion"
 _CHOSEN = frozenset({"fixed", "repeated"})  # and whatever reads a column, or is a class
 # What tells one bound of a list from another, besides the number; an id is only its name.
-_NAMES = ("id", "at_least", "at_most", "why")
+_NAMES = ("id", "at_least", "above", "at_most", "why")
 
 
 class Move(NamedTuple):
@@ -33,27 +34,51 @@ def policy_sha256(config: Any) -> str:
     return digest({"gate": config["gate"], "bootstrap": config["bootstrap"]})
 
 
-def rules_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def rules_of(config: Mapping[str, Any]) -> dict[str, object]:
     """The part of a locked configuration that decides, as one document."""
-    return {
-        "schema": SCHEMA,
-        "gate": config["gate"],
-        "bootstrap": config["bootstrap"],
-        "split": config["split"],
-        "yardsticks": _yardsticks(config),
-    } | _brought(config)
+    return (
+        {
+            "schema": SCHEMA,
+            "gate": config["gate"],
+            "bootstrap": config["bootstrap"],
+            "split": config["split"],
+            "yardsticks": _yardsticks(config),
+        }
+        | _brought(config)
+        | _weight(config)
+        | _task(config)
+        | _held_out(config)
+    )
 
 
-def _brought(config: Mapping[str, Any]) -> dict[str, Any]:
+def _held_out(config: Mapping[str, Any]) -> dict[str, object]:
+    """Of a model from elsewhere, by its digest, how it is known that it never saw these groups. Often none."""
+    own = config.get("models", {}).get("")
+    return {"held_out": {own["sha256"]: own["held_out"]}} if own else {}
+
+
+def _brought(config: Mapping[str, Any]) -> dict[str, object]:
     """The metrics of the rules that are no built-in ones: function, direction, arguments, code. Often none."""
     named = {rule["metric"] for rule in config["gate"]["rules"]}
     found = [each for each in config.get("metrics", ()) if isinstance(each, Mapping) and each["name"] in named]
     return {"metrics": {each["name"]: dict(each) for each in found}} if found else {}
 
 
+def _task(config: Mapping[str, Any]) -> dict[str, object]:
+    """The task of a plug-in: its metrics are in every table, and its contenders are judged. Often none."""
+    return {"task": config["task"]} if "task" in config else {}
+
+
+def _weight(config: Mapping[str, Any]) -> dict[str, object]:
+    """The column by which rows count. Often none; what stands in it is known by the groups of a look."""
+    name = config["corpus"].get("weight")
+    return {} if name is None else {"weight": name}
+
+
 def axis_of(config: Mapping[str, Any]) -> str:
     """Digest of how a variant cuts its samples into groups and holds them out: what it is judged along."""
-    return digest({"corpus": config["corpus"], "split": config["split"]})
+    cut = {key: value for key, value in config["corpus"].items() if key != "said"}  # which columns hold predictions
+    return digest({"corpus": cut, "split": config["split"]})
 
 
 def chooses(rules: Mapping[str, Any]) -> bool:
@@ -65,12 +90,12 @@ def chooses(rules: Mapping[str, Any]) -> bool:
     return kind in _CHOSEN or "." in kind or ":" in kind or "column" in split
 
 
-def but_for_the_axis(rules: Mapping[str, Any]) -> dict[str, Any]:
+def but_for_the_axis(rules: Mapping[str, Any]) -> dict[str, object]:
     """Rules as they are along every axis that a study declares."""
     return dict(rules) | {"split": None}
 
 
-def with_code(rules: Mapping[str, Any], fit_code: Mapping[str, Any]) -> dict[str, Any]:
+def with_code(rules: Mapping[str, Any], fit_code: Mapping[str, Any]) -> dict[str, object]:
     """Rules whose baselines are told by the user's own code too, where such code fits them.
 
     Args:
@@ -83,10 +108,10 @@ def with_code(rules: Mapping[str, Any], fit_code: Mapping[str, Any]) -> dict[str
     return dict(rules) | {"yardsticks": known | told}
 
 
-def _yardsticks(config: Mapping[str, Any]) -> dict[str, Any]:
+def _yardsticks(config: Mapping[str, Any]) -> dict[str, object]:
     """What the rules measure gains against: baselines by digest, the champion by its run."""
     named = {rule["against"] for rule in config["gate"]["rules"] if rule.get("against")}
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         each["id"]: digest({key: value for key, value in each.items() if key != "id"})
         for each in config.get("baselines", ())
         if each["id"] in named
@@ -101,7 +126,7 @@ def _yardsticks(config: Mapping[str, Any]) -> dict[str, Any]:
 def compared(declared: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[bool, Move | None]:
     """Whether nothing is looser than in known rules, and the champion's move if a registry made one in between."""
     moved, same = _champions(declared["yardsticks"], known["yardsticks"])
-    if not same or declared["split"] != known["split"] or declared["bootstrap"] != known["bootstrap"]:
+    if not same or any(declared.get(key) != known.get(key) for key in ("split", "bootstrap", "weight", "task")):
         return False, None
     brought = declared.get("metrics", {})
     if any(brought.get(name) != metric for name, metric in known.get("metrics", {}).items()):
@@ -148,6 +173,8 @@ def _keeps(rule: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
         key: value for key, value in old.items() if key not in _NAMES
     }:
         return False
+    if "above" in old:
+        return "above" in rule and bool(rule["above"] >= old["above"])
     if "at_least" in old:
-        return "at_least" in rule and bool(rule["at_least"] >= old["at_least"])
+        return bool(rule.get("at_least", rule.get("above", -math.inf)) >= old["at_least"])
     return "at_most" in rule and bool(rule["at_most"] <= old["at_most"])

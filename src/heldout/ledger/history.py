@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from heldout.errors import HeldoutError, TamperedError
 from heldout.evidence import START, Link, read_chain, read_json
 from heldout.ledger import targets
 from heldout.ledger.seen import Match, match
-from heldout.ledger.trials import Identity, read_ledger, variant_key
+from heldout.ledger.trials import Identity, looks_of, read_ledger, variant_key
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,31 @@ class History:
             TamperedError: If a ledger is missing or shortened.
         """
         found = cls.read(study)
-        looks, policies = found.heads
         for name, document in _verdicts(study):
-            trial, policy = document.get("trial"), document.get("policy")
-            if isinstance(trial, Mapping) and trial.get("ledger_head") not in looks:
-                raise _shortened(study, LEDGER_FILE, f"the verdict of {name}")
-            named = policy.get("head") if isinstance(policy, Mapping) else None
-            if named is not None and named not in policies:
-                raise _shortened(study, POLICY_FILE, f"the verdict of {name}")
+            found.refuse_missing(records_named(document), f"the verdict of {name}")
+            policy = document.get("policy")
             if isinstance(policy, Mapping) and policy.get("registered") and not found.policies:
                 raise _shortened(study, POLICY_FILE, f"the verdict of {name}")
         return found
+
+    def refuse_missing(self, named: Iterable[tuple[str, object]], by: str) -> None:
+        """None of the records that a document names may be missing.
+
+        Args:
+            named: File and digest of each record.
+            by: The document, for the complaint.
+
+        Raises:
+            TamperedError: If one is: a ledger is missing or shortened.
+        """
+        looks, policies = self.heads
+        for name, record in named:
+            if record not in (looks if name == LEDGER_FILE else policies):
+                raise _shortened(self.study, name, by)
+
+    def __bool__(self) -> bool:
+        """Whether anything was written down."""
+        return bool(self.looks or self.policies)
 
     def until(self, looks: int, policies_head: str) -> History:
         """The history as it was before a look, when a registration was the last one."""
@@ -98,7 +112,7 @@ class History:
     def _counted(self, record: Mapping[str, Any], place: int) -> int:
         """Looks before a registration: all of them, or, in older records, those at its corpus file."""
         if "rules_sha256" in record:
-            return place
+            return len(looks_of(self.looks[:place]))
         return sum(link.record["corpus_sha256"] == record["corpus_sha256"] for link in self.looks[:place])
 
 
@@ -111,13 +125,16 @@ class Groups:
         corpus_sha256: Digest of the corpus, by which older records name it.
         split_sha256: Digest of the split, the same.
         same_split: Whether another digest is of the same split, in the schema of an older record.
+        elsewhere: The same groups as ledgers beside the corpus know them, by the folder of such a ledger.
     """
 
     document: Mapping[str, Any]
     corpus_sha256: str
     split_sha256: str
     same_split: Callable[[str], bool] | None = None
+    elsewhere: Mapping[Path, Groups] = field(default_factory=dict, compare=False)
     _known: dict[tuple[Path, str], Match] = field(default_factory=dict, compare=False)
+    _weighed: dict[tuple[Path, str], tuple[bool, bool]] = field(default_factory=dict, compare=False)
 
     def matched(self, study: Path, record: Mapping[str, Any]) -> Match:
         """Which of these groups a record is about.
@@ -125,6 +142,8 @@ class Groups:
         Raises:
             TamperedError: If the document that it names is not there, or not the one.
         """
+        if study in self.elsewhere:
+            return self.elsewhere[study].matched(study, record)
         named = record.get("groups_sha256")
         if named is None:
             same = record["corpus_sha256"] == self.corpus_sha256
@@ -132,12 +151,34 @@ class Groups:
             return Match(every, recut=same and not self._is_mine(record["split_sha256"]), of=len(every))
         key = (study, str(named))
         if key not in self._known:
-            self._known[key] = match(self.document, targets.read(study, str(named)))
+            theirs = targets.read(study, str(named))
+            self._known[key] = found = match(self.document, theirs)
+            self._weighed[key] = self._compare_weights(found.seen, theirs["groups"])
         return self._known[key]
 
     def _is_mine(self, split_sha256: str) -> bool:
         known = split_sha256 == self.split_sha256
         return known or (self.same_split is not None and self.same_split(split_sha256))
+
+    def reweighted(self, study: Path, record: Mapping[str, Any]) -> bool:
+        """Whether rows of these groups counted otherwise in what a record is about.
+
+        Of groups that were cut otherwise no digest is the same; there the corpus file says it, by its bytes.
+        """
+        if study in self.elsewhere:
+            return self.elsewhere[study].reweighted(study, record)
+        seen, named = self.matched(study, record).seen, record.get("groups_sha256")
+        if named is None:  # of before there were weights
+            return any("weights" in self.document["groups"][name] for name in seen)
+        alike, otherwise = self._weighed[study, str(named)]
+        return alike or (otherwise and record["corpus_sha256"] != self.corpus_sha256)
+
+    def _compare_weights(self, seen: Mapping[str, str], theirs: Mapping[str, Any]) -> tuple[bool, bool]:
+        """Whether weights differ in groups of the same rows, and in those that were cut otherwise."""
+        pairs = [(self.document["groups"][name], theirs[other]) for name, other in seen.items()]
+        differ = [pair for pair in pairs if _weighed_otherwise(*pair)]
+        same_rows = [_same_rows(mine, other) for mine, other in differ]
+        return any(same_rows), not all(same_rows)
 
     def registrations(self, history: History) -> list[Link]:
         """The registrations of a study that are about any of these groups, in order."""
@@ -156,6 +197,15 @@ def histories(study: Path) -> Iterator[History]:
     for other in others:
         if (other / LEDGER_FILE).exists() or (other / POLICY_FILE).exists() or next(_verdicts(other), None):
             yield History.whole(other)
+
+
+def records_named(document: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """The look and the registration that a verdict names, each with its file; older ones name less."""
+    trial, policy = document.get("trial"), document.get("policy")
+    if isinstance(trial, Mapping):
+        yield LEDGER_FILE, trial.get("ledger_head")
+    if isinstance(policy, Mapping) and policy.get("head") is not None:
+        yield POLICY_FILE, policy["head"]
 
 
 def tried_elsewhere(known: Sequence[History], groups: Groups, identity: Identity) -> int:
@@ -177,6 +227,24 @@ def tried_elsewhere(known: Sequence[History], groups: Groups, identity: Identity
         if link.record["outcome"] != "FAILED" and _mostly(groups.matched(history.study, link.record), groups)
     }
     return len(found - mine)
+
+
+def _weighed_otherwise(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether rows of two groups count otherwise.
+
+    Pairs of target and weight tell it where no two rows have one target. Among equal targets weights may have changed
+    places; there only the same rows, features and all, with the same weights are known to be the same.
+    """
+    if mine.get("weights") != other.get("weights"):
+        return True
+    tied = bool(mine.get("tied")) and "weights" in mine
+    return tied and mine.get("weighted") != other.get("weighted")
+
+
+def _same_rows(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two groups were cut alike: by all that their rows hold, else by their targets."""
+    key = "content" if "content" in mine and "content" in other else "targets"
+    return bool(mine[key] == other[key])
 
 
 def _mostly(found: Match, groups: Groups) -> bool:

@@ -16,12 +16,12 @@ from typing import Any, Literal, NamedTuple
 
 from heldout.documents.names import POLICY_FILE
 from heldout.errors import InputError
-from heldout.evidence import Link, append_link, digest, head, read_chain
+from heldout.evidence import START, Link, append_link, digest, head, read_chain
 from heldout.gate import Policy
 from heldout.ledger import targets
 from heldout.ledger.declaration import Move, but_for_the_axis, chooses, compared, policy_sha256
 from heldout.ledger.history import Groups, History, histories
-from heldout.ledger.trials import Ledger, read_ledger
+from heldout.ledger.trials import Ledger, looks_of, read_ledger
 
 SCHEMA = "heldout.policy/1"
 # How a registration came about without a reason: nobody had looked; the same rules stood elsewhere; tightened; a
@@ -174,6 +174,9 @@ def read_policies(study: Path) -> list[dict[str, Any]]:
 
 def ground_of(known: Sequence[History], declared: Declared) -> Ground:
     """Why rules may be registered without a reason, if they may."""
+    said = _said_otherwise(known, declared)
+    if said is not None:
+        return said
     against, stricter = None, None
     registered = [(history.study, link.record) for history in known for link in declared.groups.registrations(history)]
     for study, record in registered:
@@ -181,10 +184,44 @@ def ground_of(known: Sequence[History], declared: Declared) -> Ground:
             return Ground("same")
         ground = _no_looser(record, declared, study)
         stricter = stricter or ground
-        against = against or f"registered for the study {study.name} on {record['ts'][:10]}"
+        weighed = ", with other weights" if declared.groups.reweighted(study, record) else ""
+        against = against or f"registered for the study {study.name} on {record['ts'][:10]}{weighed}"
     if registered:
         return stricter or Ground(None, against=against)
     return _another_test_set(known, declared) or _ground_of_looks(known, declared)
+
+
+def registered_too_late(
+    then: History, registration: str | None, declared: Declared, asked: Callable[[History], History] = lambda each: each
+) -> int | None:
+    """Number of a registration without a reason that stands after a look, and is not stricter than what stood there.
+
+    Args:
+        then: The history up to the look at hand.
+        registration: Digest of its record.
+        declared: What it declares.
+        asked: What of a history is asked.
+    """
+    places = {link.sha256: place for place, link in enumerate(then.looks, start=1)} | {START: 0}
+    for number, link in enumerate(then.policies):
+        if link.sha256 == registration and link.record["reason"] is None:
+            last = then.policies[number - 1].sha256 if number else START
+            before = asked(then.until(places[str(link.record["ledger_head"])], last))
+            if ground_of([before], declared).why is None:
+                return number + 1
+    return None
+
+
+def _said_otherwise(known: Sequence[History], declared: Declared) -> Ground | None:
+    """What forbids another word on how groups were held out of the same model, once it was scored on some of them."""
+    for sha256, said in declared.rules.get("held_out", {}).items():
+        for history in known:
+            for record in (link.record for link in history.looks if link.record.get("rules_sha256")):
+                before = targets.read(history.study, str(record["rules_sha256"])).get("held_out", {})
+                if before.get(sha256, said) != said and declared.groups.matched(history.study, record).seen:
+                    what = f"how these groups were held out of the model was stated otherwise by run {record['run']}"
+                    return Ground(None, against=what)
+    return None
 
 
 def _another_test_set(known: Sequence[History], declared: Declared) -> Ground | None:
@@ -233,8 +270,10 @@ def _same(record: Mapping[str, Any], declared: Declared, study: Path) -> bool:
 
     Or cut as a variant that the study had declared by then: who judges one model by film and by encoder says so before.
     """
-    if _chosen_otherwise(record, declared, study):
+    if _chosen_otherwise(record, declared, study) or declared.groups.reweighted(study, record):
         return False
+    if declared.axis and record.get("axis") == declared.axis and declared.groups.matched(study, record).recut:
+        return False  # the same words, and other groups: a column that was shuffled, rows that were left out
     if "rules_sha256" in record and declared.axis in record.get("axes", ()):
         known = targets.read(study, str(record["rules_sha256"]))
         return but_for_the_axis(known) == but_for_the_axis(declared.rules)
@@ -264,7 +303,7 @@ def _chosen_otherwise(record: Mapping[str, Any], declared: Declared, study: Path
 def _no_looser(record: Mapping[str, Any], declared: Declared, study: Path) -> Ground | None:
     if "rules_sha256" not in record or declared.groups.matched(study, record).recut:
         return None
-    if _chosen_otherwise(record, declared, study):
+    if _chosen_otherwise(record, declared, study) or declared.groups.reweighted(study, record):
         return None
     known = targets.read(study, str(record["rules_sha256"]))
     fine, move = compared(declared.rules, known)
@@ -285,10 +324,11 @@ def _append(
         "rules_sha256": targets.store(study, declared.rules),
         "groups_sha256": targets.store(study, declared.groups.document),
         "axes": list(declared.axes),
+        **({"axis": declared.axis} if declared.axis else {}),  # an evaluation has none
         "why": why or "amended",
         "moved": move.sentence if move else None,
         "reason": reason,
-        "looks": len(looks),
+        "looks": len(looks_of(looks)),
         "ledger_head": head(looks),
     }
     append_link(study / POLICY_FILE, SCHEMA, record)

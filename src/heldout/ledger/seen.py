@@ -39,7 +39,7 @@ _ALL = 0.9
 # So likely may labels of other groups agree as often: two samples of patients, a row each, often do.
 _LUCK = 0.001
 _SAMPLES, _MOST_DRAWN = 200, 200_000
-# Groups of which less than this is common, though they are known again, were cut otherwise.
+# Groups of which no more than this is common, though they are known again, were cut otherwise.
 _SAME_CUT = 0.6
 
 
@@ -82,7 +82,7 @@ def match(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Match:
     seen |= _by_all_digests(here, there, seen)
     named = {folded(name): name for name in there}
     again = tuple(sorted(name for name in here if name not in seen and folded(name) in named))
-    return Match(seen, bool(common) and float(np.median(common)) < _SAME_CUT, again, len(there))
+    return Match(seen, bool(common) and float(np.median(common)) <= _SAME_CUT, again, len(there))
 
 
 def folded(name: str) -> str:

@@ -4,6 +4,9 @@ The digest covers the sorted multiset of canonical values (float64 bits with -0.
 else: features, names, the order of rows, the file and the study may be called as they like. It changes with a single
 row, so a sketch goes with it: the smallest hashes of those values that no other group of the corpus has. Labels and
 ratings have hardly any such values; there, pairs of a target and a feature's value take their place.
+
+Where rows have weights, a digest of the pairs of target and weight stands beside that of the targets. Weights are no
+part of what a group is: the same targets with other weights are the same group, judged by other rules.
 """
 
 from __future__ import annotations
@@ -13,14 +16,14 @@ import hashlib
 import unicodedata
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from heldout.corpus import Corpus
-from heldout.corpus.model import column_words
+from heldout.corpus.manifest import column_words
 from heldout.errors import TamperedError
 from heldout.evidence import canonical, loads, read_plain, sha256_bytes, write_bytes
 
@@ -38,11 +41,42 @@ _TOP = 2**64 - 1
 Words = NDArray[np.uint64]
 
 
-def group_targets(corpus: Corpus, groups: Collection[str]) -> dict[str, Any]:
+class GroupTargets(TypedDict, total=False):
+    """What is kept of one group."""
+
+    rows: int
+    targets: str
+    times: dict[str, int]
+    weights: str
+    tied: bool
+    content: str
+    weighted: str
+    values: str
+    pairs: str
+
+
+class TargetsDocument(TypedDict):
+    """What is kept of a look: groups by name."""
+
+    schema: str
+    groups: dict[str, GroupTargets]
+    shared: NotRequired[float]
+    pairs_below: NotRequired[str]
+
+
+def group_targets(corpus: Corpus, groups: Collection[str]) -> TargetsDocument:
     """What the ledger keeps of a look at some groups of a corpus, as one document."""
-    contents = {record.id: record.sha256 for record in corpus.manifest.groups}
+    contents = {record.id: record.content for record in corpus.manifest.groups}
+    weighted = {record.id: record.sha256 for record in corpus.manifest.groups} if corpus.weighted else None
     return targets_document(
-        corpus.groups, corpus.target, groups, features=corpus.features, contents=contents, whole=True
+        corpus.groups,
+        corpus.truth.at(),
+        groups,
+        features=corpus.features,
+        contents=contents,
+        weighted=weighted,
+        weight=corpus.weights(),
+        whole=True,
     )
 
 
@@ -53,8 +87,10 @@ def targets_document(
     *,
     features: pl.DataFrame | None = None,
     contents: Mapping[str, str] | None = None,
+    weighted: Mapping[str, str] | None = None,
+    weight: NDArray[np.float64] | None = None,
     whole: bool = False,
-) -> dict[str, Any]:
+) -> TargetsDocument:
     """The document of some groups.
 
     Args:
@@ -62,7 +98,9 @@ def targets_document(
         target: Target of each row.
         groups: Those that were scored.
         features: The features, where they are known.
-        contents: Digest of each group's rows, features and all, where it is known.
+        contents: Digest of each group's rows, features and all but weights, where it is known.
+        weighted: Digest of each group's rows with their weights, the same.
+        weight: How much each row counts; None where all count alike.
         whole: Whether these rows are the whole corpus: only then is it known which values no other group has.
     """
     order = sorted(set(groups))
@@ -70,16 +108,21 @@ def targets_document(
     by_code = {name: number for number, name in enumerate(known)}
     codes = names.replace_strict(known, pl.Series(range(len(known)), dtype=pl.Int64)).to_numpy()
     words = canonical_words(target)
-    entries: dict[str, dict[str, Any]] = {name: {} for name in order}
+    entries: dict[str, GroupTargets] = {name: {} for name in order}
     for name, rows in _rows(codes, by_code, order):
         values = np.sort(words[rows])
         entries[name] = {"rows": len(values), "targets": hashlib.sha256(values.tobytes()).hexdigest()}
         few, times = np.unique(values, return_counts=True)
         if len(few) <= _FEW_VALUES:
             entries[name]["times"] = {f"{value:016x}": int(count) for value, count in zip(few, times, strict=True)}
+        if weight is not None:
+            entries[name]["weights"] = _weights_digest(words[rows], weight[rows])
+            entries[name]["tied"] = len(few) < len(values)  # then weights may change places among equal targets
         if contents is not None:
             entries[name]["content"] = contents[name]
-    document: dict[str, Any] = {"schema": SCHEMA, "groups": entries}
+        if weighted is not None:
+            entries[name]["weighted"] = weighted[name]
+    document: TargetsDocument = {"schema": SCHEMA, "groups": entries}
     if whole:
         most = full_sketch(len(order))
         own, shared = _own(codes, _mixed(words))
@@ -90,6 +133,12 @@ def targets_document(
             document["pairs_below"] = f"{below:016x}"
             _keep(entries, "pairs", by_code, _smallest(_own(*pairs)[0], most))
     return document
+
+
+def _weights_digest(words: Words, weight: NDArray[np.float64]) -> str:
+    """Of the multiset of pairs of a target and its weight, whatever the order of rows."""
+    pairs = np.stack([words, column_words(pl.Series(weight))], axis=1)
+    return hashlib.sha256(pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].tobytes()).hexdigest()
 
 
 def full_sketch(groups: int) -> int:
@@ -175,7 +224,10 @@ def _smallest(own: tuple[NDArray[np.int64], Words], most: int) -> tuple[NDArray[
 
 
 def _keep(
-    entries: dict[str, dict[str, Any]], key: str, by_code: Mapping[str, int], found: tuple[NDArray[np.int64], Words]
+    entries: Mapping[str, GroupTargets],
+    key: Literal["values", "pairs"],
+    by_code: Mapping[str, int],
+    found: tuple[NDArray[np.int64], Words],
 ) -> None:
     codes, hashes = found
     starts = np.searchsorted(codes, np.arange(len(by_code) + 1))

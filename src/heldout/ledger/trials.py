@@ -4,6 +4,9 @@ One file a study, ``runs/<study>/trials.jsonl``: append-only, each record naming
 that is edited, removed or put in later breaks the chain; a record at the end that is cut off is missed by the verdict
 that names it. Judging the same predictions under the same policy again is no new look.
 
+A look has two records: one before targets are opened, one that says what came of it. Whoever is killed in between, or
+kills, has looked all the same.
+
 A record names by sha256 what was seen, group by group (``ledger.targets``), and by which rules; documents that records
 share lie in ``looks/``, each written once. It also names the head of the registrations beside it (``ledger.policy``).
 """
@@ -23,13 +26,15 @@ from heldout.errors import HeldoutError
 from heldout.evidence import Link, append_link, read_chain, read_links
 
 SCHEMA = "heldout.trial/1"
-Outcome = Literal["PROMOTE", "HOLD", "FAILED"]
+Outcome = Literal["PROMOTE", "HOLD", "FAILED", "OPENED"]
+OPENED: Outcome = "OPENED"
 Identity = tuple[str | None, str | None, str | None, str | None]
 _VARIANT = ("variant_sha256", "corpus_sha256", "split_sha256", "user_code_sha256")
 # Written only by looks that know them: older records, and evaluations, are without.
-_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes", "elsewhere", "user_code_sha256",
-             "older_split_sha256")  # fmt: skip
+_OPTIONAL = ("groups_sha256", "rules_sha256", "policies_head", "axes", "axis", "elsewhere", "user_code_sha256",
+             "older_split_sha256", "evidence_sha256", "opened")  # fmt: skip
 _SAME = ("run", "outcome", "metrics_sha256", "gate_sha256", "groups_sha256", "rules_sha256", "policies_head")
+_SAME_OPENING = ("variant_sha256", "evidence_sha256", "groups_sha256", "rules_sha256")
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,19 @@ class Look:
         gate_sha256: Digest of the policy that judged.
         seeds: Declared seeds.
         smoke: Why it was a smoke run, or None.
-        outcome: The verdict; FAILED if there was nothing to judge.
+        outcome: The verdict; FAILED if there was nothing to judge; OPENED before targets are read for scoring.
         primary: Name and value of the ensemble's primary metric, pooled; None where there is none.
         metrics_sha256: Digest of ``metrics.json``; None for a failure.
         groups_sha256: Names the document of the groups that were scored.
         rules_sha256: Names the rules that the study declared.
         policies_head: Digest of the last registration at that moment.
         axes: How each variant of the study cuts and holds out, as digests.
+        axis: That of them along which this look was taken.
         elsewhere: Variants of other studies in the folder of runs that had looked at these groups; None for none.
         user_code_sha256: Digest of the user's own code that is fitted; None where there is none.
         older_split_sha256: Digest of the same split in the schema in which an earlier look of this variant named it.
+        evidence_sha256: Digest of the predictions that are scored, as their units name them.
+        opened: Of an opening: by purpose, the number of groups whose targets were read, these included.
     """
 
     run: str
@@ -72,11 +80,14 @@ class Look:
     rules_sha256: str | None = None
     policies_head: str | None = None
     axes: Sequence[str] | None = None
+    axis: str | None = None
     elsewhere: int | None = None
     user_code_sha256: str | None = None
     older_split_sha256: str | None = None
+    evidence_sha256: str | None = None
+    opened: Mapping[str, int] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The look as its record states it."""
         axes = None if self.axes is None else list(self.axes)
         found = asdict(self) | {"seeds": list(self.seeds), "axes": axes}
@@ -90,7 +101,7 @@ class Trial:
     Attributes:
         attempt: This variant is the k-th that looked at these groups; variants of other studies count.
         of: Distinct variants that had looked when the verdict was given, this one included.
-        looks: Records in the ledger up to this one.
+        looks: Looks in the ledger up to this one.
         ledger_head: Digest of this look's record.
     """
 
@@ -99,7 +110,7 @@ class Trial:
     looks: int
     ledger_head: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The block ``trial`` of a verdict."""
         return asdict(self)
 
@@ -140,21 +151,32 @@ class Ledger:
     def last_look(self, run: str) -> tuple[Trial, Mapping[str, Any]] | None:
         """Where the last look of a run stands, and its record; None if it was never counted here."""
         entries = read_links(self._path)
-        mine = [place for place, entry in enumerate(entries) if entry.record.get("run") == run]
+        mine = _judged(entries, run)
         return (trial_at(entries, mine[-1]), entries[mine[-1]].record) if mine else None
+
+    def open(self, look: Look) -> None:
+        """Write down that targets are about to be read, unless these predictions were scored under these rules."""
+        entries = read_links(self._path)
+        record = self._counted(look, entries)
+        last = next((entry.record for entry in reversed(entries) if entry.record.get("run") == look.run), None)
+        if last is None or any(last.get(key) != record.get(key) for key in _SAME_OPENING):
+            append_link(self._path, SCHEMA, record)
 
     def record(self, look: Look) -> Trial:
         """Append a look, unless the run's last record says the same, and say where it stands."""
         entries = read_links(self._path)
-        mine = [place for place, entry in enumerate(entries) if entry.record.get("run") == look.run]
-        record = look.to_json()
+        mine = _judged(entries, look.run)
+        record = self._counted(look, entries)
         if mine and all(entries[mine[-1]].record.get(key) == record.get(key) for key in _SAME):
             return trial_at(entries, mine[-1])
-        known = _elsewhere(entries, variant_key(record))
-        if known is not None:
-            record = replace(look, elsewhere=known or None).to_json()
         entries.append(append_link(self._path, SCHEMA, record))
         return trial_at(entries, len(entries) - 1)
+
+    def _counted(self, look: Look, entries: Sequence[Link]) -> dict[str, object]:
+        """The record of a look, with what was counted of other studies when its variant looked first."""
+        record = look.to_json()
+        known = _elsewhere(entries, variant_key(record))
+        return record if known is None else replace(look, elsewhere=known or None).to_json()
 
 
 def read_ledger(study: Path) -> list[Link]:
@@ -172,7 +194,29 @@ def trial_at(entries: Sequence[Link], place: int) -> Trial:
     variants = list(dict.fromkeys(variant_key(entry.record) for entry in entries[: place + 1]))
     mine = variants.index(variant_key(entries[place].record)) + 1
     more = int(entries[place].record.get("elsewhere", 0))
-    return Trial(attempt=mine + more, of=len(variants) + more, looks=place + 1, ledger_head=entries[place].sha256)
+    looks = len(looks_of(entries[: place + 1]))
+    return Trial(attempt=mine + more, of=len(variants) + more, looks=looks, ledger_head=entries[place].sha256)
+
+
+def looks_of(entries: Sequence[Link]) -> list[Link]:
+    """One record a look: what came of it, or its opening where nobody knows."""
+    found: list[Link] = []
+    after: set[str] = set()  # runs whose next record says what came of an opening
+    for entry in reversed(entries):
+        run, opening = str(entry.record.get("run")), entry.record.get("outcome") == OPENED
+        if not (opening and run in after):
+            found.append(entry)
+        (after.discard if opening else after.add)(run)
+    return found[::-1]
+
+
+def _judged(entries: Sequence[Link], run: str) -> list[int]:
+    """Places of the records of a run that say what came of a look."""
+    return [
+        place
+        for place, entry in enumerate(entries)
+        if entry.record.get("run") == run and entry.record["outcome"] != OPENED
+    ]
 
 
 def _elsewhere(entries: Sequence[Link], key: Identity) -> int | None:

@@ -6,14 +6,12 @@ refusal can say which of them differs.
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from heldout.errors import InputError, RefusedError
-from heldout.evidence import digest, sha256_file
+from heldout.evidence import digest
 
 _SHOWN = 12
 
@@ -75,17 +73,6 @@ def require_same(expected: Identity, found: Identity, *, where: str) -> None:
             hint="choose another folder, or go on with what those were started with",
             code="HO-E420",
         )
-
-
-def sources_digest(modules: Sequence[str]) -> str:
-    """Digest of the source files of modules, by module name."""
-    found: dict[str, str] = {}
-    for name in modules:
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise InputError(f"module {name!r} has no source", where="code", hint="check the name")
-        found[name] = sha256_file(Path(spec.origin))
-    return digest(found)
 
 
 def _short(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from heldout.errors import InputError, RefusedError
-from heldout.evidence import JsonLines, canonical, loads, open_plain, read_plain
+from heldout.evidence import JsonLines, loads, open_plain, read_plain
 from heldout.predict.identity import Identity, require_same
 
 SCHEMA = "heldout.predictions-partial/1"
@@ -95,11 +95,6 @@ def read_since(path: Path, identity: Identity, start: int) -> dict[str, bytes]:
         stream.seek(start)
         lines = stream.read().split(b"\n")[:-1]
     return _rows(lines, identity.key[:_KEY], path, first=1)
-
-
-def row_bytes(row: Mapping[str, Any]) -> bytes:
-    """A row as it stands in every file: canonical JSON."""
-    return canonical(row)
 
 
 def join_rows(rows: Sequence[bytes]) -> bytes:

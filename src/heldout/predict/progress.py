@@ -6,14 +6,13 @@ samples; theirs are put together, and say of how many samples they speak.
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from heldout.documents.names import PROGRESS_FILE
-from heldout.evidence import JsonLines
+from heldout.evidence import JsonLines, published_event
 
 _APART = 0.05
 
@@ -46,8 +45,7 @@ class Progress:
     def say(self, event: str, **facts: Any) -> None:
         """Append an event, after what waits."""
         self._flush()
-        stamp = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        self._stream.append({"event": event, "time": stamp} | facts)
+        self._stream.append(published_event(event, facts))
 
     def predicted(self, count: int, sample: str, group: str, seconds: float) -> None:
         """Note that so many samples are on disk, of which this is the last, and how long they took."""

@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from filelock import FileLock, Timeout
-
 from heldout.engine import Done, run_tasks
-from heldout.errors import HeldoutError, InputError, PrerequisiteError, RefusedError, StaleError, UnitError
+from heldout.errors import HeldoutError, InputError, PrerequisiteError, RefusedError, UnitError
+from heldout.evidence import alone
 from heldout.evidence.machine import machine_error
 from heldout.predict.identity import Identity
 from heldout.predict.partial import PARTIAL_FILE, PartialWriter, read_partial, read_since
@@ -162,8 +161,7 @@ class Session:
         expected = [sample.id for sample in self.samples]
         if len(set(expected)) != len(expected):
             raise InputError("a sample id stands twice", where="samples", hint="remove the copies", code="HO-G004")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with _alone(self.folder):
+        with alone(self.folder, "predicts there", lock=_LOCK, wait=_LOCK_SECONDS):
             rows = self._finished(expected)
             missing = [sample for sample in self.samples if sample.id not in rows]
             if not missing:
@@ -280,21 +278,3 @@ def _reason(error: Exception) -> str:
 def _predictor(factory: str, options: str) -> Predictor:
     """The predictor of this process: made once."""
     return PredictorSpec(factory, json.loads(options)).load()
-
-
-class _alone:  # noqa: N801 - reads as a statement
-    """No two processes write into one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._lock = folder, FileLock(folder / _LOCK)
-
-    def __enter__(self) -> None:
-        try:
-            self._lock.acquire(timeout=_LOCK_SECONDS)
-        except Timeout:
-            raise StaleError(
-                "another process predicts there", where=str(self._folder), hint="wait for it, or end it"
-            ) from None
-
-    def __exit__(self, *exc: object) -> None:
-        self._lock.release()

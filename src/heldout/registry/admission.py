@@ -57,7 +57,7 @@ class Admission:
             return cls()
         return cls(tuple(stored["levels"]), tuple(stored["links"]), stored["key_sha256"])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The admission as a document."""
         return {"levels": list(self.levels), "links": list(self.links), "key_sha256": self.key_sha256}
 

@@ -42,7 +42,7 @@ class Verified:
     folders: int
     lagging: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The finding as a document."""
         return {"schema": "heldout.registry-verified/1", **asdict(self)}
 
@@ -142,7 +142,7 @@ def _lags(registry: Registry, connection: Connection, slot: str, state: State, e
         raise unknown
     present = pointer_document(connection, slot, Pointer(version, event.seq))
     places = {each.body["place"] for each in events if each.body["version"] == version and "place" in each.body}
-    if served | {"run": present["run"]} != present or served["run"] not in places:
+    if {**served, "run": present["run"]} != present or served["run"] not in places:
         raise unknown
     return bool(seq != state.champions[slot][1] or served["run"] != present["run"])
 

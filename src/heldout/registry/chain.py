@@ -41,7 +41,7 @@ class Event:
     sha256: str
     body: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The event as a document."""
         return dict(self.body) | {"sha256": self.sha256}
 
@@ -89,7 +89,7 @@ def broken(seq: int, why: str) -> TamperedError:
     return TamperedError(f"the history is broken at event {seq}: {why}", where=f"event {seq}", hint=_HINT)
 
 
-def _body(row: Row) -> dict[str, Any]:
+def _body(row: Row) -> dict[str, object]:
     try:
         body = loads(row.body, where=f"event {row.seq}")
     except InputError:

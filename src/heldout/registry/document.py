@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 from sqlalchemy import select
 
@@ -15,6 +15,7 @@ from heldout.registry import tables
 from heldout.registry.audit import check_content, repair, verify
 from heldout.registry.chain import GENESIS, Event, Row, check_chain
 from heldout.registry.journal import Stage, State, read_rows, replay, store
+from heldout.registry.serving import Moment
 from heldout.registry.store import Registry
 from heldout.study.spec import SLUG
 
@@ -28,7 +29,18 @@ class _Parsed:
     versions: dict[str, tuple[str, str]]
 
 
-def export_registry(registry: Registry) -> dict[str, Any]:
+class RegistryDocument(TypedDict):
+    """The whole registry."""
+
+    schema: str
+    head: Moment
+    champions: dict[str, str]
+    stages: Mapping[str, str]
+    versions: list[dict[str, object]]
+    events: list[dict[str, object]]
+
+
+def export_registry(registry: Registry) -> RegistryDocument:
     """The whole registry, verified first.
 
     Raises:

@@ -81,4 +81,7 @@ def _groups(evidence: RunEvidence) -> Mapping[str, Any]:
     if "groups_sha256" in look:
         return targets.read(study, str(look["groups_sha256"]))
     samples = evidence.predictions.samples.unique("sample_id", maintain_order=True)
-    return targets.targets_document(samples["group"], samples["target"].to_numpy(), evidence.split.held_out)
+    weight = samples["weight"].to_numpy() if "weight" in samples.columns else None
+    return targets.targets_document(
+        samples["group"], samples["target"].to_numpy(), evidence.split.held_out, weight=weight
+    )

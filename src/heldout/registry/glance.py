@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from heldout.evidence import loads
-from heldout.registry.version import FILE, Version, only_match, record_of, version_of
+from heldout.registry.version import FILE, Version, VersionDocument, only_match, record_of, version_of
 
 _VERSIONS = (
     "SELECT v.id, v.sha256, v.content, s.stage, s.place FROM heldout_versions v "
     "JOIN heldout_stages s ON s.version = v.id"
 )
+
+
+class Described(VersionDocument):
+    """A version with what was verified of it, when and by whom, and what its slots ask for."""
+
+    verified: list[dict[str, object]]
+    admissions: dict[str, object]
 
 
 def all_versions(place: str, serving: Path | None = None) -> list[Version]:
@@ -47,7 +54,7 @@ def one_version(place: str, name: str, serving: Path | None = None) -> Version:
         return registry.version(name)
 
 
-def described(place: str, name: str, serving: Path | None = None) -> dict[str, Any]:
+def described(place: str, name: str, serving: Path | None = None) -> Described:
     """One version as a document, with what was verified of it, when and by whom, and what its slots ask for.
 
     Raises:
@@ -58,10 +65,10 @@ def described(place: str, name: str, serving: Path | None = None) -> dict[str, A
     verified = [record_of(body) for body in bodies if body["version"] == version.id and "verified" in body]
     asked = {body["slot"]: body["admission"] for body in bodies if body["kind"] == "admission"}
     admissions = {slot: asked.get(slot, "default") for slot in version.slots}
-    return version.to_json() | {"verified": verified, "admissions": admissions}
+    return {**version.to_json(), "verified": verified, "admissions": admissions}
 
 
-def _bodies(place: str, serving: Path | None) -> list[dict[str, Any]]:
+def _bodies(place: str, serving: Path | None) -> list[Mapping[str, Any]]:
     """Every event's body, oldest first."""
     with contextlib.suppress(sqlite3.Error), _snapshot(place) as connection:
         rows = connection.execute("SELECT seq, body FROM heldout_events ORDER BY seq").fetchall()
@@ -69,7 +76,7 @@ def _bodies(place: str, serving: Path | None) -> list[dict[str, Any]]:
     from heldout.registry.store import Registry
 
     with Registry(place, serving=serving) as registry:
-        return [dict(event.body) for event in registry.history()]
+        return [event.body for event in registry.history()]
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ _ROLES = ("group", "target")
 _WORDS = {"task": "task", "target": "target", "classes": "classes", "reader": "reader", "columns": "columns"}
 
 
-def holds_of(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def holds_of(content: Mapping[str, Any], folder: Path) -> dict[str, object]:
     """What a slot holds while this version serves in it, as an event keeps it.
 
     Args:

@@ -17,6 +17,7 @@ from heldout.registry.holds import holds_of, strangers
 from heldout.registry.journal import Note, Stage, append, read_rows, replay
 from heldout.registry.rundir import check_registered, judged_later, objections
 from heldout.registry.store import Registry
+from heldout.registry.tracking import track_hold
 from heldout.registry.version import Pointer, Version
 from heldout.registry.vouched import Asked, Vouched, look
 
@@ -101,7 +102,7 @@ def rollback(
 ) -> Event:
     """Make an earlier champion of a slot the champion again, after its files were verified.
 
-    A freeze does not hinder it, and is noted in the event.
+    A freeze does not hinder it, and is noted in the event. An entry for a tracker is written beside the pointer.
 
     Args:
         registry: Where.
@@ -127,7 +128,9 @@ def rollback(
         frozen = error.what
     note = Note(registry.now(), by, reason)
     holds = holds_of(version.content, registry.serving.folder_at(version.place))
-    return _move(registry, "rolled-back", version, slot, seen, note, frozen=frozen, holds=holds)
+    event = _move(registry, "rolled-back", version, slot, seen, note, frozen=frozen, holds=holds)
+    track_hold(registry, event)
+    return event
 
 
 def _held(registry: Registry, connection: Connection, seen: Pointer | None) -> Mapping[str, Any] | None:
@@ -172,7 +175,7 @@ def _move(
     slot: str,
     seen: Pointer | None,
     note: Note,
-    still: tuple[list[Mapping[str, Any]], dict[str, Any]] | None = None,
+    still: tuple[list[Mapping[str, Any]], dict[str, object]] | None = None,
     **facts: Any,
 ) -> Event:
     """Compare and swap. The event's number in ``seen`` tells a champion from the same one come back.
@@ -209,7 +212,7 @@ def _move(
 
 def _as_judged_by(
     connection: Connection, version: Version, slot: str
-) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
+) -> tuple[list[Mapping[str, Any]], dict[str, object]]:
     verdicts = lookup.verdicts_of(connection, str(version.content["run"]))
     return verdicts, Admission.of(lookup.admission_at(connection, slot)).to_json()
 

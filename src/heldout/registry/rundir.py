@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heldout.documents.names import MANIFEST_FILE, RUN_FILE
-from heldout.errors import InputError, RefusedError, TamperedError
+from heldout.documents.names import CODE_FILE, MANIFEST_FILE, RUN_FILE
+from heldout.errors import InputError, PrerequisiteError, RefusedError, TamperedError
 from heldout.evidence import canonical, loads, sha256_file
 from heldout.registry.vouched import Asked, Vouched, look
 from heldout.verify import Verification
@@ -54,8 +54,10 @@ def read_run(folder: Path, asked: Asked) -> RunRecord:
         TamperedError: Naming the first link of its evidence that does not hold.
         PrerequisiteError: If what was asked for cannot be checked here.
     """
-    vouched = look(folder, asked)
     evidence = RunEvidence.open(folder)
+    if not asked.trust_code:
+        _refuse_code(evidence)
+    vouched = look(folder, asked)
     run, verdict = evidence.run, evidence.verdict
     manifest = folder / MANIFEST_FILE
     content = {
@@ -74,6 +76,16 @@ def read_run(folder: Path, asked: Asked) -> RunRecord:
     # As it comes back from the database, so that the digest is the same there.
     plain = loads(canonical(content), where=str(folder))
     return RunRecord(_day(str(run["started_at_utc"]), folder), plain, vouched)
+
+
+def _refuse_code(evidence: RunEvidence) -> None:
+    """Whoever sends a run could send a program: of a registered version it is run in shadow, and at each promotion."""
+    if any(name.endswith(f"/{CODE_FILE}") for name in evidence.manifest["files"]):
+        raise PrerequisiteError(
+            "the run brings its own code, which is registered only with --trust-code",
+            where=str(evidence.folder),
+            hint=f"read that code first ({CODE_FILE} beside each model); then add --trust-code",
+        )
 
 
 def check_registered(content: Mapping[str, Any], folder: Path) -> None:
@@ -138,7 +150,7 @@ def _given(verdict: Mapping[str, Any]) -> dt.datetime:
     return dt.datetime.fromisoformat(str(verdict["generated_at_utc"]))
 
 
-def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _headline(metrics: Mapping[str, Any]) -> dict[str, object]:
     """What a table of versions shows; the whole document stays in the run, known by its digest."""
     kept = ("mean", "pooled", "worst_group", "intervals")
     ensemble = metrics["ensemble"]

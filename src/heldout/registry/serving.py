@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from filelock import FileLock
 from sqlalchemy import Connection
@@ -24,7 +24,27 @@ from heldout.registry.version import Pointer
 SCHEMA = "heldout.champion/1"
 
 
-def pointer_document(connection: Connection, slot: str, pointer: Pointer) -> dict[str, Any]:
+class Moment(TypedDict):
+    """An event by number and digest."""
+
+    seq: int
+    sha256: str
+
+
+class PointerDocument(TypedDict):
+    """``champion.json``."""
+
+    schema: str
+    slot: str
+    version: str
+    version_sha256: str
+    run: str
+    files: Mapping[str, Any]
+    since_utc: str
+    event: Moment
+
+
+def pointer_document(connection: Connection, slot: str, pointer: Pointer) -> PointerDocument:
     """What ``champion.json`` says for a pointer."""
     version, event = lookup.read_version(connection, pointer.version), lookup.read_event(connection, pointer.seq)
     return {
@@ -54,7 +74,7 @@ class Serving:
         """The document that a server reads."""
         return self.root / "slots" / slot / POINTER_FILE
 
-    def read(self, slot: str) -> dict[str, Any] | None:
+    def read(self, slot: str) -> PointerDocument | None:
         """The pointer of a slot; None if there is none.
 
         Raises:
@@ -63,12 +83,12 @@ class Serving:
         path = self.pointer(slot)
         if not path.exists():
             return None
-        document = read_json(path)
+        document: PointerDocument = read_json(path)
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
             raise InputError("this is no champion document", where=str(path), hint="heldout registry verify --repair")
         return document
 
-    def write(self, slot: str, document: Mapping[str, Any]) -> bool:
+    def write(self, slot: str, document: PointerDocument) -> bool:
         """Replace the pointer, as one step; False if it says so already. Call it under ``lock``."""
         path, data = self.pointer(slot), dumps(dict(document))
         if path.is_file() and read_plain(path) == data:

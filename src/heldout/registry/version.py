@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypedDict
 
 from heldout.errors import InputError
 from heldout.evidence import loads
 
 FILE = "registry.sqlite"  # in a registry's folder
+
+
+class VersionDocument(TypedDict):
+    """A version as a document."""
+
+    schema: str
+    id: str
+    sha256: str
+    stage: str
+    place: str
+    slots: list[str]
+    content: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,10 +45,17 @@ class Version:
     slots: tuple[str, ...]
     content: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> VersionDocument:
         """The version as a document."""
-        facts = {"id": self.id, "sha256": self.sha256, "stage": self.stage, "place": self.place}
-        return {"schema": "heldout.registered/1", **facts, "slots": list(self.slots), "content": dict(self.content)}
+        return {
+            "schema": "heldout.registered/1",
+            "id": self.id,
+            "sha256": self.sha256,
+            "stage": self.stage,
+            "place": self.place,
+            "slots": list(self.slots),
+            "content": dict(self.content),
+        }
 
 
 @dataclass(frozen=True)
@@ -47,7 +66,7 @@ class Pointer:
     seq: int
 
 
-def record_of(body: Mapping[str, Any]) -> dict[str, Any]:
+def record_of(body: Mapping[str, Any]) -> dict[str, object]:
     """What an event recorded of a version's evidence, as a document; an older heldout recorded the links alone."""
     about = {"at_utc": body["at_utc"], "by": body["by"], "on": body["kind"]}
     return about | {"links": body["verified"], "level": None, **body.get("evidence", {})}

@@ -35,6 +35,7 @@ class Asked:
         refit: Train every fit again; needs the corpus.
         key: Public key of the signer, a PEM file.
         workers: Processes of the refit.
+        trust_code: Whether code that the run brings along may be run: whoever says so has read it.
     """
 
     corpus: Path | None = None
@@ -42,6 +43,7 @@ class Asked:
     refit: bool = False
     key: Path | None = None
     workers: int | None = None
+    trust_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Vouched:
         """Links that hold."""
         return frozenset(link for link, state in self.links.items() if state == "OK")
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """The record as two facts of an event; ``verified`` has the form that older versions of heldout write."""
         return {"verified": dict(self.links), "evidence": {key: getattr(self, key) for key in sorted(_KEPT)}}
 

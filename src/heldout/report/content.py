@@ -120,6 +120,11 @@ class Content:
         return f"{interval['level']:.0%} {interval['method']}, {interval['draws']:,} draws"
 
     @property
+    def weighting(self) -> str:
+        """What the numbers count by, as the end of a sentence; empty where every row counts alike."""
+        return f", weighted by {self.manifest.get('weight')}" if self.metrics.get("weighted") else ""
+
+    @property
     def headlines(self) -> list[Headline]:
         """Mean over folds of every metric, with interval and worst group."""
         ensemble = self.metrics["ensemble"]

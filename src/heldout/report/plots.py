@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_PANELS, MAX_LINES, MAX_POINTS = 12, 40, 4000
+_LARGEST = 1e100  # an axis that is longer cannot be drawn
+_LONG = 1e9  # a score from here on is written with an exponent
 _FADED = 0.55
 
 
@@ -31,7 +33,9 @@ class Figure(NamedTuple):
 def figures(content: Content, predictions: pl.DataFrame, curves: Sequence[CurvePanel]) -> list[Figure]:
     """Every plot that these documents can give, in the order of the page."""
     makers = (_scatter, _errors) if content.regression else (_confusion,)
-    found = [make(content, predictions) for make in makers]
+    drawn, left = _drawn(content, predictions)
+    found = [make(content, drawn) for make in makers]
+    found = [each if each is None else each._replace(caption=each.caption + left) for each in found]
     found += [_seeds(content), _coverage(content), _curves(curves)]
     return [each for each in found if each is not None]
 
@@ -50,6 +54,26 @@ def _by_group(predictions: pl.DataFrame, groups: Sequence[str]) -> Iterator[tupl
         yield group, rows["target"].to_numpy(), rows["prediction"].to_numpy()
 
 
+def _drawn(content: Content, predictions: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """Rows that can be drawn, and a sentence about the others; empty if there are none."""
+    keep = np.ones(predictions.height, dtype=bool)
+    for name in ("target", "prediction") if content.regression else ():
+        keep &= _can_be_drawn(predictions[name].to_numpy())
+    left = int((~keep).sum())
+    what = "row is" if left == 1 else "rows are"
+    why = f" {left:,} {what} left out: a value that is not finite, or larger than {_LARGEST:g}." if left else ""
+    return predictions.filter(keep), why
+
+
+def _shown(value: float | None) -> bool:
+    return value is not None and bool(_can_be_drawn(value))
+
+
+def _can_be_drawn(values: Any) -> Any:
+    found = np.asarray(values, dtype=np.float64)
+    return np.isfinite(found) & (np.abs(found) <= _LARGEST)
+
+
 def _of(shown: int, total: int, what: str) -> str:
     return f"The {shown} worst of {total} {what}." if shown < total else f"All {total} {what}, worst first."
 
@@ -58,8 +82,8 @@ def _scatter(content: Content, predictions: pl.DataFrame) -> Figure:
     groups = _worst_groups(content, MAX_PANELS)
     columns = min(4, len(groups))
     rows = math.ceil(len(groups) / columns)
-    low = float(np.nanmin([predictions["target"].min(), predictions["prediction"].min()]))
-    high = float(np.nanmax([predictions["target"].max(), predictions["prediction"].max()]))
+    every = predictions.select("target", "prediction").to_numpy().ravel()
+    low, high = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
     pad = 0.03 * (high - low or 1.0)
     blocks = content.groups
     with figure("scatter", rows, columns, 9.6, 2.35 * rows + 0.3, sharex=True, sharey=True) as drawing:
@@ -77,7 +101,7 @@ def _scatter(content: Content, predictions: pl.DataFrame) -> Figure:
                 rasterized=True,
             )
             value = blocks[group][content.primary]
-            score = "undefined" if value is None else f"{value:.4f}"
+            score = "undefined" if value is None else f"{value:.4f}" if abs(value) < _LONG else f"{value:.4g}"
             axes.set_title(_plain(f"{_short(group)} · {content.label(content.primary)} {score}"))
             axes.set_xlim(low - pad, high + pad)
             axes.set_ylim(low - pad, high + pad)
@@ -98,6 +122,8 @@ def _errors(content: Content, predictions: pl.DataFrame) -> Figure:
     with figure("errors", 1, 1, 9.6, 0.27 * len(groups) + 1.0) as drawing:
         (axes,) = drawing.axes.flat
         for place, (_, target, prediction) in enumerate(_by_group(predictions, groups)):
+            if not len(target):
+                continue
             tail, quarter, middle, upper, top = np.quantile(prediction - target, [0.05, 0.25, 0.5, 0.75, 0.95])
             axes.plot([tail, top], [place, place], color=COLOURS[0], linewidth=1.2)
             axes.plot(
@@ -124,7 +150,7 @@ def _seeds(content: Content) -> Figure | None:
             points = [
                 (members[seed]["folds"][fold][content.primary], place)
                 for place, fold in enumerate(folds)
-                if members[seed]["folds"][fold][content.primary] is not None
+                if _shown(members[seed]["folds"][fold][content.primary])
             ]
             axes.plot(
                 [x for x, _ in points],
@@ -177,7 +203,8 @@ def _curves(curves: Sequence[CurvePanel]) -> Figure | None:
         for axes, panel in zip(drawing.axes.flat, curves, strict=False):
             for index, (name, points) in enumerate(panel.series.items()):
                 style = {"marker": "o", "linestyle": "-"} if index == 0 else {"marker": "x", "linestyle": "--"}
-                xs, ys = [x for x, _ in points], [y for _, y in points]
+                known = [(x, y) for x, y in points if _shown(x) and _shown(y)]
+                xs, ys = [x for x, _ in known], [y for _, y in known]
                 axes.plot(
                     xs,
                     ys,

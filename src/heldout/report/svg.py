@@ -6,7 +6,10 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Replaced by `currentColor` in the output; no other element may use it.
 INK = "#010203"
@@ -58,11 +61,18 @@ def figure(name: str, rows: int, columns: int, width: float, height: float, **op
         canvas = Figure(figsize=(width, height))
         drawing = _Drawing(canvas.subplots(rows, columns, squeeze=False, **options))
         yield drawing
-        canvas.draw_without_rendering()  # lays out
-        canvas.set_layout_engine("none")  # or saving would lay out twice more
-        buffer = io.StringIO()
-        canvas.savefig(buffer, format="svg", transparent=True, dpi=110, metadata={"Date": None, "Creator": None})
-    drawing.svg = _inline(buffer.getvalue(), name, width)
+        text = _drawn(canvas)
+    drawing.svg = _inline(text, name, width)
+
+
+def _drawn(canvas: Figure) -> str:
+    engine = canvas.get_layout_engine()
+    if engine is not None:
+        engine.execute(canvas)
+    canvas.set_layout_engine("none")  # or saving would lay out twice more
+    buffer = io.StringIO()
+    canvas.savefig(buffer, format="svg", transparent=True, dpi=110, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
 
 
 class _Drawing:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MARKDOWN, HTML = REPORT_MD, REPORT_HTML
-_environment = cache(environment)  # templates are compiled once a process; the boards add filters to one of their own
+templates_of = cache(environment)  # templates are compiled once a process; the boards add filters to one of their own
 
 
 def write_reports(
@@ -50,7 +50,7 @@ def write_reports(
     from heldout.report.plots import figures
 
     content = Content(folder.name, verdict, metrics, manifest, split, tuple(notes), tuple(warnings), units)
-    templates = _environment()
+    templates = templates_of()
     write_page(folder / MARKDOWN, templates.get_template("RUN_REPORT.md.j2").render(c=content))
     page = templates.get_template("report.html.j2").render(
         c=content, figures=figures(content, predictions, curves), css=template_text("report.css")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
+from heldout.evidence import Listener
 from heldout.run.champion import Champion, Opener
 from heldout.run.check import Checked, check_study
-from heldout.run.execute import Listener, execute
+from heldout.run.execute import execute
 from heldout.run.prepare import Prepared, prepare
 from heldout.run.resolve import Resolved, resolve
 from heldout.run.result import Run

@@ -6,21 +6,24 @@ asked by whoever hands the champion in (``heldout.registry.champion``).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from heldout.corpus import CorpusManifest
-from heldout.documents.names import CORPUS_FILE, PREDICTIONS_FILE
+from heldout.documents.names import CORPUS_FILE
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json, read_plain, sha256_file, write_bytes, write_json
+from heldout.gate.asked import is_gated
 from heldout.gate.verdict import level_of
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.layout import files_digest, run_files
 from heldout.split import Split
 from heldout.task import Predictions
 from heldout.task.predictions import read_predictions
+from heldout.task.table import table_in
 
 Opener = Callable[[Path], "Champion"]
 ID = "champion"
@@ -39,7 +42,7 @@ class Champion:
     """
 
     folder: Path
-    verdict: dict[str, Any]
+    verdict: Mapping[str, Any]
     served: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -51,11 +54,13 @@ class Champion:
             TamperedError: If a file is not the one that was judged.
         """
         verdict = read_verdict(folder) if folder.is_dir() else None
-        if verdict is None or level_of(verdict) != "fitted":
+        if verdict is None or not _comparable(verdict):
             raise InputError(
-                "the champion has no computed verdict", where=str(folder), hint="name the directory of a finished run"
+                "the champion has no computed verdict",
+                where=str(folder),
+                hint="name the directory of a finished run; of a model from elsewhere, one whose checkpoint gate held",
             )
-        found = cls(folder, dict(verdict), served or {})
+        found = cls(folder, verdict, served or {})
         if sha256_file(found._predictions) != verdict["judged"]["predictions_sha256"]:
             raise TamperedError(
                 "the champion's predictions are not those that were judged",
@@ -71,7 +76,7 @@ class Champion:
         return found
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What it is, for the lock of a study that is to beat it."""
         judged = self.verdict["judged"]
         keys = ("corpus_sha256", "split_sha256", "variant_sha256", "predictions_sha256")
@@ -85,9 +90,10 @@ class Champion:
             InputError: If corpus or split differ: a difference of scores would say nothing.
         """
         judged = self.verdict["judged"]
-        target = read_json(self.folder / CORPUS_FILE)["target"]
+        theirs = read_json(self.folder / CORPUS_FILE)
         for what, same in (
-            ("another target", corpus.target == target),
+            ("another target", corpus.target == theirs["target"]),
+            ("other weights", corpus.weight == theirs.get("weight")),
             ("another corpus", corpus.sha256 == judged["corpus_sha256"]),
             ("another split", split.is_named(judged["split_sha256"])),
         ):
@@ -100,7 +106,8 @@ class Champion:
 
     def copy_into(self, folder: Path) -> None:
         """Leave what it takes to compare again beside the run that was compared."""
-        write_bytes(folder / FOLDER / PREDICTIONS_FILE, read_plain(self._predictions))
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        write_bytes(folder / FOLDER / self._predictions.name, read_plain(self._predictions))
         write_json(folder / FOLDER / "verdict.json", self.verdict)
 
     def predictions(self, classes: tuple[str, ...]) -> Predictions:
@@ -114,21 +121,27 @@ class Champion:
 
     @property
     def _predictions(self) -> Path:
-        return self.folder / PREDICTIONS_FILE
+        return table_in(self.folder)
 
 
-def describe(identity: dict[str, Any]) -> str:
+def _comparable(verdict: Mapping[str, Any]) -> bool:
+    """Whether predictions were made here: of models that were fitted, or of one from elsewhere whose gate held."""
+    level = level_of(verdict)
+    return level in ("fitted", "predicted") or (level == "asked" and is_gated(verdict))
+
+
+def describe(identity: Mapping[str, Any]) -> str:
     """A champion in one line."""
     return f"the model to beat: run {identity['run']}"
 
 
-def copied(folder: Path, identity: dict[str, Any], classes: tuple[str, ...]) -> Predictions:
+def copied(folder: Path, identity: Mapping[str, Any], classes: tuple[str, ...]) -> Predictions:
     """The champion's predictions as they were copied into a run directory.
 
     Raises:
         TamperedError: If they are not those that the lock names.
     """
-    path = folder / FOLDER / PREDICTIONS_FILE
+    path = table_in(folder / FOLDER)
     stated = read_json(folder / FOLDER / "verdict.json")["judged"]["predictions_sha256"]
     if not sha256_file(path) == stated == identity["predictions_sha256"]:
         raise TamperedError("the champion's predictions are not those that the study names", where=str(path))

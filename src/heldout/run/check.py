@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
+from heldout.backbone.asked import asked_of
+from heldout.backbone.given import level_of_backbone
 from heldout.corpus.guards import TITLES, Finding, GuardResult
 from heldout.errors import CorpusError
-from heldout.run.fitted_state import guard_fitted
+from heldout.run.apart.foreign import Apart, ReachedError
+from heldout.run.asked.gate import examine_model
+from heldout.run.fitted_state import guard_fitted, reached_finding
+from heldout.run.prepare import Prepared
 from heldout.run.resolve import Resolved
-from heldout.run.rules import check_gate
-from heldout.run.units import cached_corpus
+from heldout.run.rules import check_gate, check_weights
+from heldout.run.units.unit import cached_corpus
 from heldout.split import examine_split, split_corpus
 from heldout.study import placing
 
@@ -39,7 +43,7 @@ class Checked:
         """Findings that forbid a PROMOTE."""
         return [finding for result in self.results for finding in result.findings if finding.blocking]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The results as a document."""
         return {
             "schema": SCHEMA,
@@ -72,6 +76,7 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
             split = split_corpus(resolved.splitter, corpus)
             resolved.metrics(corpus.task)
             check_gate(resolved.gate, corpus, resolved.config.get("metrics", ()))
+            check_weights(corpus, split, resolved.config.get("metrics", ()))
         results = {result.code: result for result in examine_split(corpus, split, resolved.splitter)}
     except CorpusError as error:
         if error.code not in TITLES:
@@ -82,6 +87,20 @@ def check_study(resolved: Resolved, *, fresh: bool = True) -> Checked:
         main = resolved.main
         results["HO-G008"] = guard_fitted(main.backbone, resolved.reader, split, main.seeds[0], fresh=fresh)
     return Checked(resolved.name, resolved.variant, sha256, tuple(_in_order(results)))
+
+
+def with_model_gate(prepared: Prepared) -> Prepared:
+    """The plan of a run with what its checkpoint gate finds; unchanged where models are fitted."""
+    asked = asked_of(prepared.resolved.main.backbone)
+    if asked is None or level_of_backbone(asked) == "predicted":
+        return prepared
+    apart = Apart(asked, (*prepared.resolved.reader.kept(), prepared.study))
+    try:
+        found = examine_model(asked, prepared.corpus, prepared.split, apart)
+    except ReachedError as error:
+        seen = reached_finding(error, asked, prepared.split.folds[0]).findings
+        return replace(prepared, findings=(*prepared.findings, *seen), reached=True)
+    return replace(prepared, gate=None if found is None else tuple(found))
 
 
 def _in_order(results: Mapping[str, GuardResult]) -> list[GuardResult]:

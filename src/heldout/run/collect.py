@@ -13,7 +13,8 @@ from heldout.backbone import FloatArray
 from heldout.backbone.grouped import rows_by_group
 from heldout.corpus import Corpus
 from heldout.errors import CorpusError
-from heldout.run.units import Unit, read_unit
+from heldout.run.units.landing import read_unit
+from heldout.run.units.unit import Unit
 from heldout.split import Fold
 from heldout.task import Predictions
 from heldout.task.predictions import SLICE
@@ -72,7 +73,10 @@ def _samples(corpus: Corpus, rows: Any, folds: Any, slices: Sequence[str]) -> pl
     if corpus.cells is not None:
         columns["cell"] = corpus.cells.gather(rows)
     columns["fold"] = pl.Series(folds)
-    columns["target"] = pl.Series(corpus.target[rows])
+    columns["target"] = pl.Series(corpus.targets("score", rows))
+    weight = corpus.weights(rows)
+    if weight is not None:
+        columns["weight"] = pl.Series(weight)
     for name in slices:
         columns[SLICE + name] = corpus.features[name].gather(rows).cast(pl.String).fill_null("")
     return pl.DataFrame(columns)
@@ -81,7 +85,7 @@ def _samples(corpus: Corpus, rows: Any, folds: Any, slices: Sequence[str]) -> pl
 def _classes(corpus: Corpus, parts: Sequence[tuple[Unit, tuple[str, ...], FloatArray]]) -> tuple[str, ...]:
     if corpus.task == "regression":
         return ()
-    seen = set(corpus.target.tolist()).union(*(labels for _, labels, _ in parts))
+    seen = set(corpus.targets("score").tolist()).union(*(labels for _, labels, _ in parts))
     return tuple(sorted(seen))
 
 

@@ -4,49 +4,55 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+import numpy as np
 
+from heldout.backbone.asked import asked_of
 from heldout.documents.names import (
     CORPUS_FILE,
     COSTS_FILE,
     LOCK_FILE,
     METRICS_FILE,
+    MODEL_FILE,
     PROGRESS_FILE,
     RUN_FILE,
     SPLIT_FILE,
     STORED_FILE,
+    TRAINED_ON_FILE,
 )
-from heldout.errors import HeldoutError, InputError, StaleError, StudyError
-from heldout.evidence import JsonLines, read_json, write_json, write_text
+from heldout.errors import HeldoutError, InputError, StudyError
+from heldout.evidence import Events, JsonLines, Listener, alone, read_json, write_json, write_text
 from heldout.evidence import provenance as provenance_of
-from heldout.gate.verdict_files import remove_verdicts, write_verdict
 from heldout.run import champion
+from heldout.run.asked.held_out import copy_trained_on
+from heldout.run.asked.model_file import write_model
+from heldout.run.check import with_model_gate
 from heldout.run.collect import collect
 from heldout.run.costs import measure, wanted
 from heldout.run.failures import UnitFailure, failed
 from heldout.run.finished import finished_verdict
 from heldout.run.fitted_state import with_fitted_state
 from heldout.run.fitting import Report, copy_finished, fit_units
-from heldout.run.judging import NOTHING, judge_run, register_policy, sealed, wall_times
+from heldout.run.judging import NOTHING, judge_run, open_targets, register_policy, sealed, wall_times
 from heldout.run.layout import RunFolder
 from heldout.run.prepare import Planned, Prepared
 from heldout.run.resolve import lock_yaml, read_lock
 from heldout.run.rules import refuse_never_judged
 from heldout.run.stored import ask_stored
+from heldout.run.verdict import remove_verdicts, write_verdict
 from heldout.task import Predictions, summarise
 from heldout.task.functions import check_steady
+from heldout.task.metric import Metric
 from heldout.task.metrics import rows_of
+from heldout.task.rivals import Wanted
 from heldout.task.trivial import asked_by, trivial_contenders
 
-Listener = Callable[[Mapping[str, Any]], None]
-_INPUTS = {RUN_FILE, LOCK_FILE, CORPUS_FILE, SPLIT_FILE, PROGRESS_FILE, ".lock"}
+_INPUTS = {RUN_FILE, LOCK_FILE, CORPUS_FILE, SPLIT_FILE, MODEL_FILE, TRAINED_ON_FILE, PROGRESS_FILE, ".lock"}
 
 
 def execute(prepared: Prepared, *, workers: int | None = None, listener: Listener | None = None) -> dict[str, Any]:
@@ -65,20 +71,21 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
     if resolved.smoke is None:
         held_out, cells = len(prepared.split.held_out), prepared.corpus.cells is not None
         refuse_never_judged(resolved.gate, resolved.document, groups=held_out, seeds=resolved.main.seeds, cells=cells)
-    with _only_one(folder), JsonLines(folder.file(PROGRESS_FILE)) as progress:
-        emit = _emitter(progress, listener)
+    with alone(folder.path, "is working on this run"), JsonLines(folder.file(PROGRESS_FILE)) as progress:
+        emit = Events(progress, listener).say
         _bring_over(prepared, emit)
         prepared = _planned_again(prepared)
         unchanged = finished_verdict(prepared)
         if unchanged is not None:
             emit("plan", f"nothing to do: judged {unchanged['generated_at_utc']}, and nothing changed since", 1, 1)
             return unchanged
-        prepared = with_fitted_state(prepared)
+        prepared = with_model_gate(with_fitted_state(prepared))
         _write_inputs(prepared)
+        _write_models(prepared)
         register_policy(prepared)
         if prepared.main.plan.pending:
             _remove_results(folder)
-        if prepared.reached:  # no unit could be fitted, and why is known
+        if prepared.stopped:
             document = judge_run(prepared, NOTHING, {})
             write_verdict(folder.path, document)
             emit("complete", document["verdict"], 1, 1)
@@ -90,6 +97,26 @@ def execute(prepared: Prepared, *, workers: int | None = None, listener: Listene
         document = _evaluate(prepared, failures)
         emit("complete", document["verdict"], 1, 1)
     return document
+
+
+def fit_only(prepared: Prepared, *, workers: int | None = None, listener: Listener | None = None) -> Prepared:
+    """Fit what is pending, and judge nothing; the plan as it is then.
+
+    Raises:
+        UnitError: If a unit failed; the others are stored.
+    """
+    folder = prepared.folder
+    with alone(folder.path, "is working on this run"), JsonLines(folder.file(PROGRESS_FILE)) as progress:
+        emit = Events(progress, listener).say
+        _bring_over(prepared, emit)
+        prepared = _planned_again(prepared)
+        if any(each.plan.pending for each in prepared.contenders):
+            _write_inputs(prepared)
+            _remove_results(folder)
+            failures = _fit_all(prepared, workers, emit)
+            if any(failures.values()):
+                raise failed([failure for part in failures.values() for failure in part])
+    return _planned_again(prepared)
 
 
 def _bring_over(prepared: Prepared, emit: Report) -> None:
@@ -130,7 +157,16 @@ def _fit_all(prepared: Prepared, workers: int | None, emit: Report) -> dict[str,
 
     def fit(each: Planned) -> list[UnitFailure]:
         contender, plan, _ = each
-        emit("plan", f"{contender.id}: {plan.sentence()}", len(plan.reused), len(plan.reused) + len(plan.pending))
+        emit(
+            "plan",
+            f"{contender.id}: {plan.sentence('fit' if contender.backbone.fits else 'ask')}",
+            len(plan.reused),
+            len(plan.reused) + len(plan.pending),
+        )
+        if not contender.backbone.fits:
+            from heldout.run.asking import sweep
+
+            sweep(plan.reused)
         pending = [unit for unit, _ in plan.pending]
         return fit_units(contender, pending, prepared.corpus, prepared.resolved.reader, prepared.folder, workers, emit)
 
@@ -151,6 +187,9 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
     resolved, folder = prepared.resolved, prepared.folder
     corpus, folds = prepared.corpus, prepared.split.folds
     predictions, documents = collect(prepared.main.units, corpus, resolved.gate.slices)
+    table = resolved.metrics(corpus.task)
+    _check_metrics(table, predictions)
+    open_targets(prepared)  # from here on somebody may see what is true of a held-out row
     predictions.write(folder.path)
     n_train = {fold.id: corpus.manifest.rows - len(corpus.rows_of(fold.apart)) for fold in folds}
     contenders = {
@@ -162,17 +201,19 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
         beaten = resolved.champion.predictions(predictions.classes)
         contenders[champion.ID] = (resolved.champion.description, beaten)
     if wanted(resolved.gate):
-        hidden = (resolved.corpus_path, prepared.study)
+        hidden = (*resolved.reader.kept(), prepared.study)
         costs = measure(prepared.main.units, resolved.main.backbone, prepared.corpus, hidden)
         write_json(folder.file(COSTS_FILE), costs)
+    asked, groups = asked_by(resolved.gate), corpus.groups.to_numpy()
+    own = {} if resolved.task is None else resolved.task.answers()
     nothing = trivial_contenders(
-        corpus.target, corpus.groups.to_numpy(), folds, predictions.classes, asked_by(resolved.gate)
+        corpus.targets("score"), groups, folds, predictions.classes, asked, corpus.weights(), own
     )
-    table = resolved.metrics(corpus.task)
-    rows = rows_of(predictions.target, predictions.ensemble, predictions.classes)
-    for metric in table:
-        check_steady(metric, rows)
-    metrics = summarise(predictions, n_train, resolved.spec.bootstrap, contenders, nothing, table=table)
+    elsewhere = frozenset(resolved.config.get("models", ()))
+    metrics = summarise(
+        predictions, n_train, resolved.spec.bootstrap, contenders, nothing, table=table, asked=elsewhere,
+        wanted=Wanted.of(resolved.gate),
+    )  # fmt: skip
     write_json(folder.file(METRICS_FILE), metrics)
     document = judge_run(prepared, metrics, wall_times(documents))
     warnings = sorted({warning for each in documents for warning in each["warnings"]})
@@ -181,6 +222,14 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
     ]
     _report(prepared, document, metrics, predictions, warnings)
     return sealed(folder.path, document)
+
+
+def _check_metrics(table: Sequence[Metric], predictions: Predictions) -> None:
+    """Ask each metric with targets in another order: a slip in somebody's function is found, and costs no look."""
+    order = np.random.default_rng().permutation(len(predictions.target))  # that nobody can turn back
+    rows = rows_of(predictions.target[order], predictions.ensemble, predictions.classes, predictions.weight)
+    for metric in table:
+        check_steady(metric, rows)
 
 
 def _report(
@@ -241,6 +290,18 @@ def _write_inputs(prepared: Prepared) -> None:
         write_json(path, document)
 
 
+def _write_models(prepared: Prepared) -> None:
+    """Write down which models from elsewhere are asked, and leave the manifest of the training corpus in the run."""
+    resolved, folder = prepared.resolved, prepared.folder.path
+    backbones = {
+        "" if each is resolved.main else each.id: each.backbone for each in (resolved.main, *resolved.baselines)
+    }
+    models = {name: asked for name, each in backbones.items() if (asked := asked_of(each)) is not None}
+    write_model(folder, models, resolved.document.path.parent, prepared.gate)
+    if "" in models:
+        copy_trained_on(models[""], resolved.config["models"][""]["held_out"], folder)
+
+
 def _begun(path: Path) -> dict[str, Any]:
     """What ``run.json`` says, where an earlier process left a whole one."""
     try:
@@ -248,26 +309,3 @@ def _begun(path: Path) -> dict[str, Any]:
     except HeldoutError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _emitter(progress: JsonLines, listener: Listener | None) -> Report:
-    def emit(event: str, unit: str, done: int, total: int) -> None:
-        record = {"event": event, "unit": unit, "done": done, "total": total}
-        progress.append(record | {"ts": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")})
-        if listener is not None:
-            listener(record)
-
-    return emit
-
-
-@contextmanager
-def _only_one(folder: RunFolder) -> Iterator[None]:
-    """Two processes that fit the same run would write the same units."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder.file(".lock"), timeout=0):
-            yield
-    except Timeout:
-        raise StaleError(
-            "another process is working on this run", where=str(folder.path), hint="wait for it, then run again"
-        ) from None

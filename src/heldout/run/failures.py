@@ -11,7 +11,7 @@ from heldout.errors import HeldoutError, UnitError
 from heldout.evidence import write_text
 from heldout.evidence.machine import machine_error
 from heldout.run.layout import RunFolder
-from heldout.run.units import Unit
+from heldout.run.units.unit import Unit
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from heldout.documents.names import LOCK_FILE, MANIFEST_FILE
 from heldout.errors import HeldoutError
 from heldout.evidence import digest, provenance, read_plain
 from heldout.gate.verdict_files import read_verdict
-from heldout.ledger.history import histories
-from heldout.ledger.policy import policy_of
 from heldout.ledger.trials import Ledger
 from heldout.run.layout import files_digest, run_files
 from heldout.run.prepare import Prepared
@@ -61,7 +59,7 @@ def _holds(prepared: Prepared, verdict: Mapping[str, Any]) -> bool:
         return False
     if last[1].get("policies_head") != verdict["policy"].get("head"):
         return False
-    policy = policy_of(list(histories(prepared.study)), prepared.declared).to_json()
+    policy = prepared.books.policy(prepared.declared).to_json()
     if any(verdict["policy"][key] != policy[key] for key in _DECIDING):
         return False
     return bool((verdict["required"], verdict["trial"]["attempt"]) == (required_verdicts(prepared), attempt))

@@ -1,7 +1,8 @@
 """HO-G008: what is fitted must be a function of the training rows alone, and what is answered of that and the rows.
 
 One fold is fitted on a short budget, then again with the same seed after every feature and target of its held-out rows
-has changed. All that ``save`` writes must be the same to the last bit. A second fold is fitted before it, in the same
+has changed. All that ``save`` writes must be the same to the last bit; where two fits of the same rows differ in it
+already, what the models answer must be. A second fold is fitted before it, in the same
 batch: it trains on what changed, so that an engine which mixes its models up, or keeps something of one, is found too.
 The views are built by the code that a run builds them with, from a copy of the corpus file where the reader can write
 one; parameters that name the corpus file name the copy. So a scaler that was kept in a module at reading, or is fitted
@@ -21,6 +22,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FloatArray
+from heldout.backbone.beside.base import BesideBackbone
 from heldout.corpus import Corpus, Reader
 from heldout.corpus.guards import Finding, GuardResult
 from heldout.corpus.perturb import changed_corpus
@@ -40,7 +43,7 @@ from heldout.run.apart.opened import watched
 from heldout.run.layout import RunFolder
 from heldout.run.models import models
 from heldout.run.prepare import Prepared
-from heldout.run.units import Unit, fit_job
+from heldout.run.units.unit import Unit, fit_job
 from heldout.split import Fold, Split
 
 _ROWS, _ROWS_OF_A_GROUP = 4000, 20
@@ -77,11 +80,13 @@ class Fitted(NamedTuple):
         files: Digest of each file that was saved.
         opened: What the model did while Python opened the corpus: ``fits``, ``answers`` or nothing.
         answers: Digest of what it answers for all rows as they are: from memory, from its folder, and again.
+        shut_in: Whether the system kept all else from the code that fitted it.
     """
 
     files: dict[str, str]
     opened: str
     answers: tuple[str, ...]
+    shut_in: bool = False
 
 
 def with_fitted_state(prepared: Prepared) -> Prepared:
@@ -90,7 +95,7 @@ def with_fitted_state(prepared: Prepared) -> Prepared:
     try:
         found = examine_fitted(main.backbone, prepared.resolved.reader, prepared.split, main.seeds[0])
     except ReachedError as error:
-        found = _reached(error, main.backbone, prepared.split.folds[0])
+        found = reached_finding(error, main.backbone, prepared.split.folds[0])
         prepared = replace(prepared, reached=True)
     except (Exception, SystemExit) as error:
         refused = machine_error(error)
@@ -114,7 +119,7 @@ def guard_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, *,
     try:
         return examine_fitted(backbone, reader, split, seed, fresh=fresh)
     except ReachedError as error:
-        return _reached(error, backbone, split.folds[0])
+        return reached_finding(error, backbone, split.folds[0])
 
 
 def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, *, fresh: bool = False) -> GuardResult:
@@ -130,6 +135,8 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
     Raises:
         UnitError: If the backbone cannot be fitted.
     """
+    if not backbone.fits:
+        return GuardResult(FITTED_STATE, not_applicable="nothing is fitted here: a model from elsewhere is asked")
     fold, fresh = split.folds[0], fresh and not is_foreign(backbone)  # which has its own processes anyway
     with tempfile.TemporaryDirectory(prefix="heldout-check-") as name:
         most = max(_ROWS_OF_A_GROUP, _ROWS // len(split.groups))
@@ -155,14 +162,28 @@ def examine_fitted(backbone: Backbone, reader: Reader, split: Split, seed: int, 
         )
         if not different:
             return _judged_answers(plain, changed, backbone, fold)
-        if _run(trial, fresh).files != plain.files:
-            what = f"{backbone.name} fits another {different[0]} each time, on the same rows with the same seed"
-            return _result(
-                what, backbone, fold, "take all randomness from the seed, and save equal models as equal bytes"
-            )
+        again = _run(trial, fresh)
+        if again.files != plain.files:
+            return _judged_without_bytes((plain, again, changed), different[0], backbone, fold)
     what = f"what {backbone.name} fits on the fold {fold.id} changes with its held-out rows: {', '.join(different)}"
     hint = "fit scalers, vocabularies and ranges on the train view that `fit` is given, and on nothing else"
     return _result(what, backbone, fold, hint)
+
+
+def _judged_without_bytes(trials: Sequence[Fitted], file: str, backbone: Backbone, fold: Fold) -> GuardResult:
+    """Where two fits of the same rows differ in bytes, such as in a time that they note, answers must be equal."""
+    what = f"{backbone.name} fits another {file} each time, on the same rows with the same seed"
+    hint = "take all randomness from the seed, and save equal models as equal bytes"
+    shut_in = trials[0].shut_in
+    if any(not each.answers for each in trials) or len({answer for each in trials for answer in each.answers}) > 1:
+        if backbone.deterministic or not shut_in:
+            return _result(what, backbone, fold, hint)
+        what += ", as it says: this guard cannot compare, and nothing but the training rows was within its reach"
+    elif isinstance(backbone, BesideBackbone):  # which stores models in forms of its own, some with a date
+        return GuardResult(FITTED_STATE)
+    else:
+        what += "; all of them answer all rows alike, whatever the held-out rows are"
+    return _result(what, backbone, fold, hint, blocking=False)
 
 
 def _judged_answers(plain: Fitted, changed: Fitted, backbone: Backbone, fold: Fold) -> GuardResult:
@@ -181,7 +202,8 @@ def _judged_answers(plain: Fitted, changed: Fitted, backbone: Backbone, fold: Fo
     return _result(what, backbone, fold, hint, blocking=backbone.deterministic)
 
 
-def _reached(error: ReachedError, backbone: Backbone, fold: Fold) -> GuardResult:
+def reached_finding(error: ReachedError, backbone: Backbone, fold: Fold) -> GuardResult:
+    """What is said of code that asks for the corpus."""
     return _result(error.what, backbone, fold, error.hint or "")
 
 
@@ -205,19 +227,21 @@ def fit_trial(trial: Trial) -> Fitted:
     original = trial.reader.options.path
     backbone = trial.backbone if copy is None else _moved(trial.backbone, original, copy)
     folder = RunFolder(trial.folder / "run")
-    units = [Unit("check", trial.seed, fold, "", folder.unit(trial.seed, fold.id)) for fold in trial.folds]
+    units = [Unit("check", trial.seed, fold, "", folder=folder.unit(trial.seed, fold.id)) for fold in trial.folds]
+    held = False
     if is_foreign(backbone):
-        apart = Apart(backbone, (original, *([copy] if copy else [])))
+        apart = Apart(backbone, (*trial.reader.kept(), *([copy] if copy else [])))
         memory = apart.try_out(fit_job(units[0], corpus), units[0].folder, asked)
         stored = (apart.ask(units[0].folder, asked) for _ in range(2))
         opened, answers = "", tuple(_digest(each.predicted) for each in (memory, *stored))
+        held = memory.fence.get("reading") == "landlock"
     else:
         opened, answers = _fit_here(backbone, units, corpus, folder, asked, [original, *([copy] if copy else [])])
     judged = units[0].folder
     files = {str(path.relative_to(judged)): sha256_file(path) for path in sorted(judged.rglob("*")) if path.is_file()}
     if not files:
         raise UnitError("`save` wrote no file", where=f"backbone {backbone.name}", hint="write the model into `folder`")
-    return Fitted(files, opened, answers)
+    return Fitted(files, opened, answers, held)
 
 
 def _fit_here(
@@ -266,7 +290,10 @@ def _moved(backbone: Backbone, original: Path, copy: Path) -> Backbone:
     """The backbone with parameters that name the corpus file naming its copy."""
     params = backbone.params.model_dump()
     moved = _replaced(params, original.resolve(), copy)
-    return backbone if moved == params else type(backbone)(type(backbone).Params.model_validate(moved))
+    if moved == params:
+        return backbone
+    renewed = backbone.renewed if isinstance(backbone, BesideBackbone) else type(backbone)
+    return renewed(type(backbone).Params.model_validate(moved))
 
 
 def _replaced(value: Any, original: Path, copy: Path) -> Any:

@@ -7,25 +7,31 @@ it was made: a folder that was copied under another study, or another name, is n
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import itertools
 import re
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heldout.documents.names import HOLD_FILE, MANIFEST_FILE, PROGRESS_FILE, PROMOTE_FILE, RUN_FILE, SIGNATURE_FILE
+from heldout.documents.names import (
+    HOLD_FILE,
+    MANIFEST_FILE,
+    PROGRESS_FILE,
+    PROMOTE_FILE,
+    RUN_FILE,
+    SIGNATURE_FILE,
+    safe_name,
+)
 from heldout.errors import HeldoutError, InputError
-from heldout.evidence import digest, read_json, sha256_file, write_json
+from heldout.evidence import FileEntry, digest, file_entry, read_json, write_json
 
 MANIFEST_SCHEMA = "heldout.manifest/1"
 VERDICT_FILES = frozenset({PROMOTE_FILE, HOLD_FILE})
 # Streams and locks, and what comes after the verdict.
 BESIDE_FILES = frozenset({MANIFEST_FILE, PROGRESS_FILE, ".lock", SIGNATURE_FILE})
-BESIDE_FOLDERS = frozenset({"exports", "failures", "scratch"})
-_LONGEST_NAME = 96
+TABLES_FOLDER = "tables"
+BESIDE_FOLDERS = frozenset({"exports", "failures", "logs", "scratch", TABLES_FOLDER})
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,19 @@ class RunFolder:
         """Log of a fit that failed; removed when the run begins again."""
         return self.failures / safe_name(contender) / f"seed{seed}" / f"{safe_name(fold)}.log"
 
+    def log(self, contender: str, seed: int, fold: str) -> Path:
+        """What a command of the user's printed while a unit was fitted."""
+        return self.path / "logs" / safe_name(contender) / f"seed{seed}" / f"{safe_name(fold)}.log"
+
     @property
     def failures(self) -> Path:
         """Folder of the logs of fits that failed."""
         return self.path / "failures"
+
+    @property
+    def around(self) -> Path:
+        """What somebody else's code may not see: all runs of the study; of a refit, somewhere, its own folder."""
+        return self.path.parent if self.file(RUN_FILE).exists() else self.path
 
     def scratch(self, contender: str) -> Path:
         """Folder of intermediate training state; removed when the contender is done."""
@@ -94,26 +109,17 @@ def new_run(study: Path, label: str, key: str) -> RunFolder:
     return RunFolder(folder)
 
 
-def safe_name(name: str) -> str:
-    """A group's or fold's name as a file name: itself where harmless, else percent-encoded; long ones are hashed."""
-    quoted = urllib.parse.quote(name, safe=" ()+,=@")
-    quoted = quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
-    if 0 < len(quoted) <= _LONGEST_NAME:
-        return quoted
-    return quoted[:64] + "~" + hashlib.sha256(name.encode()).hexdigest()[:16]
-
-
-def run_files(folder: Path) -> dict[str, dict[str, Any]]:
+def run_files(folder: Path) -> dict[str, FileEntry]:
     """Size and sha256 of every file of the run, by its path inside the run directory."""
     files = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if path.is_file() and relative.as_posix() not in BESIDE_FILES and relative.parts[0] not in BESIDE_FOLDERS:
-            files[relative.as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+            files[relative.as_posix()] = file_entry(path)
     return files
 
 
-def files_digest(files: Mapping[str, Mapping[str, Any]]) -> str:
+def files_digest(files: Mapping[str, FileEntry]) -> str:
     """One digest over all files but the verdict, which holds it: who edits a file must edit the verdict too."""
     return digest({name: entry["sha256"] for name, entry in files.items() if name not in VERDICT_FILES})
 

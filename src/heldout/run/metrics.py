@@ -13,19 +13,28 @@ from typing import Any
 
 from heldout import plugins
 from heldout.backbone.code import own_code
+from heldout.corpus import TargetKind
 from heldout.errors import HeldoutError, PrerequisiteError, StudyError, near_miss
 from heldout.evidence import digest
 from heldout.study import Document, GateSpec, MetricSpec, StudySpec, placing
 from heldout.task.functions import declared_metric, function_module
-from heldout.task.metric import Kind, Metric
+from heldout.task.metric import Metric
 from heldout.task.metrics import BUILT_IN, OF_MODELS, RESERVED, known_names, named, table_of, usable
+from heldout.task.task import BUILT_IN as OUR_TASKS
+from heldout.task.task import Task, named_task
 
 Entry = str | dict[str, Any]
 _AS_IMPORTED = "__heldout_sha256__"  # digest of a module's sources when this process first met it
 
 
-def entries_of(spec: StudySpec, gate: GateSpec, document: Document) -> list[Entry]:
+def entries_of(spec: StudySpec, gate: GateSpec, document: Document, task: Task | None = None) -> list[Entry]:
     """What the study asks for besides built-in metrics of its rules, as it stands in the lock; often nothing.
+
+    Args:
+        spec: The study.
+        gate: Its rules.
+        document: Its file, for the place of a complaint.
+        task: The one that it names; metrics of plug-ins that the task lists are asked for too.
 
     Raises:
         StudyError: If a name is given twice or taken, or there is no such metric or function.
@@ -39,10 +48,31 @@ def entries_of(spec: StudySpec, gate: GateSpec, document: Document) -> list[Entr
                     f"two metrics are named {name!r}", where=f"metrics.{index}", hint="choose another name"
                 )
         found[name] = entry
-    for rule in gate.rules:
-        if rule.metric not in found and rule.metric not in BUILT_IN and rule.metric in plugins.names("metrics"):
-            found[rule.metric] = _of_plugin(rule.metric)
+    for name in (*(() if task is None else task.metrics), *(rule.metric for rule in gate.rules)):
+        if name not in found and name not in BUILT_IN and name in plugins.names("metrics"):
+            found[name] = _of_plugin(name)
     return list(found.values())
+
+
+def task_entry(name: str) -> dict[str, Any] | None:
+    """What the lock says of a task that a plug-in brings: where its code is; None of one of heldout's own."""
+    return None if name in OUR_TASKS else _of_plugin(name, "tasks")
+
+
+def task_of(config: Mapping[str, Any]) -> Task | None:
+    """The task that a lock names, as the run had it; None where it is that of the kind of target.
+
+    Raises:
+        PrerequisiteError: If it is not installed here, or is not the one that the run had.
+    """
+    entry = config.get("task")
+    if entry is None:
+        return None
+    _refuse_other(entry, "tasks")
+    try:
+        return named_task(str(entry["name"]), where="task")
+    except StudyError as error:  # two distributions have the name, or what is installed is none
+        raise PrerequisiteError(error.what, where=error.where, hint=error.hint) from None
 
 
 def _entry(each: MetricSpec) -> tuple[str, Entry]:
@@ -75,9 +105,9 @@ def _is_taken(name: str) -> bool:
     return named(name) is not None
 
 
-def _of_plugin(name: str) -> dict[str, Any]:
-    module = plugins.module_of("metrics", name)
-    return {"name": name, "plugin": module, "version": plugins.version_of("metrics", name), "code": _code(module)}
+def _of_plugin(name: str, kind: str = "metrics") -> dict[str, object]:
+    module = plugins.module_of(kind, name)
+    return {"name": name, "plugin": module, "version": plugins.version_of(kind, name), "code": _code(module)}
 
 
 def _code(module: str) -> str | None:
@@ -98,12 +128,12 @@ def _code(module: str) -> str | None:
     return found
 
 
-def declared_of(entries: Iterable[Entry], task: Kind | None = None) -> dict[str, Metric]:
+def declared_of(entries: Iterable[Entry], task: TargetKind | None = None) -> dict[str, Metric]:
     """The metrics of the entries that are no built-in ones, by name.
 
     Args:
         entries: Of ``entries_of``.
-        task: Kind of target; None where it is not known yet.
+        task: TargetKind of target; None where it is not known yet.
 
     Raises:
         HeldoutError: If one cannot be loaded here, or is not trusted.
@@ -111,7 +141,7 @@ def declared_of(entries: Iterable[Entry], task: Kind | None = None) -> dict[str,
     return {str(each["name"]): _loaded(each, task) for each in entries if not isinstance(each, str)}
 
 
-def _loaded(entry: Mapping[str, Any], task: Kind | None) -> Metric:
+def _loaded(entry: Mapping[str, Any], task: TargetKind | None) -> Metric:
     if "function" in entry:
         return declared_metric(MetricSpec.model_validate({k: v for k, v in entry.items() if k != "code"}), task)
     found = named(str(entry["name"]))
@@ -122,14 +152,14 @@ def _loaded(entry: Mapping[str, Any], task: Kind | None) -> Metric:
     return found
 
 
-def known_here(entries: Iterable[Entry], task: Kind) -> tuple[list[Entry], dict[str, str]]:
+def known_here(entries: Iterable[Entry], task: TargetKind) -> tuple[list[Entry], dict[str, str]]:
     """Of a run's entries those that can be computed here as the run did, and by name why the others cannot."""
     found: list[Entry] = []
     lacking: dict[str, str] = {}
     for each in entries:
         try:
             if not isinstance(each, str):
-                _refuse_others(each)
+                _refuse_other(each)
                 _loaded(each, task)
             found.append(each)
         except (PrerequisiteError, StudyError) as error:
@@ -137,23 +167,30 @@ def known_here(entries: Iterable[Entry], task: Kind) -> tuple[list[Entry], dict[
     return found, lacking
 
 
-def _refuse_others(entry: Mapping[str, Any]) -> None:
+def _refuse_other(entry: Mapping[str, Any], kind: str = "metrics") -> None:
     """Refuse to compute with other code than the run had."""
+    what, name = kind.removesuffix("s"), entry["name"]
     module = function_module(str(entry["function"])) if "function" in entry else str(entry["plugin"])
     if "plugin" in entry:
-        if entry["name"] not in plugins.names("metrics"):
-            raise PrerequisiteError(f"no plug-in offers the metric {entry['name']!r} here", where=module)
-        here = plugins.version_of("metrics", str(entry["name"]))
+        if name not in plugins.names(kind):
+            raise PrerequisiteError(f"no plug-in offers the {what} {name!r} here", where=module, hint="install it")
+        here = plugins.version_of(kind, str(name))
         if here != entry.get("version"):
-            raise PrerequisiteError(
-                f"metric {entry['name']!r} is of {here} here, not {entry.get('version')}", where=module
-            )
+            raise PrerequisiteError(f"{what} {name!r} is of {here} here, not {entry.get('version')}", where=module)
     if _code(module) != entry["code"]:
-        raise PrerequisiteError(f"the code of metric {entry['name']!r} is not the one that the run had", where=module)
+        raise PrerequisiteError(f"the code of {what} {name!r} is not the one that the run had", where=module)
 
 
-def metrics_of(gate: GateSpec, entries: Sequence[Entry], task: Kind) -> tuple[Metric, ...]:
+def metrics_of(
+    gate: GateSpec, entries: Sequence[Entry], task: TargetKind, scored_as: Task | None = None
+) -> tuple[Metric, ...]:
     """The metrics that are computed of every contender, the primary one first.
+
+    Args:
+        gate: Rules of the study.
+        entries: Of ``entries_of``.
+        task: Kind of target.
+        scored_as: The task that the study names.
 
     Raises:
         StudyError: If a rule or the study names none of such a study; the place is a key of the study.
@@ -173,4 +210,23 @@ def metrics_of(gate: GateSpec, entries: Sequence[Entry], task: Kind) -> tuple[Me
             table_of(task, [name], declared)
         except StudyError as error:
             raise StudyError(f"{who}{error.what}", where=where, hint=error.hint) from None
-    return table_of(task, [name for name, _, _ in asked], declared)
+    ordinary = None if scored_as is None else _listed(scored_as, declared)
+    return table_of(task, [name for name, _, _ in asked], declared, ordinary)
+
+
+def _listed(task: Task, declared: Mapping[str, Metric]) -> list[Metric]:
+    """The metrics that a task lists.
+
+    Raises:
+        StudyError: If there is none of a name, it is measured on models, or needs what the task does not predict.
+    """
+    found = {name: named(name, declared) for name in task.metrics}
+    for name, metric in found.items():
+        if metric is None or metric in OF_MODELS or not usable(metric, task.kind):
+            why = "that there is not" if metric is None else f"that says nothing of a {task.kind} target"
+            raise StudyError(
+                f"the task {task.name!r} lists a metric {name!r} {why}",
+                where="task",
+                hint="offer the metric under `heldout.metrics`, or correct the task",
+            )
+    return [metric for metric in found.values() if metric is not None]

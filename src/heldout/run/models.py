@@ -11,7 +11,7 @@ from heldout.backbone.grouped import GroupedBackbone, rows_by_group
 from heldout.backbone.pool import Pool
 from heldout.corpus import Corpus
 from heldout.errors import HeldoutError
-from heldout.run.units import Unit, fit_job, group_view, stream_seed
+from heldout.run.units.unit import Unit, fit_job, stream_seed
 
 _BYTES_OF_A_NUMBER = 8
 _LITTLE = 1 << 29
@@ -59,7 +59,7 @@ def _from_sums(backbone: GroupedBackbone, units: Sequence[Unit], corpus: Corpus)
     rows = rows_by_group(corpus.groups)
 
     def summarise(name: str) -> Any:
-        view: TrainView = group_view(corpus, rows[name])
+        view: TrainView = corpus.train_view(rows[name])
         return backbone.summarise(view)
 
     pool = Pool(rows, summarise, backbone.join)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
-from heldout.gate.plan import POWER, plan_gate
-from heldout.ledger.history import histories, tried_elsewhere
+from heldout.corpus.guards.finding import FindingBlock
+from heldout.gate.plan import POWER, RulePlanBlock, plan_gate
+from heldout.ledger.history import tried_elsewhere
 from heldout.ledger.policy import may_decide
 from heldout.ledger.trials import Ledger
 from heldout.run.prepare import Prepared
@@ -13,16 +14,31 @@ from heldout.run.prepare import Prepared
 SCHEMA = "heldout.gate-plan/1"
 
 
-def run_plan(prepared: Prepared) -> dict[str, Any]:
+class GatePlan(TypedDict):
+    """The plan as a document."""
+
+    schema: str
+    study: str
+    variant: str
+    attempt: int
+    power: float
+    rules: list[RulePlanBlock]
+    findings: list[FindingBlock]
+    registered: bool | None
+    registration: str
+    can_promote: bool
+
+
+def run_plan(prepared: Prepared) -> dict[str, object]:
     """What a run would do, without doing it: units, findings, and whether its rules may decide."""
-    ground = may_decide(list(histories(prepared.study)), prepared.declared)
+    ground = may_decide(list(prepared.books.known()), prepared.declared)
     return prepared.summary() | {"registration": ground.sentence}
 
 
-def gate_plan(prepared: Prepared) -> dict[str, Any]:
+def gate_plan(prepared: Prepared) -> GatePlan:
     """Whether each rule can pass on these groups and seeds, and whether this policy may decide."""
     resolved, study = prepared.resolved, prepared.study
-    known, declared = list(histories(study)), prepared.declared
+    known, declared = list(prepared.books.known()), prepared.declared
     elsewhere = tried_elsewhere(known, declared.groups, prepared.identity)
     attempt = 1 + elsewhere
     if study.is_dir():

@@ -14,20 +14,23 @@ from pydantic import BaseModel
 
 from heldout import plugins
 from heldout.backbone import Backbone, Baseline
+from heldout.backbone.asked import asked_of
 from heldout.backbone.code import own_code
-from heldout.corpus import Reader, Task
+from heldout.corpus import Reader, TargetKind
 from heldout.errors import HeldoutError, InputError, StudyError, near_miss
 from heldout.evidence import digest, read_plain
 from heldout.evidence.secrets import secret_leaves, with_digests
 from heldout.ledger.declaration import axis_of, rules_of
+from heldout.run.asked.held_out import models_block
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import Champion, Opener
-from heldout.run.contender import Contender
-from heldout.run.metrics import declared_of, entries_of, metrics_of
+from heldout.run.metrics import declared_of, entries_of, metrics_of, task_entry
 from heldout.run.rules import check_bounds, plain_names
+from heldout.run.units.contender import Contender
 from heldout.split import Splitter, load_splitter
 from heldout.study import (
     BASE,
+    NOTHING,
     BaselineSpec,
     Document,
     GateSpec,
@@ -36,9 +39,11 @@ from heldout.study import (
     load_study,
     placing,
     validate,
+    with_choice,
 )
 from heldout.study.yaml import LOCK_BYTES, KeyPath, parse_yaml
 from heldout.task.metric import Metric
+from heldout.task.task import Task, named_task
 
 SCHEMA = "heldout.lock/1"
 _RUN_AGAIN = "run the study again"
@@ -66,6 +71,7 @@ class Resolved:
         document: The file, with the place of every key as this variant reads it.
         declared: The rules that the file declares, whatever `--set` changed; None if it declares none without that.
         axes: How each variant of the file cuts and holds out, as digests.
+        task: How predictions are scored; None: as those of its kind of target.
     """
 
     name: str
@@ -83,19 +89,20 @@ class Resolved:
     document: Document
     declared: Mapping[str, Any] | None = None
     axes: tuple[str, ...] = ()
+    task: Task | None = None
 
     @property
     def sha256(self) -> str:
         """Digest of what is trained and how it is held out: the identity of the variant."""
         return digest({part: self.config[part] for part in IDENTITY})
 
-    def metrics(self, task: Task) -> tuple[Metric, ...]:
+    def metrics(self, kind: TargetKind) -> tuple[Metric, ...]:
         """The metrics that are computed of every contender, the primary one first.
 
         Raises:
             StudyError: If a rule names none of such a study; the place is a key of the study.
         """
-        return metrics_of(self.gate, self.config.get("metrics", ()), task)
+        return metrics_of(self.gate, self.config.get("metrics", ()), kind, self.task)
 
     @property
     def corpus_path(self) -> Path:
@@ -133,11 +140,14 @@ def _axes(file: StudyFile) -> tuple[str, ...]:
         with suppress(HeldoutError):
             spec = file.variant(name)
             splitter = load_splitter(spec.split)
-            found.add(axis_of({"corpus": _named(_reader(spec.corpus, file, splitter)), "split": _plain(splitter)}))
+            task = None if spec.task is None else named_task(spec.task)
+            found.add(
+                axis_of({"corpus": _named(_reader(spec.corpus, file, splitter, task)), "split": _plain(splitter)})
+            )
     return tuple(sorted(found))
 
 
-def _declared(file: StudyFile, variant: str, champion: Opener) -> dict[str, Any] | None:
+def _declared(file: StudyFile, variant: str, champion: Opener) -> dict[str, object] | None:
     """The rules of the file as it lies there: what was tried out on the command line was not declared."""
     try:
         plain = load_study(file.document.path)
@@ -147,9 +157,10 @@ def _declared(file: StudyFile, variant: str, champion: Opener) -> dict[str, Any]
 
 
 def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> Resolved:
-    document = file.document_of(variant)
+    document, spec = file.document_of(variant), with_choice(file, spec, variant)
     splitter = load_splitter(spec.split, document)
-    reader = _reader(spec.corpus, file, splitter)
+    task = None if spec.task is None else named_task(spec.task, where=document.where(("task",)))
+    reader = _reader(spec.corpus, file, splitter, task)
     backbone = load_backbone(spec.backbone, spec.fit, document)
     allowed = backbone.contract.readers
     if allowed and reader.name not in allowed:
@@ -159,7 +170,7 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
             hint=f"it learns from: {', '.join(allowed)}",
         )
     declared = _gate(spec, backbone, document)
-    entries = entries_of(spec, declared, document)
+    entries = entries_of(spec, declared, document, task)
     brought = declared_of(entries)
     check_bounds(declared, document, brought)
     gate = plain_names(declared, brought)
@@ -180,18 +191,24 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
     }
     if entries:
         config["metrics"] = entries
+    scored_as = None if task is None else task_entry(task.name)
+    if scored_as is not None:
+        config["task"] = scored_as
     baselines = _baselines(spec, backbone, document)
     config["baselines"] = [
         {"id": each.id, "backbone": each.backbone.name, "fit": each.backbone.params.model_dump(mode="json")}
         for each in baselines
     ]
+    models = models_block(backbone, {each.id: each.backbone for each in baselines}, document)
+    if models:
+        config["models"] = models
     champion = None if spec.champion is None else opener(file.folder / spec.champion)
     secrets = tuple(leaf for key, value in file.overrides.items() for leaf in secret_leaves(key, value))
     config = with_digests(config, secrets)
     baselines = tuple(replace(each, secrets=secrets) for each in baselines)
     config["champion"] = None if champion is None else champion.identity
     _check_required(gate, [BASE, *(each.id for each in spec.variants)], document)
-    _check_rivals(gate, [*(each.id for each in baselines), *([CHAMPION] if champion else [])], document)
+    _check_rivals(gate, [*(each.id for each in baselines), *([CHAMPION] if champion else []), NOTHING], document)
     overridden = frozenset(key.partition(".")[0] for key in file.overrides)
     main = Contender(variant, spec.description, backbone, tuple(seeds), secrets)
     return Resolved(
@@ -208,6 +225,7 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
         overridden,
         config,
         document,
+        task=task,
     )
 
 
@@ -231,39 +249,48 @@ def load_backbone(
     if document is None:
         return cls(params)
     with placing(document, prefix):
-        return cls(params)
+        found = cls(params)
+        asked_of(found)  # refuses who neither fits nor asks
+        return found.bound(document.path.parent)
 
 
-def _reader(block: Mapping[str, Any], file: StudyFile, splitter: Splitter) -> Reader:
+def _reader(block: Mapping[str, Any], file: StudyFile, splitter: Splitter, task: Task | None) -> Reader:
     document = file.document
     name = block.get("reader", "table")
     cls: type[Reader] = plugins.load("readers", str(name), where=document.where(("corpus", "reader")))
     told = {key: value for key, value in block.items() if key != "reader"}
     if splitter.column is not None:
         told |= _without_feature(splitter.column, told, cls, document)
+    if task is not None and "task" in cls.Options.model_fields:
+        told = {"task": task.kind} | told  # a number may be a class; whoever says otherwise is told so when it is read
     options = validate(cls.Options, told, document, ("corpus",))
     path = options.path if options.path.is_absolute() else file.folder / options.path
     return cls(options.model_copy(update={"path": path}))
 
 
-def _without_feature(column: str, block: Mapping[str, Any], cls: type[Reader], document: Document) -> dict[str, Any]:
+def _without_feature(column: str, block: Mapping[str, Any], cls: type[Reader], document: Document) -> dict[str, object]:
     """The column that a splitter reads, as one that is no feature."""
+    if column in cls.beside:
+        return {}
     if "ignore" not in cls.Options.model_fields:
-        raise StudyError(
-            f"the reader {cls.name!r} has no columns beside its features, so a split cannot read {column!r}",
-            where=document.where(("split", "column")),
-            hint="use another split, or the reader `table`",
-        )
+        what = f"the reader {cls.name!r} has no columns beside its features, so a split cannot read {column!r}"
+        hint = "use another split, or the reader `table`"
+        if cls.beside:
+            what, hint = (
+                f"the reader {cls.name!r} has no column {column!r}",
+                near_miss(column, cls.beside, "its columns"),
+            )
+        raise StudyError(what, where=document.where(("split", "column")), hint=hint)
     ignored = block.get("ignore", [])
     known = isinstance(ignored, list) and column not in ignored
     return {"ignore": [*ignored, column]} if known else {}
 
 
-def _named(reader: Reader) -> dict[str, Any]:
+def _named(reader: Reader) -> dict[str, object]:
     return {"reader": reader.name} | reader.options.identity()
 
 
-def _plain(splitter: Splitter) -> dict[str, Any]:
+def _plain(splitter: Splitter) -> dict[str, object]:
     found: dict[str, Any] = splitter.params.model_dump(mode="json", exclude_none=True)
     # A splitter of the user's own that is edited is another rule: otherwise one could look, and look for better folds.
     own = own_code(splitter.sources())
@@ -312,9 +339,10 @@ def _baselines(spec: StudySpec, backbone: Backbone, document: Document) -> tuple
                 where=document.where(("baselines", index, "id")),
                 hint="name each of them once: the second would replace the first",
             )
-        if each.id == CHAMPION:
+        if each.id in (CHAMPION, NOTHING):
+            what = "the model to beat" if each.id == CHAMPION else "whoever knows nothing"
             raise StudyError(
-                f"{CHAMPION!r} is the model to beat, not a baseline",
+                f"{each.id!r} is {what}, not a baseline",
                 where=document.where(("baselines", index, "id")),
                 hint="choose another id",
             )

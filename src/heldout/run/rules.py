@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import polars as pl
+
 from heldout.corpus import Corpus
-from heldout.errors import StudyError, near_miss
+from heldout.errors import CorpusError, StudyError, near_miss
 from heldout.gate.bounds import complaint
 from heldout.gate.plan import never_judged
-from heldout.study import Document, GateSpec
+from heldout.split import Split
+from heldout.study import Document, GateSpec, MetricSpec
 from heldout.task.classification import OF_A_CLASS
+from heldout.task.functions import check_weighing
 from heldout.task.metrics import Declared, named
 
 _MOST_SLICES = 100
@@ -44,7 +48,7 @@ def check_gate(gate: GateSpec, corpus: Corpus, listed: Sequence[object] = ()) ->
     Raises:
         StudyError: Whose place is a key of the study.
     """
-    classes = sorted(set(corpus.target.tolist())) if corpus.task == "classification" else []
+    classes = sorted(set(corpus.targets("guard").tolist())) if corpus.task == "classification" else []
     asked = [(rule.metric, f"rule {rule.id!r}: ", f"gate.rules.{n}.metric") for n, rule in enumerate(gate.rules)]
     asked += [(name, "", f"metrics.{n}") for n, name in enumerate(listed) if isinstance(name, str)]
     for metric, who, where in asked:
@@ -64,6 +68,46 @@ def check_gate(gate: GateSpec, corpus: Corpus, listed: Sequence[object] = ()) ->
                 f"the slice {name!r} has {values} values",
                 where=f"gate.slices.{index}",
                 hint=f"declare a column of at most {_MOST_SLICES}: a slice of few rows says nothing",
+            )
+
+
+def check_weights(corpus: Corpus, split: Split, entries: Sequence[object] = ()) -> None:
+    """Refuse weights under which something could never be judged or fitted, or that a metric could not count by.
+
+    A group that weighs nothing has no metrics: the worst group, the mean over folds and every gain would be undefined,
+    and the verdict HOLD after all the fits.
+
+    Args:
+        corpus: Samples.
+        split: Who is held out.
+        entries: Metrics that the study lists or brings, as in the lock.
+
+    Raises:
+        HeldoutError: With the group, the fold or the metric.
+    """
+    for index, each in enumerate(entries):
+        if isinstance(each, Mapping) and "function" in each:
+            spec = MetricSpec.model_validate({key: value for key, value in each.items() if key != "code"})
+            check_weighing(spec, f"metrics.{index}", weighted=corpus.weighted)
+    weight = corpus.weights()
+    if weight is None:
+        return
+    table = corpus.groups.to_frame("group").with_columns(weight=pl.Series(weight)).group_by("group")
+    of = dict(table.agg(pl.col("weight").sum()).iter_rows())
+    silent = sorted(name for name in split.held_out if not of[name])
+    if silent:
+        raise CorpusError(
+            f"the group {silent[0]!r} is held out, and every row of it has the weight 0",
+            where=f"column {corpus.manifest.weight}, {len(silent)} groups",
+            hint="take the group out of the table, or give rows of it a weight: what weighs nothing cannot be judged",
+        )
+    counting = {name for name, total in of.items() if total}
+    for fold in split.folds:
+        if counting <= set(fold.apart):
+            raise CorpusError(
+                "every training row of a fold has the weight 0",
+                where=f"column {corpus.manifest.weight}, fold {fold.id}",
+                hint="hold out fewer groups at a time, or give other groups a weight",
             )
 
 

@@ -11,11 +11,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from heldout.backbone import ClassScores
+from heldout.backbone import Backbone, ClassScores, FeaturesView
+from heldout.backbone.asked import Answers, AskedBackbone, ask_in_batches, asked_of
+from heldout.backbone.given import level_of_backbone
 from heldout.corpus import Corpus
 from heldout.documents.names import STORED_FILE
 from heldout.engine import default_workers
@@ -24,8 +26,10 @@ from heldout.errors import HeldoutError
 from heldout.evidence import read_json
 from heldout.gate.integrity import Stored
 from heldout.run.apart.foreign import Apart, is_foreign
+from heldout.run.asked.again import KeptAnswers, asked_unit_again, backwards, near, rows_again
 from heldout.run.prepare import Planned, Prepared
-from heldout.run.units import Unit, read_unit, test_view
+from heldout.run.units.landing import read_unit
+from heldout.run.units.unit import Unit, test_view
 
 SCHEMA = "heldout.stored/1"
 _MOST = 200
@@ -39,26 +43,36 @@ class _Asked(NamedTuple):
     fence: Mapping[str, str]
 
 
-def ask_stored(prepared: Prepared, fitted: Sequence[Planned], workers: int | None) -> dict[str, Any] | None:
-    """The document ``stored.json``, or None if none of the fitted contenders has foreign code."""
-    foreign = [each for each in fitted if is_foreign(each.contender.backbone)]
-    if not foreign:
+def ask_stored(prepared: Prepared, fitted: Sequence[Planned], workers: int | None) -> dict[str, object] | None:
+    """The document ``stored.json``; None if no contender has foreign code, or asks a model from elsewhere."""
+    again = [each for each in fitted if _can_be_asked(each.contender.backbone)]
+    if not again:
         return None
     asked: list[_Asked] = []
-    for contender, _, units in foreign:
-        apart = Apart(contender.backbone, (prepared.resolved.corpus_path, prepared.study))
-        ask = partial(_ask, apart, corpus=prepared.corpus)
+    for contender, _, units in again:
+        apart = Apart(contender.backbone, (*prepared.resolved.reader.kept(), prepared.study))
+        model, ask = asked_of(contender.backbone), partial(_ask, apart, corpus=prepared.corpus)
+        if model is not None and not is_foreign(model):
+            asked += _ask_here(model, drawn(units), prepared.corpus)
+            continue
+        if model is not None:
+            ask = partial(_ask_elsewhere, apart, model, len(drawn(units)), prepared.corpus)
         with asking(ask, drawn(units), workers or default_workers()) as waiting:
             asked += [answered.result() for answered in waiting]
     return {
         "schema": SCHEMA,
-        "units": sum(len(units) for _, _, units in foreign),
+        "units": sum(len(units) for _, _, units in again),
         "asked": len(asked),
-        "deterministic": all(contender.backbone.deterministic for contender, _, _ in foreign),
+        "deterministic": all(contender.backbone.deterministic for contender, _, _ in again),
         "different": [each.name for each in asked if not each.same],
         "uneven": [each.name for each in asked if not each.even],
         "fence": _weakest([each.fence for each in asked if each.fence]),
     }
+
+
+def _can_be_asked(backbone: Backbone) -> bool:
+    """Whether there is a reason to ask it again, and something to ask."""
+    return is_foreign(backbone) or level_of_backbone(backbone) == "asked"
 
 
 def drawn(units: Sequence[Unit], most: int = _MOST) -> list[Unit]:
@@ -101,6 +115,33 @@ def _ask(apart: Apart, unit: Unit, corpus: Corpus) -> _Asked:
         parts, values, rtol=_ROUNDING, atol=_ROUNDING * spread, equal_nan=True
     )
     return _Asked(unit.name, same=same, even=bool(even), fence=answer.fence)
+
+
+def _ask_elsewhere(apart: Apart, backbone: AskedBackbone, units: int, corpus: Corpus, unit: Unit) -> _Asked:
+    """Whether a model from elsewhere answers the same a second time, for some of its rows and asked backwards."""
+    document, judged = read_unit(unit)
+    kept = KeptAnswers(unit.key, document["classes"], judged)
+    try:
+        found = asked_unit_again(apart, backbone, kept, test_view(corpus, unit.fold), units)
+    except HeldoutError:
+        return _Asked(unit.name, same=False, even=True, fence={})
+    return _Asked(unit.name, same=found.same, even=True, fence=found.fence)
+
+
+def _ask_here(backbone: AskedBackbone, units: Sequence[Unit], corpus: Corpus) -> list[_Asked]:
+    """The same of heldout's own code: a model that draws, or answers a row by its batch, answers otherwise."""
+    model, found = backbone.load(backbone.found()), []
+    for unit in units:
+        document, judged = read_unit(unit)
+        rows = rows_again(backbone, unit.key, judged, len(units))
+
+        def ask(part: FeaturesView, size: int) -> list[Answers]:
+            return list(ask_in_batches(backbone, model, part, size))
+
+        classes, values = backwards(backbone, test_view(corpus, unit.fold), rows, ask)
+        same = list(classes) == document["classes"] and near(values, judged[rows], _ROUNDING)
+        found.append(_Asked(unit.name, same=same, even=True, fence={}))
+    return found
 
 
 def _weakest(fences: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from heldout.errors import InputError
 from heldout.evidence import digest, sha256_file
@@ -55,7 +55,7 @@ class Batch:
         """Of what is to be predicted, whatever it is called."""
         return digest({"sha256": self.sha256, "suffix": self.suffix, "since": self.since, "until": self.until})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The batch as a document."""
         return {
             "schema": SCHEMA,
@@ -82,3 +82,30 @@ class Batch:
         if found.digest != document["digest"]:
             raise InputError("the batch was edited", where=where, hint="restore it from a backup")
         return found
+
+
+class Predicted(TypedDict):
+    """What a process says of the predictions that it made."""
+
+    rows: int
+    in_sample: int
+    non_finite: int
+    trained_through: float | str | None
+    folds: list[str]
+    seeds: list[int]
+
+
+class Card(Predicted):
+    """The card of a version's predictions of a batch."""
+
+    schema: str
+    version: str
+    batch: str
+    batch_digest: str
+    sha256: str
+    arm: str
+    variant: str
+    version_sha256: str
+    code_sha256: str
+    registered_at_utc: str
+    late: bool

@@ -14,6 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 import polars as pl
 
 from heldout import plugins
+from heldout.corpus import Reader
+from heldout.corpus.files import read_table
+from heldout.corpus.manifest import MISSING
+from heldout.corpus.table import TableReader
 from heldout.errors import InputError
 from heldout.shadow.batch import Batch
 from heldout.shadow.times import parse_utc, utc
@@ -72,7 +76,7 @@ def read_inputs(path: Path, batch: Batch, corpus: Mapping[str, Any], manifest: M
         ids = pl.select(pl.concat_str([_text(frame[name]) for name in names], separator="/")).to_series()
     else:
         moments, number = options.get("time"), options.get("id")
-        frame = _table(path, features, [number] if number else [])
+        frame = _table(path, reader, manifest, [number] if number else [])
         names = [name for name in (number, moments) if name and name in frame.columns]
         # A row without an id is that row of this batch, and of no other.
         plain = pl.Series([f"{batch.name}/{row}" for row in range(frame.height)])
@@ -87,18 +91,17 @@ def read_inputs(path: Path, batch: Batch, corpus: Mapping[str, Any], manifest: M
     return _chosen(found, batch, path)
 
 
-def _table(path: Path, features: list[str], texts: list[str]) -> pl.DataFrame:
-    from heldout.corpus.table import read_table
-
-    frame = read_table(path, texts)
+def _table(path: Path, reader: Reader, manifest: Mapping[str, Any], texts: list[str]) -> pl.DataFrame:
+    frame = reader.frame() if isinstance(reader, TableReader) else read_table(path, texts)
+    features, gaps = manifest["features"], MISSING in manifest.get("facts", {})
     for name in features:
         if name not in frame.columns:
             raise InputError(
                 f"the batch has no column {name!r}", where=str(path), hint=f"the features: {', '.join(features)}"
             )
-        bad = frame[name].is_null()
+        bad = frame[name].is_null() & (not gaps)  # a version that was trained with gaps knows what to do with one
         if frame[name].dtype.is_float():
-            bad = bad | ~frame[name].is_finite().fill_null(value=False)
+            bad = bad | ~frame[name].is_finite().fill_null(value=gaps)
         if bad.any():
             raise InputError(
                 f"{int(bad.sum())} values are missing or not finite",

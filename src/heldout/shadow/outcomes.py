@@ -11,12 +11,11 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from heldout.errors import InputError, RefusedError
-from heldout.evidence import atomic_path, plain_path
+from heldout.evidence import atomic_path, plain_source
 from heldout.shadow.inputs import AS_OF
 from heldout.shadow.store import ShadowStore
 from heldout.shadow.times import utc
@@ -49,7 +48,7 @@ class Joined:
     known: int
     waiting: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The counts as a document."""
         return {"schema": SCHEMA, **asdict(self)}
 
@@ -94,7 +93,7 @@ def read_outcomes(store: ShadowStore) -> pl.DataFrame:
     path = store.root / "outcomes.jsonl"
     if not path.exists() or not path.stat().st_size:
         return pl.DataFrame()
-    return _typed(pl.read_ndjson(plain_path(path), infer_schema_length=None), path)
+    return _typed(pl.read_ndjson(plain_source(path), infer_schema_length=None), path)
 
 
 def read_matured(store: ShadowStore) -> pl.DataFrame:
@@ -107,7 +106,7 @@ def read_matured(store: ShadowStore) -> pl.DataFrame:
     path = store.root / "matured.jsonl"
     if not path.exists() or not path.stat().st_size:
         return pl.DataFrame()
-    return pl.read_ndjson(plain_path(path), infer_schema_length=None)
+    return pl.read_ndjson(plain_source(path), infer_schema_length=None)
 
 
 def pending_arms(store: ShadowStore) -> dict[str, str]:
@@ -119,7 +118,7 @@ def pending_arms(store: ShadowStore) -> dict[str, str]:
         if card["arm"] in found:
             continue
         path = store.folder(stored.batch.name) / f"{card['version']}.jsonl"
-        frame = pl.read_ndjson(plain_path(path), infer_schema_length=None)
+        frame = pl.read_ndjson(plain_source(path), infer_schema_length=None)
         if not frame.filter(~pl.col("in_sample"))["sample_id"].is_in(list(ids)).all():
             found[card["arm"]] = stored.at_utc
     return found
@@ -171,7 +170,7 @@ def _refuse_known(predictions: pl.DataFrame, added: pl.DataFrame, path: Path) ->
 
 
 def _read(path: Path) -> pl.DataFrame:
-    from heldout.corpus.table import read_table
+    from heldout.corpus.files import read_table
 
     frame = read_table(path, texts=["sample_id"])
     missing = [name for name in _COLUMNS if name not in frame.columns]

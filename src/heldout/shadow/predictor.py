@@ -10,22 +10,28 @@ import numpy as np
 import polars as pl
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FloatArray
+from heldout.backbone.asked import AskedBackbone, asked_of
+from heldout.backbone.beside.base import BesideBackbone
 from heldout.corpus.spans import TimeSpan, ticks
 from heldout.documents.names import CORPUS_FILE, PREDICTIONS_FILE, SPLIT_FILE
 from heldout.errors import InputError
-from heldout.evidence import plain_path, read_json
+from heldout.evidence import read_json
 from heldout.registry.rundir import check_registered
+from heldout.run.apart.foreign import Apart
+from heldout.run.asked.held_out import read_trained_on
+from heldout.run.asked.model_file import find_model
 from heldout.run.layout import RunFolder
 from heldout.run.resolve import load_backbone
-from heldout.shadow.batch import Batch
+from heldout.shadow.batch import Batch, Predicted
 from heldout.shadow.inputs import AS_OF, Inputs, read_inputs
 from heldout.split import Fold, Split, read_split
+from heldout.task.table import read_table, table_in
 from heldout.zoo.process import answer
 
 OUTPUT = PREDICTIONS_FILE
 
 
-def predict_batch(task: Mapping[str, Any]) -> dict[str, Any]:
+def predict_batch(task: Mapping[str, Any]) -> Predicted:
     """Verify a version, load its models, predict, and write the predictions into the working folder.
 
     Args:
@@ -44,8 +50,14 @@ def predict_batch(task: Mapping[str, Any]) -> dict[str, Any]:
     inputs = read_inputs(Path(task["input"]), batch, config["corpus"], manifest)
     backbone = load_backbone(config["backbone"], config["fit"])
     folds = live_folds(split)
-    values = _predicted(backbone, RunFolder(folder), config["seeds"], folds, inputs)
-    seen, through = _in_sample(inputs, folder, manifest, _learnt(split, folds))
+    asked = asked_of(backbone)
+    if asked is None:
+        values = _predicted(backbone, RunFolder(folder), config["seeds"], folds, inputs)
+        learnt = _learnt(split, folds)
+    else:
+        values = _asked(asked, folder, inputs)
+        learnt = _learnt_elsewhere(folder, config["models"][""]["held_out"])
+    seen, through = _in_sample(inputs, folder, manifest, learnt)
     frame = inputs.keys.with_columns(_as_of(inputs), in_sample=pl.Series(seen)).hstack(_columns(values))
     frame.write_ndjson(Path(task["work"]) / OUTPUT)
     bad = frame.select(pl.col("prediction").is_null() | _not_finite(frame["prediction"])).to_series()
@@ -76,6 +88,34 @@ def _learnt(split: Split, folds: Sequence[Fold]) -> set[str]:
     return set(split.groups) - unseen
 
 
+def _learnt_elsewhere(folder: Path, held_out: Mapping[str, Any] | None) -> set[str]:
+    """Groups that a model from elsewhere trained on, as far as the run knows."""
+    manifest = read_trained_on(folder, held_out)
+    return set() if manifest is None else {str(each["id"]) for each in manifest["groups"]}
+
+
+def _asked(asked: AskedBackbone, folder: Path, inputs: Inputs) -> FloatArray | ClassScores:
+    """What the model from elsewhere answers, which is one for all folds.
+
+    Raises:
+        PrerequisiteError: If it is not where the run's record says.
+    """
+    found = asked.at(find_model(folder, asked.sha256, asked.content_at))
+    values = found.predict(found.load(found.found()), FeaturesView(inputs.features))
+    count = len(values.probability if isinstance(values, ClassScores) else values)
+    if count != inputs.features.height:
+        raise _wrong_count(count, inputs, asked)
+    return values
+
+
+def _wrong_count(count: int, inputs: Inputs, backbone: Backbone) -> InputError:
+    return InputError(
+        f"the backbone answered {count} predictions for {inputs.features.height} rows",
+        where=backbone.name,
+        hint="`predict` answers every row, in order",
+    )
+
+
 def _predicted(
     backbone: Backbone, folder: RunFolder, seeds: Sequence[int], folds: Sequence[Fold], inputs: Inputs
 ) -> FloatArray | ClassScores:
@@ -84,17 +124,12 @@ def _predicted(
     classes = False
     for seed in seeds:
         for fold in folds:
-            model = backbone.load(folder.unit(seed, fold.id))
-            found = backbone.predict(model, FeaturesView(inputs.features))
+            found = _answer(backbone, folder.unit(seed, fold.id), FeaturesView(inputs.features))
             classes = isinstance(found, ClassScores)
             labels = found.classes if isinstance(found, ClassScores) else ("",)
             values = found.probability if isinstance(found, ClassScores) else np.asarray(found).reshape(-1, 1)
             if values.shape != (inputs.features.height, len(labels)):
-                raise InputError(
-                    f"the backbone answered {values.shape[0]} predictions for {inputs.features.height} rows",
-                    where=backbone.name,
-                    hint="`predict` answers every row, in order",
-                )
+                raise _wrong_count(values.shape[0], inputs, backbone)
             for place, label in enumerate(labels):
                 total[label] = total.get(label, np.zeros(len(values))) + values[:, place]
     count = len(seeds) * len(folds)
@@ -102,6 +137,13 @@ def _predicted(
         return total[""] / count
     known = tuple(sorted(total))
     return ClassScores(known, np.stack([total[label] / count for label in known], axis=1))
+
+
+def _answer(backbone: Backbone, folder: Path, view: FeaturesView) -> FloatArray | ClassScores:
+    """What the model in a folder answers; code that a run brings along is shut in here as it was when it was judged."""
+    if isinstance(backbone, BesideBackbone):
+        return Apart(backbone, ()).ask(folder, view).predicted
+    return backbone.predict(backbone.load(folder), view)
 
 
 def _as_of(inputs: Inputs) -> list[pl.Series]:
@@ -132,7 +174,7 @@ def _in_sample(
     told by its name: where the batch has the column of groups, all of its rows count as learnt from.
     """
     seen = pl.Series([False]).new_from_index(0, inputs.features.height)
-    held = pl.read_ndjson(plain_path(folder / PREDICTIONS_FILE), infer_schema_length=None).select("sample_id", "group")
+    held = read_table(table_in(folder)).select("sample_id", "group")
     if inputs.groups is not None:
         seen = seen | inputs.groups.is_in(list(train - set(held["group"].to_list())))
     if inputs.named:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from heldout.errors import ExitCode, HeldoutError, InputError, PrerequisiteError, UnitError
 from heldout.evidence import read_json_lines, read_plain
@@ -57,7 +57,7 @@ class Result:
     seconds: float | None = None
     peak_mb: int | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The result as a document."""
         return asdict(self)
 
@@ -80,7 +80,7 @@ class ShadowRun:
         failed = any(each.state in ("failed", "timed_out", "out_of_memory") for each in self.results)
         return ExitCode.UNITS_FAILED if failed else ExitCode.DONE
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The results as a document."""
         results = [each.to_json() for each in self.results]
         return {"schema": SCHEMA, "slot": self.slot, "results": results, "exit_code": self.exit_code}

@@ -13,15 +13,15 @@ import datetime as dt
 import io
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-from filelock import FileLock, Timeout
 
-from heldout.errors import HeldoutError, InputError, RefusedError, StaleError, TamperedError
+from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
 from heldout.evidence import (
+    alone,
     append_link,
     atomic_path,
     read_chain,
@@ -33,7 +33,7 @@ from heldout.evidence import (
     write_json,
 )
 from heldout.registry.lookup import need_slot
-from heldout.shadow.batch import Batch
+from heldout.shadow.batch import Batch, Card
 
 CARD = "heldout.shadow-predictions/1"
 EVENT = "heldout.shadow-event/1"
@@ -143,7 +143,7 @@ class ShadowStore:
             return False
         return True
 
-    def card(self, batch: Batch, version: str) -> dict[str, Any]:
+    def card(self, batch: Batch, version: str) -> Card:
         """What is known of a version's predictions of a batch.
 
         Raises:
@@ -153,7 +153,7 @@ class ShadowStore:
         path = self.folder(batch.name) / f"{version}.json"
         if not path.exists():
             raise InputError(f"{version} has not predicted this batch", where=str(path), hint="heldout shadow backfill")
-        card: dict[str, Any] = read_json(path)
+        card: Card = read_json(path)
         predictions = path.with_suffix(".jsonl")
         if card.get("batch_digest") != batch.digest or not predictions.is_file():
             raise TamperedError("the card is of another batch", where=str(path), hint="remove it and backfill")
@@ -175,7 +175,7 @@ class ShadowStore:
         }
         write_json(folder / f"{version}.json", card)
 
-    def cards(self) -> Iterator[tuple[Stored, dict[str, Any]]]:
+    def cards(self) -> Iterator[tuple[Stored, Card]]:
         """Every version's predictions of every batch, in the order of batches, then of versions."""
         for stored in self.batches():
             for path in sorted(self.folder(stored.batch.name).glob("*.json")):
@@ -194,7 +194,7 @@ class ShadowStore:
         parts = []
         for stored, card in self.cards():
             data = read_plain(self.folder(stored.batch.name) / f"{card['version']}.jsonl")
-            facts = {"batch": stored.batch.name, "at_utc": stored.at_utc}
+            facts: dict[str, str | bool] = {"batch": stored.batch.name, "at_utc": stored.at_utc}
             facts |= {key: card[key] for key in ("version", "arm", "variant", "late")}
             frame = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
             parts.append(frame.select(*(pl.lit(value).alias(key) for key, value in facts.items()), pl.all()))
@@ -203,15 +203,13 @@ class ShadowStore:
         whole = pl.concat(parts, how="diagonal_relaxed")
         return whole.unique(["version", "sample_id"], keep="first", maintain_order=True)
 
-    @contextmanager
-    def only_one(self, batch: Batch, role: str) -> Iterator[None]:
+    def only_one(self, batch: Batch, role: str) -> AbstractContextManager[None]:
         """Two processes that predict the same batch would do the same work.
 
         Raises:
             StaleError: If another one is at it.
         """
-        with self.lock(f"{batch.name}.{role}", timeout=0):
-            yield
+        return self.lock(f"{batch.name}.{role}", timeout=0)
 
     def note(self, **fields: Any) -> None:
         """Append to what happened."""
@@ -239,21 +237,10 @@ class ShadowStore:
         write_bytes(path, data)
         path.chmod(0o444)
 
-    @contextmanager
-    def lock(self, name: str, timeout: float = 60) -> Iterator[None]:
+    def lock(self, name: str, timeout: float = 60) -> AbstractContextManager[None]:
         """Hold one thing for oneself.
 
         Raises:
             StaleError: If another process did not let go of it in time.
         """
-        folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / f"{name}.lock")
-        try:
-            held.acquire(timeout=timeout)
-        except Timeout:
-            raise StaleError("another process is at it", where=name, hint="wait for it, then run again") from None
-        try:
-            yield
-        finally:
-            held.release()
+        return alone(self.root / "locks", f"is at {name}", lock=f"{name}.lock", wait=timeout)

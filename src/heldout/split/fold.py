@@ -47,7 +47,7 @@ class Fold:
         apart = set(self.apart)
         return tuple(name for name in groups if name not in apart)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fold in a document; what it has none of is left out."""
         parts = {"test": self.test, "val": self.val, "exceptions": self.exceptions}
         return {"id": self.id} | {name: list(part) for name, part in parts.items() if part}
@@ -100,13 +100,13 @@ class Split:
             names.add(fold.id)
             seen.update(fold.test)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The split as a document."""
         facts = {"repeats": self.repeats, "ordered": self.ordered, "reads": self.reads}
         folds = [fold.to_json() for fold in self.folds]
         return {"schema": SCHEMA, "kind": self.kind, "folds": folds} | {k: value for k, value in facts.items() if value}
 
-    def to_older_json(self) -> dict[str, Any]:
+    def to_older_json(self) -> dict[str, object]:
         """The split as a document of the first schema, as large as the square of its groups."""
         return {"schema": OLDER, "kind": self.kind, "folds": [self._older(fold) for fold in self.folds]}
 
@@ -134,7 +134,7 @@ class Split:
         """Whether a digest is that of this split, in whichever schema it was written down."""
         return sha256 == self.sha256 or sha256 == self.older_sha256
 
-    def _older(self, fold: Fold) -> dict[str, Any]:
+    def _older(self, fold: Fold) -> dict[str, object]:
         return {"id": fold.id, "train": list(fold.train(self.groups)), "test": list(fold.test)}
 
 

@@ -89,7 +89,7 @@ def split_corpus(splitter: Splitter, corpus: Corpus | CorpusManifest) -> Split:
         return split_groups(splitter, corpus.groups)
     match splitter.reads:
         case "targets":
-            return split_groups(splitter, with_targets(corpus.manifest.groups, corpus.groups, corpus.target))
+            return split_groups(splitter, with_targets(corpus.manifest.groups, corpus.groups, corpus.targets("split")))
         case "column":
             return split_groups(splitter, _with_levels(splitter, corpus))
         case None:

@@ -1,11 +1,13 @@
 """The declarative study: its typed model, and loading it with overlays."""
 
+from heldout.study.choice import with_choice
 from heldout.study.load import StudyFile, get_dotted, load_study, placing, set_dotted, validate
 from heldout.study.spec import (
     BASE,
     COSTS,
     DEFAULT_SPLITTER,
     FOREIGN_SPLITTER,
+    NOTHING,
     BaselineSpec,
     BootstrapSpec,
     BudgetSpec,
@@ -24,6 +26,7 @@ __all__ = [
     "COSTS",
     "DEFAULT_SPLITTER",
     "FOREIGN_SPLITTER",
+    "NOTHING",
     "BaselineSpec",
     "BootstrapSpec",
     "BudgetSpec",
@@ -42,4 +45,5 @@ __all__ = [
     "placing",
     "set_dotted",
     "validate",
+    "with_choice",
 ]

@@ -19,7 +19,7 @@ from heldout.study.yaml import Document, KeyPath, load_yaml, parse_scalar
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 # A place that is a key of the study and no file.
-_KEY = re.compile(r"(split|backbone|fit|seeds|gate|bootstrap|variants|baselines|metrics)(\.\w+)*")
+_KEY = re.compile(r"(task|split|select|backbone|fit|seeds|gate|bootstrap|variants|baselines|metrics)(\.\w+)*")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,14 @@ class StudyFile:
         for key, value in self.overrides.items():
             set_dotted(raw, key, value, where=f"--set {key}")
         return validate(StudySpec, raw, Document(self.document.path, raw, marks, self.document.overridden))
+
+    def with_value(self, key: str, value: Any) -> StudyFile:
+        """The study with one more override, a value as it is and no text of YAML."""
+        overrides, raw = {**self.overrides, key: value}, copy.deepcopy(self.document.value)
+        for each, said in overrides.items():
+            set_dotted(raw, each, said, where=f"--set {each}")
+        document = replace(self.document, overridden=frozenset(tuple(each.split(".")) for each in overrides))
+        return StudyFile(document, validate(StudySpec, raw, document), overrides)
 
     def document_of(self, variant_id: str) -> Document:
         """The file with the place of every key as a variant reads it: what its overlays set stands there."""

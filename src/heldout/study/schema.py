@@ -9,7 +9,7 @@ from heldout.errors import HeldoutError
 from heldout.study import DEFAULT_SPLITTER, FOREIGN_SPLITTER, StudySpec
 
 
-def study_schema() -> dict[str, Any]:
+def study_schema() -> dict[str, object]:
     """The schema (draft 2020-12): `corpus` is one of the readers' blocks, `fit` one of the backbones'."""
     schema = StudySpec.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -35,7 +35,7 @@ def study_schema() -> dict[str, Any]:
     return schema
 
 
-def _split(blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _split(blocks: dict[str, dict[str, Any]]) -> dict[str, object]:
     """The block of whichever splitter `kind` names; of the default one where it names none."""
     named = blocks.pop(FOREIGN_SPLITTER, None)
     kinds: list[dict[str, Any]] = [{"enum": sorted(blocks)}]

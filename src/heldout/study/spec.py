@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ EMBARGO = r"^[0-9]+(\.[0-9]+)?(s|m|h|d|w)$"
 DEFAULT_SPLITTER = "leave-one-group-out"
 FOREIGN_SPLITTER = "class"  # the one behind every kind that is an import path
 BASE = "base"
+NOTHING = "trivial"  # in a rule's `against`: whoever knows nothing, by the contender over which least is gained
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -75,8 +77,9 @@ class RuleSpec(Spec):
     slice: str | None = Field(None, description="one of gate.slices (with over: worst_slice)")
     against: str | None = Field(
         None,
-        description="a baseline's id, or `champion`: the bound is on the gain over it, and the lower end of its paired "
-        "interval over groups must keep the bound",
+        description="a baseline's id, `champion`, or `trivial` (whoever knows nothing): the bound is on the gain over "
+        "it, and the lower end of its paired interval over groups must keep the bound; with over: pooled, of the "
+        "metric over all rows, whole groups drawn",
     )
     level: float | None = Field(None, gt=0, lt=1, description="nominal level (with metric: coverage)")
     interval: Literal["absolute", "normalised", "seeds"] | None = Field(
@@ -87,14 +90,22 @@ class RuleSpec(Spec):
     )
     at_least: float | None = None
     at_most: float | None = None
+    relative: Literal[True] | None = Field(
+        None,
+        description="with against and over: pooled: the bound is a share of the other's own value, so that "
+        "at_least: -0.02 lets 2 % of it be lost",
+    )
+    above: float | None = Field(None, description="with against: the gain lies above it; a copy of the other has none")
     why: str | None = Field(
         None, description="reason of a bound against the metric's direction, such as a correlation too good to be true"
     )
 
     @model_validator(mode="after")
     def _one_bound(self) -> RuleSpec:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("a rule needs exactly one of `at_least` and `at_most`")
+        if sum(bound is not None for bound in (self.at_least, self.at_most, self.above)) != 1:
+            raise ValueError("a rule needs exactly one of `at_least` and `at_most`, or `above` with `against`")
+        if self.above is not None and self.against is None:
+            raise ValueError("`above` bounds a gain: name the other one as `against`, or write `at_least`")
         if (self.scope == "members") != (self.statistic is not None):
             raise ValueError("`statistic` belongs to the scope `members`, and is needed there")
         if self.why is not None and len(self.why.split()) < 2:
@@ -105,8 +116,14 @@ class RuleSpec(Spec):
     def _fields_fit_the_kind(self) -> RuleSpec:
         if (self.over == "worst_slice") != (self.slice is not None):
             raise ValueError("`slice` belongs to `over: worst_slice`, and is needed there")
-        if self.against is not None and (self.at_least is None or self.over != "folds" or self.scope != "ensemble"):
-            raise ValueError("`against` takes the ensemble's gain over groups: give `at_least`, no scope and no over")
+        if self.against is not None and (self.at_most is not None or self.scope != "ensemble"):
+            raise ValueError("`against` takes the ensemble's gain: give `at_least` or `above`, and no scope")
+        if self.against is not None and self.over not in {"folds", "pooled"}:
+            raise ValueError("`against` takes the gain over groups, or with `over: pooled` that of all rows together")
+        if self.relative and (self.against in (None, NOTHING) or self.over != "pooled"):
+            raise ValueError(
+                "`relative` is a share of what a baseline or the champion scores over all rows: give `over: pooled`"
+            )
         if self.against is not None and self.metric == "bias":
             raise ValueError("a bias has no better direction: use abs_bias with `against`")
         if (self.metric == "coverage") != (self.level is not None):
@@ -117,6 +134,12 @@ class RuleSpec(Spec):
         if special and (self.scope != "ensemble" or self.over not in {"folds", "worst_group"} or self.against):
             raise ValueError(f"the metric {self.metric!r} is the ensemble's: leave out scope and against")
         return self
+
+    @property
+    def bound(self) -> tuple[str, float]:
+        """Key and number of the bound."""
+        found = {"at_least": self.at_least, "above": self.above, "at_most": self.at_most}
+        return next((key, value) for key, value in found.items() if value is not None)
 
 
 class MetricSpec(Spec):
@@ -243,6 +266,35 @@ class BaselineSpec(Spec):
     fit: dict[str, Any] = Field(default_factory=dict)
 
 
+_FitKey = Annotated[str, Field(pattern=r"^fit(\.\w+)+$")]
+_MOST_CANDIDATES = 1000
+
+
+class SelectSpec(Spec):
+    """A choice that is made inside each training view, and judged with it."""
+
+    among: Annotated[list[str], AfterValidator(_no_repeats)] | None = Field(
+        None, min_length=2, description="variants of this study to choose among; `base` is the study without any"
+    )
+    space: dict[_FitKey, Annotated[list[Any], Field(min_length=1)]] | None = Field(
+        None,
+        min_length=1,
+        description="or: values of dotted keys, such as {fit.params.alpha: [0.1, 1, 10]}, in all combinations",
+    )
+    inner: dict[str, Any] | None = Field(
+        None, description="how groups of the training view are held out in turn; null: group-k-fold with 3 folds"
+    )
+    metric: str | None = Field(None, description="what decides there; null: rmse, of classes log_loss")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SelectSpec:
+        if (self.among is None) == (self.space is None):
+            raise ValueError("name what is chosen among: `among` variants, or the values of a `space`")
+        if self.space is not None and not 2 <= math.prod(len(each) for each in self.space.values()) <= _MOST_CANDIDATES:
+            raise ValueError(f"`space` has from 2 to {_MOST_CANDIDATES} combinations")
+        return self
+
+
 class BootstrapSpec(Spec):
     """Interval by bootstrap over groups."""
 
@@ -257,9 +309,19 @@ class StudySpec(Spec):
     study: Annotated[str, Field(pattern=SLUG)] = Field(description="name of the study, and of its folder under `runs`")
     description: str = ""
     corpus: dict[str, Any] = Field(description="`reader:` and that reader's options")
+    task: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="how predictions are scored: name of a task of a plug-in; null: regression where the target is a "
+        "number, classification where it is a class",
+    )
     split: dict[str, Any] = Field(default_factory=dict, description="`kind:` and that splitter's options")
     backbone: str = Field(description="name of a backbone: sklearn, fr_regressor, or one of a plug-in")
     fit: dict[str, Any] = Field(default_factory=dict, description="the backbone's own parameters")
+    select: SelectSpec | None = Field(
+        None,
+        description="the study is a choice among its variants, or over a grid, made in each fold on training groups, "
+        "and judged with the fit",
+    )
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], AfterValidator(_no_repeats)] = Field(
         default_factory=lambda: [0, 1, 2, 3, 4], min_length=1
     )

@@ -181,8 +181,8 @@ def _value(node: yaml.Node, keys: KeyPath, marks: dict[KeyPath, tuple[int, int]]
 
 def _mapping(
     node: yaml.MappingNode, keys: KeyPath, marks: dict[KeyPath, tuple[int, int]], path: Path
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+) -> dict[str, object]:
+    found: dict[str, object] = {}
     for key_node, value_node in node.value:
         place = f"{path}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
         if not isinstance(key_node, yaml.ScalarNode):

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
 from heldout.task.metric import SHARE, Metric, Needs, Rows
+from heldout.task.weighted import of_size_one
 
 # The least probability that the log loss takes, as in scikit-learn: without it one certain error would be infinite.
 _LEAST = float(np.finfo(np.float64).eps)
 _BINS = 15  # of the calibration error: C. Guo et al., "On Calibration of Modern Neural Networks" (2017)
 _BEFORE = 1e-15
-_NOTHING = 1e-14  # what rounding of weights leaves of nothing
 
 
 def _accuracy(rows: Rows) -> float:
@@ -60,22 +60,35 @@ def _log_loss(rows: Rows, least: float = _LEAST) -> float:
     return -rows.mean(np.log(np.clip(chosen, least, 1.0)))
 
 
+def _unlike(one: FloatArray, other: FloatArray) -> float:
+    """Weight of the pairs of two classes that differ: added up, for what remains of all pairs would be rounding."""
+    before, after = np.cumsum(other[:-1]), np.cumsum(other[:0:-1])[::-1]
+    return float(one[1:] @ before + one[:-1] @ after)
+
+
+def _beyond_luck(rows: Rows) -> tuple[float, float]:
+    """Agreement beyond that of independent labels, and how much of it there could be; in squares of the total."""
+    table = of_size_one(rows.confusion)
+    wrong = table.copy()
+    np.fill_diagonal(wrong, 0.0)
+    most = _unlike(table.sum(axis=1), table.sum(axis=0))
+    return most - float(table.sum() * wrong.sum()), most
+
+
 def _mcc(rows: Rows) -> float:
     """Correlation of truth and label over all classes (J. Gorodkin, "Comparing two K-category assignments", 2004)."""
-    table, total = rows.confusion, rows.confusion.sum()  # of counts, whose sums are exact
+    table = of_size_one(rows.confusion)
     support, said = table.sum(axis=1), table.sum(axis=0)
-    both = (total**2 - support @ support) * (total**2 - said @ said)
-    if both <= _NOTHING * total**4:
+    both = _unlike(support, support) * _unlike(said, said)
+    if not both:
         return 0.0  # one class alone, in truth or in what was said
-    return float((np.trace(table) * total - support @ said) / math.sqrt(both))
+    return _beyond_luck(rows)[0] / math.sqrt(both)
 
 
 def _kappa(rows: Rows) -> float:
     """Agreement beyond that of independent labels (J. Cohen, 1960)."""
-    table, total = rows.confusion, rows.confusion.sum()
-    luck = float(table.sum(axis=1) @ table.sum(axis=0))
-    rest = total**2 - luck
-    return float((np.trace(table) * total - luck) / rest) if rest > _NOTHING * total**2 else math.nan
+    agreement, most = _beyond_luck(rows)
+    return agreement / most if most else math.nan
 
 
 def _brier(rows: Rows) -> float:
@@ -99,7 +112,7 @@ def _area(positive: NDArray[np.bool_], score: FloatArray, weight: FloatArray | N
 def _roc_auc(rows: Rows) -> float:
     """Of two classes; of more, the mean over each class against all others."""
     codes = range(len(rows.classes)) if len(rows.classes) > 2 else [len(rows.classes) - 1]
-    return float(np.mean([_area(rows.truth == code, rows.said[:, code], rows.weight) for code in codes]))
+    return float(np.mean([_area(rows.truth == code, rows.said[:, code], rows.share) for code in codes]))
 
 
 def _average_precision(positive: NDArray[np.bool_], score: FloatArray, weight: FloatArray | None) -> float:
@@ -118,7 +131,7 @@ def _calibration_error(rows: Rows, bins: int = _BINS) -> float:
     """Mean distance of confidence from accuracy, over equal bins of the probability of the predicted class."""
     confidence = rows.said.max(axis=1)
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    mass = np.ones(len(rows)) if rows.weight is None else rows.weight
+    mass = of_size_one(rows.mass)
     gap = np.bincount(place, weights=mass * ((rows.truth == rows.label) - confidence), minlength=bins)
     return float(np.abs(gap).sum() / mass.sum())
 
@@ -176,11 +189,11 @@ def _f1(rows: Rows, code: int) -> float:
 
 
 def _auc_of(rows: Rows, code: int) -> float:
-    return _area(rows.truth == code, rows.said[:, code], rows.weight)
+    return _area(rows.truth == code, rows.said[:, code], rows.share)
 
 
 def _average_precision_of(rows: Rows, code: int) -> float:
-    return _average_precision(rows.truth == code, rows.said[:, code], rows.weight)
+    return _average_precision(rows.truth == code, rows.said[:, code], rows.share)
 
 
 OF_A_CLASS: dict[str, tuple[str, bool, OfClass]] = {

@@ -39,7 +39,13 @@ class Interval(dict[str, Any]):
 
 
 class Draws:
-    """Which groups every draw takes, and how often. The same spec and groups give the same draws."""
+    """Which groups every draw takes, and how often. The same spec and groups give the same draws.
+
+    Attributes:
+        names: Of the groups, sorted.
+        codes: Number of each row's group, int64 ``[rows]``.
+        counts: How often each draw takes each group, ``[draws, groups]``.
+    """
 
     def __init__(self, groups: Sequence[str], spec: BootstrapSpec) -> None:
         """Name the group of every row.
@@ -52,7 +58,7 @@ class Draws:
         self.names: tuple[str, ...] = tuple(names.tolist())
         self.codes = codes.astype(np.int64)
         self.spec = spec
-        self._counts = _counts(len(self.names), spec)
+        self.counts = _counts(len(self.names), spec)
 
     def sums(self, rows: FloatArray) -> FloatArray:
         """Sums over the rows of each group: ``[rows, values]`` to ``[groups, values]``."""
@@ -63,8 +69,8 @@ class Draws:
     def each(self, sums: FloatArray, statistic: Statistic) -> FloatArray:
         """The statistic of every draw, float64 ``[draws]``; NaN where a draw leaves it undefined."""
         parts = [
-            statistic(self._counts[start : start + _CHUNK].astype(np.float64) @ sums)
-            for start in range(0, len(self._counts), _CHUNK)
+            statistic(self.counts[start : start + _CHUNK].astype(np.float64) @ sums)
+            for start in range(0, len(self.counts), _CHUNK)
         ]
         return np.concatenate(parts)
 

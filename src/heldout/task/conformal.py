@@ -1,8 +1,8 @@
 """Intervals that hold on a group never seen: conformal quantiles in which every group counts once.
 
 Rows of one group are not exchangeable with rows of another, groups are (that is what holding them out assumes). So the
-calibration gives each of K groups the weight 1 / (K + 1), spread evenly over its rows, and the unseen group the
-remaining 1 / (K + 1) at infinity; the interval is the ``level`` quantile of that distribution. Source: hierarchical
+calibration gives each of K groups the weight 1 / (K + 1), spread over its rows evenly or by their weights, and the
+unseen group the remaining 1 / (K + 1) at infinity; the interval is the ``level`` quantile of that. Source: hierarchical
 conformal prediction, Lee, Barber & Willett, "Distribution-free inference with hierarchical data" (2023); Dunn,
 Wasserman & Ramdas, "Distribution-free prediction sets for two-layer hierarchical models" (2022).
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
 from heldout.evidence import finite_or_none
+from heldout.task.weighted import Segments, mean_of, median_of, weighing
 
 LEVELS = (0.8, 0.9, 0.95)
 METHOD = "hierarchical conformal, out-of-fold residuals, each group calibrated on the others"
-Segments = Mapping[str, NDArray[np.int64]]
 _ROUNDING = 1e-9
 
 
@@ -35,12 +35,15 @@ def groups_needed(level: float) -> int:
     return math.ceil(level / (1 - level) - _ROUNDING)
 
 
-def hierarchical_quantile(scores: Sequence[FloatArray], level: float) -> float:
+def hierarchical_quantile(
+    scores: Sequence[FloatArray], level: float, masses: Sequence[FloatArray] | None = None
+) -> float:
     """The ``level`` quantile over groups; infinite if there are too few of them.
 
     Args:
         scores: For each group, its nonconformity scores, float64 ``[rows of the group]``.
         level: In (0, 1).
+        masses: For each group, how much each of its rows counts; None counts them alike.
 
     Returns:
         An order statistic of the scores: no interpolation.
@@ -48,7 +51,10 @@ def hierarchical_quantile(scores: Sequence[FloatArray], level: float) -> float:
     groups = len(scores)
     if groups < groups_needed(level):
         return math.inf
-    weights = np.concatenate([np.full(len(part), 1 / ((groups + 1) * len(part))) for part in scores])
+    if masses is None:
+        weights = np.concatenate([np.full(len(part), 1 / ((groups + 1) * len(part))) for part in scores])
+    else:
+        weights = np.concatenate([part / ((groups + 1) * part.sum()) for part in masses])
     values = np.concatenate(scores)
     order = np.argsort(values, kind="stable")
     place = int(np.searchsorted(np.cumsum(weights[order]), level - _ROUNDING))
@@ -56,7 +62,12 @@ def hierarchical_quantile(scores: Sequence[FloatArray], level: float) -> float:
 
 
 def conformal(
-    target: FloatArray, mean: FloatArray, sigma: FloatArray | None, segments: Segments, levels: Sequence[float] = LEVELS
+    target: FloatArray,
+    mean: FloatArray,
+    sigma: FloatArray | None,
+    segments: Segments,
+    levels: Sequence[float] = LEVELS,
+    weight: FloatArray | None = None,
 ) -> dict[str, Any]:
     """Half-widths at every level and how often they hold on each group, calibrated on the others.
 
@@ -66,6 +77,7 @@ def conformal(
         sigma: Spread of the seeds, shape ``[rows]``; None for one seed.
         segments: Row numbers of each group.
         levels: Nominal levels.
+        weight: How much each row counts in its group; None counts all alike.
 
     Returns:
         By kind (``absolute``: one width everywhere; ``normalised``: widths in proportion to ``sigma`` plus its median,
@@ -73,18 +85,21 @@ def conformal(
     """
     residual = np.abs(target - mean)
     kinds: dict[str, FloatArray] = {"absolute": np.ones_like(residual)}
-    if sigma is not None and np.isfinite(sigma).all() and np.median(sigma) > 0:
-        kinds["normalised"] = sigma + np.median(sigma)
+    if sigma is not None and np.isfinite(sigma).all() and median_of(sigma, weight) > 0:
+        kinds["normalised"] = sigma + median_of(sigma, weight)
     if not np.isfinite(residual).all():
         return {"method": METHOD, "kinds": {}}
+    parts = weighing(segments, weight)
     found = {
-        kind: {f"{level:g}": _level(residual, scale, segments, level) for level in levels}
+        kind: {f"{level:g}": _level(residual, scale, parts, level, weight) for level in levels}
         for kind, scale in kinds.items()
     }
     return {"method": METHOD, "kinds": found}
 
 
-def left_out_quantiles(scores: Sequence[FloatArray], level: float) -> FloatArray:
+def left_out_quantiles(
+    scores: Sequence[FloatArray], level: float, masses: Sequence[FloatArray] | None = None
+) -> FloatArray:
     """For each group, ``hierarchical_quantile`` of the others: float64 ``[groups]``.
 
     All scores are sorted once. Up to a place, the weight of the others is the weight of all less the group's own, which
@@ -95,27 +110,38 @@ def left_out_quantiles(scores: Sequence[FloatArray], level: float) -> FloatArray
         return np.full(groups, math.inf)
     values = np.concatenate(scores)
     order = np.argsort(values, kind="stable")
-    total = np.cumsum(np.concatenate([np.full(len(part), 1 / len(part)) for part in scores])[order])
+    even = [np.full(len(part), 1 / len(part)) for part in scores]
+    shares = even if masses is None else [part / part.sum() for part in masses]
+    total = np.cumsum(np.concatenate(shares)[order])
     place_of = np.empty(len(values), dtype=np.int64)
     place_of[order] = np.arange(len(values))
     wanted = (level - _ROUNDING) * groups
     found = np.empty(groups)
     for group, places in enumerate(np.split(place_of, np.cumsum([len(part) for part in scores])[:-1])):
         own = np.sort(places)
-        place = bisect_left(range(len(values)), wanted, key=partial(_weight_of_others, total, own))
+        behind = np.arange(len(own) + 1) / len(own)
+        if masses is not None:
+            behind = np.concatenate([[0.0], np.cumsum(shares[group][np.argsort(places)])])
+        place = bisect_left(range(len(values)), wanted, key=partial(_weight_of_others, total, own, behind))
         found[group] = values[order[min(place, len(values) - 1)]]
     return found
 
 
-def _weight_of_others(total: FloatArray, own: NDArray[np.int64], place: int) -> float:
-    """Weight up to a place, each group's rows summing to 1, without the group whose places are ``own``."""
-    return float(total[place]) - float(np.searchsorted(own, place, side="right")) / len(own)
+def _weight_of_others(total: FloatArray, own: NDArray[np.int64], behind: FloatArray, place: int) -> float:
+    """Weight up to a place, each group's rows summing to 1, without the group whose places are ``own``.
+
+    ``behind`` is the weight of the first so many rows of that group.
+    """
+    return float(total[place]) - float(behind[np.searchsorted(own, place, side="right")])
 
 
-def _level(residual: FloatArray, scale: FloatArray, segments: Segments, level: float) -> dict[str, Any]:
+def _level(
+    residual: FloatArray, scale: FloatArray, segments: Segments, level: float, weight: FloatArray | None
+) -> dict[str, Any]:
     names = sorted(segments)
-    scores = {name: residual[segments[name]] / scale[segments[name]] for name in names}
-    width = hierarchical_quantile([scores[name] for name in names], level)
+    scores = [residual[segments[name]] / scale[segments[name]] for name in names]
+    masses = None if weight is None else [weight[segments[name]] for name in names]
+    width = hierarchical_quantile(scores, level, masses)
     document: dict[str, Any] = {"level": level, "half_width": finite_or_none(width)}
     needed = groups_needed(level) + 1
     if len(names) < needed:
@@ -124,9 +150,10 @@ def _level(residual: FloatArray, scale: FloatArray, segments: Segments, level: f
         )
         return document | {"coverage": None, "worst_group": None, "by_group": {}, "mean_half_width": None, "why": why}
     by_group, widths = {}, []
-    for name, own in zip(names, left_out_quantiles([scores[name] for name in names], level).tolist(), strict=True):
-        by_group[name] = float((scores[name] <= own).mean())
-        widths.append(own * float(scale[segments[name]].mean()))
+    for place, own in enumerate(left_out_quantiles(scores, level, masses).tolist()):
+        name, mass = names[place], None if masses is None else masses[place]
+        by_group[name] = mean_of(scores[place] <= own, mass)
+        widths.append(own * mean_of(scale[segments[name]], mass))
     worst = min(names, key=by_group.__getitem__)
     return document | {
         "coverage": float(np.mean([by_group[name] for name in names])),

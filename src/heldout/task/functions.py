@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -23,17 +23,19 @@ from typing import Any
 
 import numpy as np
 
+from heldout.corpus import TargetKind
 from heldout.errors import HeldoutError, InputError, PrerequisiteError, StudyError
 from heldout.plugins import refuse_uninstalled, refuse_untrusted
 from heldout.study import MetricSpec
-from heldout.task.metric import Kind, Metric, Needs, Rows, ordinary_reason
+from heldout.task.metric import Metric, Needs, Rows, ordinary_reason
 
 _SCORES = ("_score", "_loss", "_error", "_coef", "_corrcoef")
 _SAYS = "says:"
 _ROUNDING = 1e-9
+_WEIGHT = "sample_weight"
 
 
-def declared_metric(spec: MetricSpec, task: Kind | None = None) -> Metric:
+def declared_metric(spec: MetricSpec, task: TargetKind | None = None) -> Metric:
     """The metric that a study declares.
 
     Args:
@@ -50,7 +52,7 @@ def declared_metric(spec: MetricSpec, task: Kind | None = None) -> Metric:
 
     def compute(rows: Rows) -> float:
         truth, said = _sides(rows, needs)
-        weight = {} if rows.weight is None else {"sample_weight": rows.weight.copy()}
+        weight = {} if rows.weight is None else {_WEIGHT: rows.weight.copy()}
         return float(function(truth, said, **weight, **spec.params))
 
     low, high = spec.range or (None, None)
@@ -84,7 +86,7 @@ def check_steady(metric: Metric, rows: Rows) -> None:
     Raises:
         InputError: If it answers differently, or refuses them as no rows of this kind should be refused.
     """
-    if not metric.brought or not rows.finite:
+    if not metric.brought or not rows.finite or not len(rows.counted):
         return
     first, second = metric.score(rows), metric.score(rows)
     if first != second and not (math.isnan(first) and math.isnan(second)):
@@ -100,6 +102,58 @@ def check_steady(metric: Metric, rows: Rows) -> None:
             where="metrics",
             hint="correct the function, or what it `needs`; run the study again, no fit is lost",
         )
+
+
+def check_weighing(spec: MetricSpec, where: str, *, weighted: bool) -> None:
+    """Refuse a function that cannot count the rows of a corpus, before anything is fitted.
+
+    Args:
+        spec: Name, function and arguments.
+        where: Its place, for messages.
+        weighted: Whether rows have weights.
+
+    Raises:
+        StudyError: If rows have weights and it names no ``sample_weight`` (what ``**kwargs`` do with one nobody sees),
+            or they have none and it needs some, or the study gives some itself.
+    """
+    assert spec.function is not None
+    who = f"metric {spec.name!r}: {spec.function}"
+    if _WEIGHT in spec.params:
+        raise StudyError(
+            f"metric {spec.name!r}: `{_WEIGHT}` stands among its params, and heldout gives it where rows have weights",
+            where=where,
+            hint=f"take `{_WEIGHT}` out of `params`; weights are a column of the table, named as `corpus.weight`",
+        )
+    try:
+        signature = inspect.signature(import_function(spec.function))
+    except ValueError:
+        return  # a function of another language says nothing of its arguments
+    if weighted and not (_names_weight(signature) and _takes(signature, spec.params | {_WEIGHT: None})):
+        raise StudyError(
+            f"{who} takes no `{_WEIGHT}`, and the rows of the corpus have weights",
+            where=where,
+            hint="give the function an argument of that name, or leave `corpus.weight` or the metric out",
+        )
+    if not weighted and not _takes(signature, spec.params):
+        raise StudyError(
+            f"{who} needs a `{_WEIGHT}`, and the rows of the corpus have no weights",
+            where=where,
+            hint=f"name a column as `corpus.weight`, or let the function do without: `{_WEIGHT}=None`",
+        )
+
+
+def _names_weight(signature: inspect.Signature) -> bool:
+    found = signature.parameters.get(_WEIGHT)
+    return found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY)
+
+
+def _takes(signature: inspect.Signature, params: Mapping[str, Any]) -> bool:
+    """Whether a function can be called with truth, prediction and these arguments."""
+    try:
+        signature.bind(None, None, **params)
+    except TypeError:
+        return False
+    return True
 
 
 def import_function(path: str) -> Any:
@@ -139,9 +193,11 @@ def import_function(path: str) -> Any:
 
 
 def _check_arguments(spec: MetricSpec, function: Any) -> None:
-    """Refuse arguments that the function has not, before anything is fitted."""
+    """Refuse arguments that the function has not, before anything is fitted; it may need weights."""
     try:
-        inspect.signature(function).bind(None, None, **spec.params)
+        signature = inspect.signature(function)
+        weight = {_WEIGHT: None} if _names_weight(signature) else {}
+        signature.bind(None, None, **(weight | spec.params))
     except TypeError as error:
         raise StudyError(
             f"metric {spec.name!r}: {spec.function} cannot be called so: {error}",

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
+from heldout.task.weighted import mean_of, of_size_one
 
-Kind = Literal["regression", "classification"]
 Better = Literal["higher", "lower", "near zero"]
 Needs = Literal["value", "label", "probability", "model"]
 ANY, SIZE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
@@ -44,12 +44,29 @@ class Rows:
         weight = None if self.weight is None else self.weight[rows]
         return Rows(self.truth[rows], self.said[rows], self.classes, weight)
 
-    @property
+    @cached_property
     def finite(self) -> bool:
         """Whether every number can be computed with, and there is any."""
         if not (len(self) and np.isfinite(self.said).all()):
             return False
         return bool(self.classes) or bool(np.isfinite(self.truth).all())
+
+    @cached_property
+    def counted(self) -> Rows:
+        """The rows that have any weight: one of weight 0 is no row."""
+        if self.weight is None or (self.weight > 0).all():
+            return self
+        return self.part(self.weight > 0)
+
+    @cached_property
+    def share(self) -> FloatArray | None:
+        """How much each row counts beside the others, in no unit; None counts all alike."""
+        return None if self.weight is None else of_size_one(self.weight)
+
+    @cached_property
+    def mass(self) -> FloatArray:
+        """How much each row counts, as numbers in any case: float64 ``[rows]``."""
+        return np.ones(len(self)) if self.weight is None else self.weight
 
     @cached_property
     def label(self) -> NDArray[np.int64]:
@@ -66,9 +83,7 @@ class Rows:
 
     def mean(self, values: NDArray[Any]) -> float:
         """The mean over rows of one value a row, by weight."""
-        if self.weight is None:
-            return float(np.mean(values))
-        return float(np.average(values, weights=self.weight))
+        return mean_of(values, self.weight)
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,7 @@ class Metric:
             rows: What was predicted, and the truth.
             knows_nothing: Whether this is a trivial contender, which may as well guess.
         """
-        value = float(self.compute(rows)) if rows.finite else math.nan
+        value = float(self.compute(rows.counted)) if rows.finite and len(rows.counted) else math.nan
         if knows_nothing and self.guess is not None:
             return max(self.guess, value)  # NaN is not above anything
         return value
@@ -130,8 +145,10 @@ class Metric:
             return f"{bad} predictions are not finite"
         if not len(rows):
             return f"0 rows cannot have a {self.name}"
-        own = self.undefined(rows) if self.undefined is not None else None
-        return own or ordinary_reason(rows, self.name)
+        if not len(rows.counted):
+            return WEIGHS_NOTHING
+        own = self.undefined(rows.counted) if self.undefined is not None else None
+        return own or ordinary_reason(rows.counted, self.name)
 
     def is_better(self, a: float, b: float) -> bool:
         """Whether value ``a`` is better than ``b``."""
@@ -145,6 +162,7 @@ class Metric:
         return told | ({"brought": True} if self.brought else {})
 
 
+WEIGHS_NOTHING = "every row has the weight 0"
 CONSTANT_PREDICTION = "the prediction is constant"
 _CONSTANT = 1e-12
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout import plugins
+from heldout.corpus import TargetKind
 from heldout.errors import StudyError, near_miss
 from heldout.task.classification import (
     CLASSIFICATION,
@@ -27,11 +28,11 @@ from heldout.task.classification import (
     top_k,
 )
 from heldout.task.functions import brought
-from heldout.task.metric import SHARE, SIZE, Better, Kind, Metric, Needs, Rows
+from heldout.task.metric import SHARE, SIZE, Better, Metric, Needs, Rows
 from heldout.task.regression import MORE_OF_VALUES, REGRESSION, pinball
 
-DEFAULTS: dict[Kind, tuple[Metric, ...]] = {"regression": REGRESSION, "classification": CLASSIFICATION}
-OLDER: dict[Kind, tuple[Metric, ...]] = {"regression": REGRESSION, "classification": CLASSIFICATION_BEFORE}
+DEFAULTS: dict[TargetKind, tuple[Metric, ...]] = {"regression": REGRESSION, "classification": CLASSIFICATION}
+OLDER: dict[TargetKind, tuple[Metric, ...]] = {"regression": REGRESSION, "classification": CLASSIFICATION_BEFORE}
 Declared = Mapping[str, Metric]
 # Keys that stand beside metrics in a block of the document.
 RESERVED = frozenset({"rows", "n_train", "cells", "undefined_cells"})
@@ -59,7 +60,7 @@ class Family(NamedTuple):
         example: A name.
     """
 
-    task: Kind
+    task: TargetKind
     parameter: str
     make: Callable[[str], Metric]
     example: str
@@ -80,7 +81,7 @@ BUILT_IN = {each.name: each for each in (*REGRESSION, *MORE_OF_VALUES, *CLASSIFI
 _NAMED = BUILT_IN | {alias: each for each in BUILT_IN.values() for alias in each.aliases}
 
 
-def task_of(metric: Metric) -> Kind:
+def task_of(metric: Metric) -> TargetKind:
     """The kind of target that a metric is of."""
     return "regression" if metric.needs in ("value", "model") else "classification"
 
@@ -139,30 +140,36 @@ def _of_plugin(name: str) -> Metric:
     return brought(found, plugins.module_of("metrics", name))
 
 
-def known_names(task: Kind, declared: Declared | None = None) -> list[str]:
+def known_names(task: TargetKind, declared: Declared | None = None) -> list[str]:
     """Every name that a rule of such a study may write, aliases and examples of families included."""
     own = [each for each in (*BUILT_IN.values(), *(declared or {}).values()) if usable(each, task)]
     families = [family.example for family in FAMILIES.values() if family.task == task]
     return [*(each.name for each in own), *(alias for each in own for alias in each.aliases), *families]
 
 
-def usable(metric: Metric, task: Kind) -> bool:
+def usable(metric: Metric, task: TargetKind) -> bool:
     """Whether a metric says something of a kind of target."""
     return metric.needs == "model" or task_of(metric) == task
 
 
-def table_of(task: Kind, asked: Iterable[str] = (), declared: Declared | None = None) -> tuple[Metric, ...]:
+def table_of(
+    task: TargetKind,
+    asked: Iterable[str] = (),
+    declared: Declared | None = None,
+    ordinary: Sequence[Metric] | None = None,
+) -> tuple[Metric, ...]:
     """The metrics that are computed of every contender: the ordinary ones, then those that are asked for.
 
     Args:
         task: Kind of target.
         asked: Names of others, such as those of rules.
         declared: What the study declares, by name; all of it is computed.
+        ordinary: Those of the study's task; None: those of the kind of target.
 
     Raises:
         StudyError: If there is none of that name, or it is of another kind of target.
     """
-    found = {each.name: each for each in DEFAULTS[task]}
+    found = {each.name: each for each in (DEFAULTS[task] if ordinary is None else ordinary)}
     found |= {each.name: each for each in (declared or {}).values()}
     for name in asked:
         metric = named(name, declared)

@@ -1,7 +1,7 @@
 """Out-of-fold predictions: one row a sample, one column a seed, in the order of the corpus.
 
-On disk they are ``predictions.jsonl`` (and the same as CSV). Reading gives back exactly the numbers that were
-written, so metrics recomputed from the file are the metrics of the run.
+Reading gives back exactly the numbers that were written, so metrics recomputed from the file are the metrics of the
+run.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
 from heldout.backbone.grouped import rows_by_group
-from heldout.corpus import Task
-from heldout.documents.names import PREDICTIONS_CSV, PREDICTIONS_FILE
+from heldout.backbone.probabilities import why_not_probabilities
+from heldout.corpus import TargetKind
 from heldout.errors import CorpusError
-from heldout.evidence import atomic_path, plain_path
-from heldout.task.probabilities import why_not_probabilities
+from heldout.task.table import read_table, write_table
 
-_KEYS = ("sample_id", "group", "cell", "fold", "target")
+_KEYS = ("sample_id", "group", "cell", "fold", "target", "weight")
+_NOT_ALWAYS = ("cell", "weight")
 SLICE = "slice:"
 _ROUNDING = 1e-12
-_FORMULA = r"^'*[=+\-@\t\r\n＝＋－＠]"
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Predictions:
 
     Attributes:
         samples: One row a sample and fold that held it out. Columns sample_id, group, cell (where there are cells),
-            fold, target, and ``slice:NAME`` for every declared slice.
+            fold, target, weight (where rows have weights), and ``slice:NAME`` for every declared slice.
         members: By seed: float64 of shape ``[rows]``, or ``[rows, classes]`` probabilities.
         classes: Names of the classes; empty for regression.
     """
@@ -46,7 +45,7 @@ class Predictions:
     classes: tuple[str, ...] = ()
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TargetKind:
         """Regression or classification."""
         return "classification" if self.classes else "regression"
 
@@ -55,6 +54,14 @@ class Predictions:
         """Targets: float64, or str for classification."""
         column = self.samples["target"].to_numpy()
         return column.astype(str) if self.classes else column.astype(np.float64)
+
+    @property
+    def weight(self) -> FloatArray | None:
+        """How much each row counts, float64 ``[rows]``; None where all count alike."""
+        if "weight" not in self.samples.columns:
+            return None
+        found: FloatArray = self.samples["weight"].to_numpy().astype(np.float64)
+        return found
 
     @property
     def by_fold(self) -> Mapping[str, NDArray[np.int64]]:
@@ -126,27 +133,8 @@ class Predictions:
         return self.samples.with_columns(columns)
 
     def write(self, folder: Path) -> None:
-        """Write ``predictions.jsonl`` and ``predictions.csv``, each atomically."""
-        frame = self.to_frame()
-        with atomic_path(folder / PREDICTIONS_FILE) as path:
-            frame.write_ndjson(path)
-        with atomic_path(folder / PREDICTIONS_CSV) as path:
-            safe_for_spreadsheets(frame).write_csv(path)
-
-
-def safe_for_spreadsheets(frame: pl.DataFrame) -> pl.DataFrame:
-    """The table with an apostrophe before each text that a spreadsheet would run as a formula; numbers stay.
-
-    A text that has apostrophes before such a sign gets one more, so that taking one off gives back what was there.
-    """
-    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    return frame.with_columns(
-        pl.when(pl.col(name).str.contains(_FORMULA) & pl.col(name).cast(pl.Float64, strict=False).is_null())
-        .then(pl.lit("'") + pl.col(name))
-        .otherwise(pl.col(name))
-        .alias(name)
-        for name in texts
-    )
+        """Write the table into a run."""
+        write_table(self.to_frame(), folder)
 
 
 def equal_predictions(a: FloatArray, b: FloatArray) -> bool:
@@ -158,31 +146,17 @@ def equal_predictions(a: FloatArray, b: FloatArray) -> bool:
 
 
 def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = ()) -> Predictions:
-    """Read ``predictions.jsonl`` as it was written; a prediction that was not finite, and so is null there, is NaN.
+    """Read predictions as they were written; one that was not finite, and so is null in JSON Lines, is NaN.
 
     Raises:
         CorpusError: If the file cannot be read, a column is missing, a key or target is null, a sample id repeats in a
             fold, or probabilities are none.
     """
-    try:
-        frame = pl.read_ndjson(plain_path(path), infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CorpusError(
-            f"the predictions cannot be read: {str(error).splitlines()[0]}", where=str(path), hint="re-run the study"
-        ) from None
+    frame = read_table(path)
     scores = {seed: [f"seed{seed}_p_{name}" for name in classes] or [f"seed{seed}"] for seed in seeds}
-    keys = [key for key in _KEYS if key in frame.columns or key != "cell"]
-    missing = [
-        name for name in [*keys, *(name for names in scores.values() for name in names)] if name not in frame.columns
-    ]
-    if missing:
-        raise CorpusError(f"column {missing[0]!r} is missing", where=str(path), hint="re-run the study")
-    for key in keys:
-        if frame[key].has_nulls():
-            row = int(frame[key].is_null().arg_max() or 0) + 1
-            raise CorpusError(f"{key!r} is null", where=f"{path}:{row}", hint="re-run the study")
-    if frame.select(pl.struct("sample_id", "fold").is_duplicated().any()).item():
-        raise CorpusError("a sample id repeats", where=str(path), hint="re-run the study", code="HO-G004")
+    keys = [key for key in _KEYS if key in frame.columns or key not in _NOT_ALWAYS]
+    numbers = [name for names in scores.values() for name in names]
+    _check_columns(frame, keys, numbers if classes else [*numbers, "target"], path)
     members = {}
     for seed, names in scores.items():
         values = frame.select(pl.col(names).cast(pl.Float64)).to_numpy()
@@ -191,6 +165,39 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
             what = f"seed {seed}: these are no probabilities: {wrong}"
             raise CorpusError(what, where=str(path), hint="re-run the study")
         members[seed] = values if classes else values[:, 0]
+    if "weight" in keys:
+        frame = frame.with_columns(_weights(frame["weight"], path))
     samples = frame.select([*keys, *(name for name in frame.columns if name.startswith(SLICE))])
     target_type = pl.String if classes else pl.Float64
     return Predictions(samples.with_columns(pl.col("target").cast(target_type)), members, tuple(classes))
+
+
+def _check_columns(frame: pl.DataFrame, keys: Sequence[str], numbers: Sequence[str], path: Path) -> None:
+    missing = [name for name in (*keys, *numbers) if name not in frame.columns]
+    if missing:
+        raise CorpusError(f"column {missing[0]!r} is missing", where=str(path), hint="re-run the study")
+    for key in keys:
+        if frame[key].has_nulls():
+            row = int(frame[key].is_null().arg_max() or 0) + 1
+            raise CorpusError(f"{key!r} is null", where=f"{path}:{row}", hint="re-run the study")
+    for name in numbers:
+        kind = frame.schema[name]
+        if not kind.is_numeric() and kind != pl.Null:  # where not one number of the column was finite
+            raise CorpusError(f"column {name!r} holds no numbers", where=str(path), hint="re-run the study")
+    if frame.select(pl.struct("sample_id", "fold").is_duplicated().any()).item():
+        raise CorpusError("a sample id repeats", where=str(path), hint="re-run the study", code="HO-G004")
+
+
+def _weights(column: pl.Series, path: Path) -> pl.Series:
+    """The weights as numbers that can count.
+
+    Raises:
+        CorpusError: If one cannot.
+    """
+    values = column.cast(pl.Float64, strict=False)
+    bad = (values < 0) | ~values.is_finite() | values.is_null()
+    if bad.any():
+        row = int(bad.arg_max() or 0)
+        what = f"a weight is {column[row]!r}, not a number from 0 on"
+        raise CorpusError(what, where=f"{path}:{row + 1}", hint="re-run the study")
+    return values

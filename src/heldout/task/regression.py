@@ -12,6 +12,7 @@ import numpy as np
 
 from heldout.backbone import FloatArray
 from heldout.task.metric import ANY, SIZE, Metric, Rows, is_constant
+from heldout.task.weighted import median_of
 
 
 def pearson(x: FloatArray, y: FloatArray, weight: FloatArray | None = None) -> float:
@@ -26,10 +27,10 @@ def pearson(x: FloatArray, y: FloatArray, weight: FloatArray | None = None) -> f
         return float("nan")
     dx, dy = _deviations(x, weight), _deviations(y, weight)
     products = (dx * dy, dx**2, dy**2)
-    xy, xx, yy = (np.mean(each) if weight is None else np.average(each, weights=weight) for each in products)
+    xy, xx, yy = (each.mean() if weight is None else np.average(each, weights=weight) for each in products)
     if not xx * yy > 0:
         return float("nan")  # every row that varies has no weight
-    return float(np.clip(xy / np.sqrt(xx * yy), -1.0, 1.0))
+    return min(1.0, max(-1.0, float(xy / math.sqrt(xx * yy))))
 
 
 def _deviations(values: FloatArray, weight: FloatArray | None) -> FloatArray:
@@ -43,15 +44,23 @@ def _deviations(values: FloatArray, weight: FloatArray | None) -> FloatArray:
 def average_ranks(values: FloatArray, weight: FloatArray | None = None) -> FloatArray:
     """Ranks from 1; equal values share the mean of their ranks (the fractional ranking of Spearman's rho).
 
-    With weights a row of weight 2 takes the place of two rows.
+    With weights a row of weight 2 takes the place of two rows, and ranks are in the unit of the weights: those that
+    are all 1 give ranks from 1/2.
     """
+    if weight is None:
+        order = values.argsort()
+        ordered = values[order]
+        if (ordered[1:] > ordered[:-1]).all():  # no two are equal: what follows says the same, and takes longer
+            ranks = np.empty(len(values))
+            ranks[order] = np.arange(1.0, len(values) + 1.0)
+            return ranks
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     if weight is None:
         last = np.cumsum(counts)
         mean_rank: FloatArray = last - (counts - 1) / 2.0
         return mean_rank[inverse]
     total = np.bincount(inverse, weights=weight)
-    middle: FloatArray = np.cumsum(total) - (total - 1) / 2.0
+    middle: FloatArray = np.cumsum(total) - total / 2.0
     return middle[inverse]
 
 
@@ -61,8 +70,8 @@ def _error(rows: Rows) -> FloatArray:
 
 
 def _spearman(rows: Rows) -> float:
-    truth, said = (average_ranks(values, rows.weight) for values in (rows.truth, rows.said))
-    return pearson(truth, said, rows.weight)
+    truth, said = (average_ranks(values, rows.share) for values in (rows.truth, rows.said))
+    return pearson(truth, said, rows.share)
 
 
 def _rmse(rows: Rows) -> float:
@@ -103,19 +112,12 @@ def _why_no_mape(rows: Rows) -> str | None:
 
 
 def _median_error(rows: Rows) -> float:
-    size = np.abs(_error(rows))
-    if rows.weight is None:
-        return float(np.median(size))
-    order = np.argsort(size, kind="stable")
-    reached = np.cumsum(rows.weight[order])
-    half = reached[-1] / 2  # the mean of both middle rows where the weights fall into two halves, as without weights
-    low, high = np.searchsorted(reached, half, side="left"), np.searchsorted(reached, half, side="right")
-    return float((size[order][low] + size[order][min(high, len(size) - 1)]) / 2)
+    return median_of(np.abs(_error(rows)), rows.share)
 
 
 REGRESSION = (
     Metric(
-        "plcc", "PLCC", "higher", (-1.0, 1.0), "value", lambda rows: pearson(rows.truth, rows.said, rows.weight),
+        "plcc", "PLCC", "higher", (-1.0, 1.0), "value", lambda rows: pearson(rows.truth, rows.said, rows.share),
         aliases=("pearson",), guess=0.0,
     ),
     Metric("srocc", "SROCC", "higher", (-1.0, 1.0), "value", _spearman, aliases=("spearman",), guess=0.0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,13 +17,13 @@ from heldout.task.conformal import conformal
 from heldout.task.metric import Metric, Rows
 from heldout.task.metrics import OLDER, rows_of, worst
 from heldout.task.predictions import Predictions
+from heldout.task.rivals import GroupScores, Rivals, Scored, Wanted
 from heldout.task.trivial import Trivial
-from heldout.task.uncertainty import bootstrap_mean, gaussian_coverage, paired_gain
+from heldout.task.uncertainty import bootstrap_mean, gaussian_coverage
 
 SCHEMA = "heldout.metrics/2"
 OLDER_SCHEMA = "heldout.metrics/1"  # macro F1 and log loss by other definitions, and no list of the metrics
 Block = dict[str, Any]
-GroupScores = Mapping[str, Mapping[str, float]]
 _ROUNDING = 1e-12
 
 
@@ -40,33 +40,6 @@ class _Undefined:
         return {name: finite_or_none(value) for name, value in values.items()}
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The rows of a contender, by what they are segmented by, and the metrics that are computed of them."""
-
-    all: Rows
-    folds: NDArray[Any]
-    groups: NDArray[Any]
-    cells: NDArray[Any] | None
-    table: tuple[Metric, ...]
-    knows_nothing: bool = False  # a contender whose correlations count as 0 at least
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.all.classes
-
-    def score(self, rows: Rows) -> dict[str, float]:
-        return {each.name: each.score(rows, knows_nothing=self.knows_nothing) for each in self.table}
-
-    def why(self, rows: Rows) -> Callable[[str], str]:
-        by_name = {each.name: each for each in self.table}
-        return lambda name: by_name[name].why(rows)
-
-    def of(self, said: FloatArray) -> _Rows:
-        """The same rows with other predictions."""
-        return replace(self, all=replace(self.all, said=said))
-
-
 def summarise(
     predictions: Predictions,
     n_train: Mapping[str, int],
@@ -75,6 +48,8 @@ def summarise(
     trivial: Mapping[str, Trivial] | None = None,
     *,
     table: Sequence[Metric] | None = None,
+    asked: Collection[str] = (),
+    wanted: Wanted | None = None,
 ) -> dict[str, Any]:
     """Compute the whole document.
 
@@ -86,27 +61,31 @@ def summarise(
         trivial: Contenders that know nothing; None for a document of before there were any, which counts copies of
             one model as several.
         table: The metrics to compute, the primary one first; None for a document of before they were listed.
+        asked: Contenders (empty: the variant itself) that are models from elsewhere: no row trained them here.
+        wanted: Which gains rules ask for besides those over baselines, group by group.
     """
     listed = tuple(OLDER[predictions.task] if table is None else table)
     rows = _columns(predictions, predictions.ensemble, listed)
     undefined = _Undefined()
-    ensemble, by_group = _block_and_groups(rows, n_train, "ensemble", undefined)
+    own = {} if "" in asked else n_train
+    ensemble, by_group = _block_and_groups(rows, own, "ensemble", undefined)
     copies = {} if trivial is None else predictions.copies
     sigma = predictions.without(copies).sigma
     ensemble |= _ensemble_only(predictions, sigma, rows, ensemble, by_group, bootstrap, undefined)
     members = {
-        str(seed): _block(rows.of(predictions.members[seed]), n_train, f"members/{seed}", undefined)[0]
+        str(seed): _block(rows.of(predictions.members[seed]), own, f"members/{seed}", undefined)[0]
         for seed in sorted(predictions.members)
     }
     others: dict[str, Block] = {}
-    comparisons: dict[str, Block] = {}
-    rivals: dict[str, GroupScores] = {}
+    rivals = Rivals(bootstrap, wanted or Wanted())
     for name, (description, theirs) in sorted((baselines or {}).items()):
         columns = _columns(theirs, theirs.ensemble, listed)
-        block, their_groups = _block_and_groups(columns, n_train, f"baselines/{name}", undefined)
-        comparisons[name] = _comparison(listed, by_group, their_groups, bootstrap.level)
-        rivals[name] = their_groups
+        block, their_groups = _block_and_groups(
+            columns, {} if name in asked else n_train, f"baselines/{name}", undefined
+        )
+        rivals.add(name, columns, their_groups)
         others[name] = block | {"description": description, "seeds": len(theirs.members)}
+    known = None if trivial is None else _trivial(predictions, rows, trivial, rivals)
     document = {
         "schema": OLDER_SCHEMA if table is None else SCHEMA,
         "task": predictions.task,
@@ -119,42 +98,43 @@ def summarise(
         "members": members,
         "ensemble": ensemble,
         "baselines": others,
-        "comparisons": comparisons,
+        "comparisons": rivals.gains(rows, by_group),
         "undefined": undefined.found,
     }
+    if predictions.weight is not None:
+        document["weighted"] = True
     if table is not None:
         document["metrics"] = [each.to_json() for each in listed]
-    if trivial is None:
+    if known is None:
         return document
-    known = _trivial(predictions, rows, trivial, rivals, bootstrap)
     return document | {"copies": {str(seed): first for seed, first in copies.items()}, "trivial": known}
 
 
 def _trivial(
     predictions: Predictions,
-    scored: _Rows,
+    scored: Scored,
     trivial: Mapping[str, Trivial],
-    rivals: Mapping[str, GroupScores],
-    bootstrap: BootstrapSpec,
+    rivals: Rivals,
 ) -> Block:
     """What contenders that know nothing score on these rows, as far as rules read it, and which of them this run is."""
     found: Block = {"same_as": None, "contenders": {}}
+    scored_by: dict[str, tuple[Scored, GroupScores]] = {}
     for name, contender in trivial.items():
         answers = contender.predict(scored.folds)
         rows = replace(scored.of(answers), knows_nothing=True)
         alone, nowhere = Predictions(predictions.samples, {0: answers}, predictions.classes), _Undefined()
         block, by_group = _block_and_groups(rows, {}, name, nowhere)
         block |= _ensemble_only(alone, None, rows, block, by_group, None, nowhere)
-        gains = {rival: _comparison(rows.table, by_group, theirs, bootstrap.level) for rival, theirs in rivals.items()}
-        for gain in (gain for each in gains.values() for gain in each.values()):
-            del gain["differences"]
-        found["contenders"][name] = {
-            "answers": contender.to_json(),
-            "ensemble": _read_by_rules(block),
-            "comparisons": gains,
-        }
+        found["contenders"][name] = {"answers": contender.to_json(), "ensemble": _read_by_rules(block)}
+        scored_by[name] = rows, by_group
+        rivals.add_nothing(name, rows, by_group)
         if found["same_as"] is None and predictions.copy_of(answers):
             found["same_as"] = name
+    for name, (rows, by_group) in scored_by.items():
+        gains = rivals.gains(rows, by_group)
+        for gain in (gain for each in gains.values() for gain in each.values()):
+            gain.pop("differences", None)
+        found["contenders"][name]["comparisons"] = gains
     return found
 
 
@@ -176,10 +156,10 @@ def _metrics_of(part: Block) -> Block:
     return {name: value for name, value in part.items() if name not in ("rows", "n_train")}
 
 
-def _columns(predictions: Predictions, said: FloatArray, table: tuple[Metric, ...]) -> _Rows:
+def _columns(predictions: Predictions, said: FloatArray, table: tuple[Metric, ...]) -> Scored:
     samples = predictions.samples
-    return _Rows(
-        all=rows_of(predictions.target, said, predictions.classes),
+    return Scored(
+        all=rows_of(predictions.target, said, predictions.classes, predictions.weight),
         folds=samples["fold"].to_numpy(),
         groups=samples["group"].to_numpy(),
         cells=_cells(samples) if "cell" in samples.columns else None,
@@ -196,7 +176,7 @@ def _cells(samples: pl.DataFrame) -> NDArray[Any]:
 
 
 def _block_and_groups(
-    rows: _Rows, n_train: Mapping[str, int], where: str, undefined: _Undefined
+    rows: Scored, n_train: Mapping[str, int], where: str, undefined: _Undefined
 ) -> tuple[Block, GroupScores]:
     """A block, and the scores of every group; where each fold is a group, rows are scored once for both."""
     block, by_fold = _block(rows, n_train, where, undefined)
@@ -205,7 +185,7 @@ def _block_and_groups(
     return block, {group: rows.score(rows.all.part(members)) for group, members in _segments(rows.groups).items()}
 
 
-def _block(rows: _Rows, n_train: Mapping[str, int], where: str, undefined: _Undefined) -> tuple[Block, GroupScores]:
+def _block(rows: Scored, n_train: Mapping[str, int], where: str, undefined: _Undefined) -> tuple[Block, GroupScores]:
     folds: dict[str, Block] = {}
     by_fold: dict[str, dict[str, float]] = {}
     by_metric: dict[str, list[float]] = {}
@@ -237,12 +217,16 @@ def _fold_reason(label: str, folds: int) -> str:
     return "one fold has no spread" if label == "std" and folds < 2 else "a fold is undefined"
 
 
-def _cell_blocks(rows: _Rows, where: str, undefined: _Undefined) -> Block:
-    """Per clip (a cell's mean against its mean), and the mean over cells of what happens inside one."""
+def _cell_blocks(rows: Scored, where: str, undefined: _Undefined) -> Block:
+    """Per clip (a cell's mean against its mean), and the mean over cells of what happens inside one.
+
+    Weights count inside a cell; each cell counts once, as each fold and each group does.
+    """
     assert rows.cells is not None
-    parts = [rows.all.part(members) for members in _segments(rows.cells).values()]
-    targets = np.array([part.truth.mean() for part in parts])
-    means = np.array([part.said.mean() for part in parts])
+    every = [rows.all.part(members) for members in _segments(rows.cells).values()]
+    parts = [part for part in every if len(part.counted)]  # a cell that weighs nothing is none
+    targets = np.array([part.mean(part.truth) for part in parts])
+    means = np.array([part.mean(part.said) for part in parts])
     if np.ptp(targets) <= _ROUNDING * np.ptp(rows.all.truth):
         targets = np.zeros_like(targets)  # targets relative to their cell's mean: what is left of it is rounding
     clips = Rows(targets, means)
@@ -261,7 +245,7 @@ def _cell_blocks(rows: _Rows, where: str, undefined: _Undefined) -> Block:
 def _ensemble_only(
     predictions: Predictions,
     sigma: FloatArray | None,
-    rows: _Rows,
+    rows: Scored,
     block: Block,
     by_group: GroupScores,
     bootstrap: BootstrapSpec | None,
@@ -283,9 +267,9 @@ def _ensemble_only(
         if bootstrap is not None:
             extra["intervals"][name] = bootstrap_mean(np.array(list(values.values())), bootstrap)
     if sigma is not None:
-        extra["sigma"] = gaussian_coverage(rows.all.truth, predictions.ensemble, sigma, segments)
+        extra["sigma"] = gaussian_coverage(rows.all.truth, predictions.ensemble, sigma, segments, rows.all.weight)
     if not rows.classes:
-        extra["conformal"] = conformal(rows.all.truth, predictions.ensemble, sigma, segments)
+        extra["conformal"] = conformal(rows.all.truth, predictions.ensemble, sigma, segments, weight=rows.all.weight)
     if predictions.slices:
         extra["slices"] = {
             name: {
@@ -296,21 +280,6 @@ def _ensemble_only(
             for name, labels in sorted(predictions.slices.items())
         }
     return extra
-
-
-def _comparison(table: Sequence[Metric], mine: GroupScores, other: GroupScores, level: float) -> Block:
-    """By metric: what is gained over another model, group by group; positive is better for the run that is judged."""
-    found: Block = {}
-    for metric in table:
-        if metric.better == "near zero":
-            continue  # a difference has no better direction there; that of the absolute value does
-        sign = -1.0 if metric.better == "lower" else 1.0
-        gains = [
-            np.array([sign * part.get(group, {}).get(metric.name, np.nan) for group in sorted(mine)])
-            for part in (mine, other)
-        ]
-        found[metric.name] = paired_gain(gains[0], gains[1], level)
-    return found
 
 
 def _segments(labels: NDArray[Any]) -> dict[str, NDArray[np.int64]]:

@@ -2,13 +2,14 @@
 
 A gate that one of them passes is no gate. They are predicted fold by fold as any model is, and scored by the same code;
 only a correlation, which a constant has not, counts as 0 where it is undefined or lower: whoever knows nothing may as
-well guess.
+well guess. Where rows have weights, mean, median, majority, shares and quantiles are those by weight.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.corpus import Task
+from heldout.corpus import TargetKind
 from heldout.evidence import finite_or_none
 from heldout.split import Fold
 from heldout.study import GateSpec
 from heldout.task.classification import OF_A_CLASS
+from heldout.task.metrics import label_codes
+from heldout.task.weighted import of_size_one
 
 DESCRIPTIONS = {
     "mean": "the mean of the training rows",
@@ -31,7 +34,10 @@ DESCRIPTIONS = {
 }
 NAMES = {"regression": ("mean", "median"), "classification": ("majority", "prior", "chance")}
 _ROUNDING = 1e-9
-_ALWAYS, _QUANTILE = "always ", "quantile "
+_LITTLE = 1e-2  # of the weight: below it, what trains is added up anew, for taking away would leave rounding behind
+ALWAYS, QUANTILE = "always ", "quantile "
+# Of a task: sorted targets of training rows, their weights, classes -> float64 [1], or [classes] probabilities.
+Answer = Callable[[NDArray[Any], FloatArray | None, tuple[str, ...]], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def asked_by(gate: GateSpec) -> list[str]:
     return [rule.metric for rule in gate.rules]
 
 
-def names_of(task: Task, asked: Sequence[str] = ()) -> tuple[str, ...]:
+def names_of(task: TargetKind, asked: Sequence[str] = (), own: Collection[str] = ()) -> tuple[str, ...]:
     """Names of the contenders that know nothing, with those that metrics of a class or a quantile ask for.
 
     Who always says one class finds all of it; who always says the quantile has the least loss of all that know nothing.
@@ -97,14 +103,15 @@ def names_of(task: Task, asked: Sequence[str] = ()) -> tuple[str, ...]:
     Args:
         task: Kind of target.
         asked: Names of metrics, such as ``recall@fraud`` and ``pinball@0.9``.
+        own: Names of those that the study's task brings.
     """
     families = (name.partition("@") for name in asked)
     more = [
-        f"{_ALWAYS}{parameter}" if family in OF_A_CLASS else f"{_QUANTILE}{parameter}"
+        f"{ALWAYS}{parameter}" if family in OF_A_CLASS else f"{QUANTILE}{parameter}"
         for family, _, parameter in families
         if parameter and (family in OF_A_CLASS or family == "pinball")
     ]
-    return (*NAMES[task], *dict.fromkeys(more))
+    return (*NAMES[task], *dict.fromkeys(more), *own)
 
 
 def trivial_contenders(
@@ -113,10 +120,13 @@ def trivial_contenders(
     folds: Sequence[Fold],
     classes: Sequence[str] = (),
     asked: Sequence[str] = (),
+    weight: FloatArray | None = None,
+    own: Mapping[str, Answer] | None = None,
 ) -> dict[str, Trivial]:
     """Every contender that knows nothing, by name.
 
-    Each row is read once: means and shares are sums over groups, so that a fold costs as many numbers as groups.
+    Each row is read once: means and shares are sums over groups, so that a fold costs as many numbers as groups. What a
+    task brings is asked once a fold, of all its training rows.
 
     Args:
         target: float64 ``[rows]``, or str for classes.
@@ -124,33 +134,64 @@ def trivial_contenders(
         folds: Which groups do not train; all others do.
         classes: Names of the classes, each label among them; empty for regression.
         asked: Names of the metrics that rules ask for.
+        weight: How much each row counts, float64 ``[rows]``; None counts all alike.
+        own: Those that the study's task brings, by name.
     """
     names, codes = np.unique(groups.astype(str), return_inverse=True)
     place = {name: code for code, name in enumerate(names.tolist())}
     apart = {fold.id: np.array([place[name] for name in fold.apart if name in place], dtype=np.int64) for fold in folds}
-    task: Task = "classification" if classes else "regression"
+    task: TargetKind = "classification" if classes else "regression"
     extra = names_of(task, asked)[len(NAMES[task]) :]
+    weight = None if weight is None else of_size_one(weight)
+    brought = _asked_by_fold(target, codes, apart, tuple(classes), weight, own or {})
     if classes:
-        found = _of_classes(_counts(target, codes, len(names), classes), apart)
-        chosen = [name.removeprefix(_ALWAYS) for name in extra if name.startswith(_ALWAYS)]
+        found = _of_classes(_counts(target, codes, len(names), classes, weight), apart)
+        chosen = [name.removeprefix(ALWAYS) for name in extra if name.startswith(ALWAYS)]
         answers = {name: np.eye(len(classes))[list(classes).index(name)] for name in chosen if name in classes}
-        return found | {
-            f"{_ALWAYS}{name}": Trivial(f"{_ALWAYS}{name}", dict.fromkeys(apart, answer))
+        always = {
+            f"{ALWAYS}{name}": Trivial(f"{ALWAYS}{name}", dict.fromkeys(apart, answer))
             for name, answer in answers.items()
         }
+        return found | always | brought
     values = target.astype(np.float64)
-    counts = np.bincount(codes, minlength=len(names))
+    counts = np.bincount(codes, weights=weight, minlength=len(names))
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = np.bincount(codes, weights=values, minlength=len(names))
+        sums = np.bincount(codes, weights=values if weight is None else values * weight, minlength=len(names))
         # Added up anew for each fold: taking away what is held out would leave its rounding behind.
         means = {fold: np.array([_but(sums, part).sum() / _but(counts, part).sum()]) for fold, part in apart.items()}
-    found = {"mean": Trivial("mean", means), "median": Trivial("median", _medians(values, codes, len(names), apart))}
+    rows = _Sorted(values, codes, len(names), weight)
+    found = {"mean": Trivial("mean", means), "median": Trivial("median", _medians(rows, apart))}
     for name in extra:
-        around = _around(values, codes, len(names), apart, float(name.removeprefix(_QUANTILE)))
+        around = rows.around(apart, float(name.removeprefix(QUANTILE)))
         found[name] = Trivial(
             name, {fold: np.array([low + (high - low) * on]) for fold, (low, high, on) in around.items()}
         )
-    return found
+    return found | brought
+
+
+def _asked_by_fold(
+    target: NDArray[Any],
+    codes: NDArray[np.int64],
+    apart: Mapping[str, NDArray[np.int64]],
+    classes: tuple[str, ...],
+    weight: FloatArray | None,
+    own: Mapping[str, Answer],
+) -> dict[str, Trivial]:
+    """What a task's contenders answer in each fold, of training rows in an order that says nothing of their groups."""
+    if not own:
+        return {}
+    truth = label_codes(target.astype(str), classes) if classes else target.astype(np.float64)
+    order = np.argsort(truth, kind="stable") if weight is None else np.lexsort((weight, truth))
+    if weight is not None:
+        order = order[weight[order] > 0]
+    found: dict[str, dict[str, FloatArray]] = {name: {} for name in own}
+    for fold, part in apart.items():
+        rows = order[~np.isin(codes[order], part)]
+        for name, answer in own.items():
+            weighing = None if weight is None else weight[rows]
+            nobody = np.full(len(classes) or 1, np.nan)  # where no training row counts nothing is known
+            found[name][fold] = answer(truth[rows], weighing, classes) if len(rows) else nobody
+    return {name: Trivial(name, answers) for name, answers in found.items()}
 
 
 def _but(values: NDArray[Any], apart: NDArray[np.int64]) -> NDArray[Any]:
@@ -160,47 +201,83 @@ def _but(values: NDArray[Any], apart: NDArray[np.int64]) -> NDArray[Any]:
     return values[trains]
 
 
-def _medians(
-    values: FloatArray, codes: NDArray[np.int64], groups: int, apart: Mapping[str, NDArray[np.int64]]
-) -> dict[str, FloatArray]:
-    around = _around(values, codes, groups, apart, 0.5)
+def _medians(rows: _Sorted, apart: Mapping[str, NDArray[np.int64]]) -> dict[str, FloatArray]:
+    around = rows.around(apart, 0.5)
     return {fold: np.array([low / 2 + high / 2]) for fold, (low, high, _) in around.items()}
 
 
-def _around(
-    values: FloatArray, codes: NDArray[np.int64], groups: int, apart: Mapping[str, NDArray[np.int64]], level: float
-) -> dict[str, tuple[np.float64, np.float64, float]]:
-    """The two training rows around a quantile, and how far it lies on the way from one to the other, by fold.
+class _Sorted:
+    """Rows in the order of their values, sorted once: a fold steps over those that do not train."""
 
-    The rows are sorted once, and a fold steps over those that do not train.
-    """
-    order = np.argsort(values, kind="stable")
-    ordered, owner = values[order], codes[order]
-    by_group = np.argsort(owner, kind="stable")  # places among the ordered rows, ascending in each group
-    starts = np.searchsorted(owner[by_group], np.arange(groups + 1))
-    found = {}
-    for fold, part in apart.items():
-        out = np.sort(np.concatenate([by_group[starts[each] : starts[each + 1]] for each in part] or [by_group[:0]]))
-        place = (len(ordered) - len(out) - 1) * level
+    def __init__(
+        self, values: FloatArray, codes: NDArray[np.int64], groups: int, weight: FloatArray | None = None
+    ) -> None:
+        order = np.argsort(values, kind="stable")
+        if weight is not None:
+            order = order[weight[order] > 0]  # a row that weighs nothing is none
+        self._values, owner = values[order], codes[order]
+        self._weight = None if weight is None else weight[order]
+        self._total = None if weight is None else np.cumsum(weight[order])
+        by_group = np.argsort(owner, kind="stable")  # places among the ordered rows, ascending in each group
+        starts = np.searchsorted(owner[by_group], np.arange(groups + 1))
+        self._places = [by_group[starts[code] : starts[code + 1]] for code in range(groups)]
+        self._none = by_group[:0]
+
+    def around(
+        self, apart: Mapping[str, NDArray[np.int64]], level: float
+    ) -> dict[str, tuple[np.float64, np.float64, float]]:
+        """The two training rows around a quantile, and how far it lies from one to the other, by fold."""
+        found = {}
+        for fold, part in apart.items():
+            out = np.sort(np.concatenate([self._places[each] for each in part] or [self._none]))
+            found[fold] = self._by_rank(out, level) if self._weight is None else self._by_weight(out, level)
+        return found
+
+    def _by_rank(self, out: NDArray[np.int64], level: float) -> tuple[np.float64, np.float64, float]:
+        place = (len(self._values) - len(out) - 1) * level
         # The k-th row that trains stands behind as many others as there are before it.
         ranks = np.array([math.floor(place), math.ceil(place)])
-        low, high = ordered[ranks + np.searchsorted(out - np.arange(len(out)), ranks, side="right")]
-        found[fold] = (low, high, place - math.floor(place))
-    return found
+        low, high = self._values[ranks + np.searchsorted(out - np.arange(len(out)), ranks, side="right")]
+        return low, high, place - math.floor(place)
+
+    def _by_weight(self, out: NDArray[np.int64], level: float) -> tuple[np.float64, np.float64, float]:
+        """Where the weight of the training rows reaches the level: no number has a smaller loss than those between."""
+        assert self._total is not None and self._weight is not None  # noqa: PT018
+        last = len(self._values) - len(out) - 1
+        if last < 0:
+            return np.float64(np.nan), np.float64(np.nan), 0.0
+        total, behind, before = self._total, np.concatenate([[0.0], np.cumsum(self._weight[out])]), out
+        if total[-1] - behind[-1] < _LITTLE * total[-1]:
+            total, behind, before = np.cumsum(np.delete(self._weight, out)), np.zeros(1), out[:0]
+        passed = before - np.arange(len(before))  # how many train before each row that does not
+
+        def reached(rank: int) -> float:
+            """Weight of the training rows up to the one of this rank: a row that is held out is never asked."""
+            skipped = np.searchsorted(passed, rank, side="right")
+            return float(total[rank + skipped]) - float(behind[skipped])
+
+        whole = reached(last)
+        wanted, slack = level * whole, _ROUNDING * whole
+        low = bisect_left(range(last), wanted - slack, key=reached)
+        high = bisect_right(range(last), wanted + slack, key=reached)
+        found = self._values[np.array([low, high]) + np.searchsorted(out - np.arange(len(out)), [low, high], "right")]
+        return found[0], found[1], 0.5
 
 
-def _counts(target: NDArray[Any], codes: NDArray[np.int64], groups: int, classes: Sequence[str]) -> FloatArray:
-    index = {name: code for code, name in enumerate(classes)}
-    labels = np.array([index[label] for label in target.astype(str).tolist()], dtype=np.int64)
-    flat = np.bincount(codes * len(classes) + labels, minlength=groups * len(classes))
+def _counts(
+    target: NDArray[Any], codes: NDArray[np.int64], groups: int, classes: Sequence[str], weight: FloatArray | None
+) -> FloatArray:
+    labels = label_codes(target.astype(str), tuple(classes))
+    flat = np.bincount(codes * len(classes) + labels, weights=weight, minlength=groups * len(classes))
     return flat.reshape(groups, len(classes)).astype(np.float64)
 
 
 def _of_classes(counts: FloatArray, apart: Mapping[str, NDArray[np.int64]]) -> dict[str, Trivial]:
     sums = {fold: _but(counts, part).sum(axis=0) for fold, part in apart.items()}
     classes = counts.shape[1]
-    majority = {fold: np.eye(classes)[int(row.argmax())] for fold, row in sums.items()}
-    prior = {fold: row / row.sum() for fold, row in sums.items()}
+    nobody = np.full(classes, np.nan)  # where no training row counts there is no share, and no class that leads
+    majority = {fold: np.eye(classes)[int(row.argmax())] if row.any() else nobody for fold, row in sums.items()}
+    prior = {fold: row / row.sum() if row.any() else nobody for fold, row in sums.items()}
     chance = {fold: np.full(classes, 1 / classes) for fold in sums}
     answers = {"majority": majority, "prior": prior, "chance": chance}
     return {name: Trivial(name, answers[name]) for name in NAMES["classification"]}

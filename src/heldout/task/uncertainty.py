@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 from heldout.evidence import finite_or_none
 from heldout.study import BootstrapSpec
+from heldout.task.weighted import mean_of, part_of, weighing
 
 AT_ONCE = 1 << 20  # drawn groups in memory at a time
 GAUSSIAN_95 = 1.959963984540054
@@ -70,7 +71,8 @@ def mean_interval(values: FloatArray, level: float) -> tuple[float | None, float
         return None, None
     mean = float(values.mean())
     reach = float(stdtrit(len(values) - 1, (1 + level) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return mean - reach, mean + reach
+    low, high = mean - reach, mean + reach
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)  # of numbers too large
 
 
 def paired_gain(ours: FloatArray, theirs: FloatArray, level: float) -> dict[str, Any]:
@@ -95,7 +97,11 @@ def paired_gain(ours: FloatArray, theirs: FloatArray, level: float) -> dict[str,
 
 
 def gaussian_coverage(
-    target: FloatArray, mean: FloatArray, sigma: FloatArray, segments: Mapping[str, NDArray[np.int64]]
+    target: FloatArray,
+    mean: FloatArray,
+    sigma: FloatArray,
+    segments: Mapping[str, NDArray[np.int64]],
+    weight: FloatArray | None = None,
 ) -> dict[str, Any]:
     """How often ``mean +- 1.96 sigma`` holds the truth: over all rows, and in the group where it does so least.
 
@@ -104,15 +110,17 @@ def gaussian_coverage(
         mean: Mean over seeds, shape ``[rows]``.
         sigma: Standard deviation over seeds (ddof 1), shape ``[rows]``.
         segments: Row numbers of each group.
+        weight: How much each row counts; None counts all alike.
     """
     if not (np.isfinite(mean).all() and np.isfinite(sigma).all()):
         return {"mean": None, "coverage_95": None, "worst_group_coverage_95": None, "by_group": {}}
     inside = np.abs(target - mean) <= GAUSSIAN_95 * sigma
-    by_group = {group: float(inside[rows].mean()) for group, rows in segments.items()}
+    parts = weighing(segments, weight)
+    by_group = {group: mean_of(inside[rows], part_of(weight, rows)) for group, rows in parts.items()}
     group = min(sorted(by_group), key=by_group.__getitem__)
     return {
-        "mean": finite_or_none(float(sigma.mean())),
-        "coverage_95": float(inside.mean()),
+        "mean": finite_or_none(mean_of(sigma, weight)),
+        "coverage_95": mean_of(inside, weight),
         "worst_group_coverage_95": {"group": group, "value": by_group[group]},
         "by_group": by_group,
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from contextlib import chdir
+from contextlib import chdir, suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -12,11 +13,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray
+from heldout.backbone.probabilities import why_not_probabilities
 from heldout.corpus import Corpus
 from heldout.corpus.perturb import changed_corpus
 from heldout.engine import run_fresh
-from heldout.run.units import group_view
-from heldout.task.probabilities import why_not_probabilities
+from heldout.errors import StudyError
 from heldout.testing.corpora import small_regression
 from heldout.testing.declared import declared
 
@@ -32,6 +33,9 @@ class _Task(NamedTuple):
     view: FeaturesView
     stored: Path
     scratch: Path
+
+
+_LEAST = {"alike": 1.0, "few": 0.0}
 
 
 class BackboneConformance:
@@ -63,7 +67,9 @@ class BackboneConformance:
             assert "float64, 1 dimensions" == shape, f"answer float64 [rows], not {shape}"
         else:
             assert isinstance(predicted, ClassScores), "answer ClassScores for a classification"
-            assert set(predicted.classes) <= set(corpus.target.tolist()), "every class is a label of the training rows"
+            assert set(predicted.classes) <= set(corpus.targets("verify").tolist()), (
+                "every class is a label of the training rows"
+            )
             wrong = why_not_probabilities(predicted.probability, predicted.classes)
             assert wrong is None, wrong
 
@@ -81,6 +87,26 @@ class BackboneConformance:
         mixed = _values(self.backbone.predict(model, FeaturesView(corpus.features[order])))
         near = np.allclose(straight[order], mixed, rtol=_ROUNDING, atol=_ROUNDING * float(np.ptp(straight)))
         assert near or not self.backbone.deterministic, "answer each row from the model and that row alone"
+
+    def test_promised_weights_reach_the_model(self, tmp_path: Path) -> None:
+        """A model that was fitted to all rows alike would pass for one that counts them by their weights."""
+        corpus, answers = self.corpus(), []
+        every = np.ones(corpus.features.height)
+        weighted = replace(corpus, weight=every, manifest=replace(corpus.manifest, weight="weight"))
+        with suppress(StudyError):  # it refuses weights under these parameters, which is as good
+            if self.backbone.contract.weights:
+                self.backbone.check(weighted)
+                answers = [self._answered(corpus, tmp_path / name, least) for name, least in _LEAST.items()]
+        assert not answers or not np.array_equal(answers[0], answers[1]), (
+            "`weights=True` says that rows count by `view.weight`"
+        )
+
+    def _answered(self, corpus: Corpus, folder: Path, least: float) -> FloatArray:
+        """What a model answers of which four rows in five count so much."""
+        job = self._job(corpus)
+        weight = np.where(np.arange(len(job.view.target)) % 5 == 0, 1.0, least)
+        model = self.backbone.fit(replace(job.view, weight=weight), job.seed, folder)
+        return _values(self.backbone.predict(model, FeaturesView(corpus.features)))
 
     def test_same_rows_and_seed_give_the_same_model(self, tmp_path: Path) -> None:
         """A unit that is fitted again would look tampered with."""
@@ -137,10 +163,12 @@ class BackboneConformance:
         corpus, home, elsewhere = self.corpus(), tmp_path / "home", tmp_path / "current"
         elsewhere.mkdir()
         with chdir(elsewhere):
-            files = self._files(self._fitted(corpus, home), home)
+            saved = self._files(self._fitted(corpus, home), home)
+            folders = {name for name in self.backbone.contract.files if name.endswith("/")}
+            files = {next((each for each in folders if name.startswith(each)), name) for name in saved}
             declared_files = set(self.backbone.contract.files)
             assert files, "`save` wrote no file"
-            for name in sorted(declared_files ^ set(files)):
+            for name in sorted(declared_files ^ files):
                 assert name in files, f"the contract declares {name}, which `save` did not write"
                 assert name in declared_files, (
                     f"`save` wrote {name}: declare it in `contract.files`, or no digest holds it"
@@ -175,7 +203,7 @@ class BackboneConformance:
     def _job(self, corpus: Corpus, held_out: int = 0) -> FitJob:
         """The fit with one group held out, the first or another."""
         names = [record.id for index, record in enumerate(corpus.manifest.groups) if index != held_out]
-        return FitJob(f"seed{self.seed}/fold{held_out}", group_view(corpus, corpus.rows_of(names)), self.seed)
+        return FitJob(f"seed{self.seed}/fold{held_out}", corpus.train_view(corpus.rows_of(names)), self.seed)
 
     def _fitted(self, corpus: Corpus, folder: Path) -> Any:
         """The model with the first group held out; its working folder is not there yet, as in a run."""

@@ -55,9 +55,9 @@ class ReaderConformance:
     def test_it_reads_its_file(self, tmp_path: Path) -> None:
         """Rows, groups and targets would not belong together."""
         corpus = self._corpus(self.samples(), tmp_path)
-        manifest, rows = corpus.manifest, corpus.features.height
+        manifest, rows, target = corpus.manifest, corpus.features.height, corpus.targets("verify")
         assert rows > 0, "a corpus without rows is an error"
-        assert {rows} == {manifest.rows, len(corpus.ids), len(corpus.groups), len(corpus.target)}, "one entry a row"
+        assert {rows} == {manifest.rows, len(corpus.ids), len(corpus.groups), len(target)}, "one entry a row"
         assert self.reader.name == manifest.reader, "the manifest names the reader"
         digest = manifest.facts.get("file_sha256", manifest.sha256)
         assert sha256_file(tmp_path / self.file) == digest, "the manifest has the sha256 of the file"
@@ -65,11 +65,19 @@ class ReaderConformance:
         assert self.target not in corpus.features.columns, "the target is no feature"
         counts = {str(name): size for name, size in corpus.groups.value_counts().iter_rows()}
         assert counts == {each.id: each.samples for each in manifest.groups}, "the manifest has every group"
+        weight = corpus.weights()
+        assert (weight is None) == (manifest.weight is None), "the manifest names the column of weights"
+        if weight is not None:
+            assert rows == len(weight), "one weight a row"
+            assert np.float64 == weight.dtype, "a weight is float64"
+            assert np.isfinite(weight).all(), "a weight that is not finite is refused"
+            assert (weight >= 0).all(), "a negative weight is refused"
+            assert manifest.weight not in corpus.features.columns, "a weight is no feature"
         if corpus.task == "regression":
-            assert np.float64 == corpus.target.dtype, "the target of a regression is float64"
-            assert np.isfinite(corpus.target).all(), "a target that is not finite is refused"
+            assert np.float64 == target.dtype, "the target of a regression is float64"
+            assert np.isfinite(target).all(), "a target that is not finite is refused"
         else:
-            assert "U" == corpus.target.dtype.kind, "labels are text"
+            assert "U" == target.dtype.kind, "labels are text"
 
     def test_sample_ids_are_unique(self, tmp_path: Path) -> None:
         """A prediction would be matched with the truth of another sample."""

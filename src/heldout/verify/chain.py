@@ -98,7 +98,7 @@ class Link:
     where: str | None = None
     metrics: tuple[MetricState, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The link as a document; metrics stand in that of the whole chain."""
         return {key: value for key, value in asdict(self).items() if key != "metrics"}
 
@@ -187,7 +187,7 @@ class Verification:
                 hint="do not rely on it; run the study again, or ask for the files as they were written",
             )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The verification as a document."""
         told = {"metrics": [state._asdict() for state in self.metrics]} if self.metrics else {}
         return told | {

@@ -10,12 +10,14 @@ import polars as pl
 
 from heldout import plugins
 from heldout.corpus import Corpus, Reader
+from heldout.corpus.table import TableReader
 from heldout.evidence import dumps, loads
 from heldout.evidence.provenance import code_digest
 from heldout.run.collect import held_out_rows
 from heldout.run.fitted_state import FITTED_STATE
-from heldout.run.units import cached_corpus
+from heldout.run.units.unit import cached_corpus
 from heldout.split import check_split
+from heldout.task.table import table_in
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.differences import first_difference
 from heldout.verify.evidence import RunEvidence
@@ -35,7 +37,17 @@ def bound_reader(evidence: RunEvidence) -> Reader:
         raise NotCheckedError(_NO_CORPUS)
     block = dict(evidence.lock["corpus"])
     cls: type[Reader] = plugins.load("readers", str(block.pop("reader")), where="study.lock.yaml: corpus")
-    return cls(cls.Options.model_validate(block | {"path": evidence.corpus_path}))
+    reader = cls(cls.Options.model_validate(block | {"path": evidence.corpus_path}))
+    return reader if not isinstance(reader, TableReader) else _as_then(reader, evidence)
+
+
+def _as_then(reader: TableReader, evidence: RunEvidence) -> Reader:
+    """The reader as it was when groups of a CSV lost their zeros, if only so it finds the groups that were judged."""
+    stated = {group.id for group in evidence.corpus.groups}
+    if stated == {group.id for group in cached_corpus(reader).manifest.groups}:
+        return reader
+    before = TableReader(reader.options.model_copy(update={"zeros": "drop"}))
+    return before if stated == {group.id for group in cached_corpus(before).manifest.groups} else reader
 
 
 def check_corpus_file(evidence: RunEvidence) -> str:
@@ -91,7 +103,7 @@ def _codes(findings: Sequence[Mapping[str, Any]]) -> str:
 
 def _compare_rows(evidence: RunEvidence, corpus: Corpus) -> str:
     rows, _ = held_out_rows(corpus, evidence.split.folds)
-    samples = evidence.predictions.samples
+    samples, path = evidence.predictions.samples, table_in(evidence.folder).name
     columns = {"sample_id": corpus.ids, "group": corpus.groups}
     if corpus.cells is not None:
         columns["cell"] = corpus.cells
@@ -99,17 +111,22 @@ def _compare_rows(evidence: RunEvidence, corpus: Corpus) -> str:
         columns[name] = corpus.features[name.removeprefix(_SLICE)].cast(pl.String).fill_null("")
     for name, values in columns.items():
         if name not in samples.columns or values.gather(rows).to_list() != samples[name].to_list():
-            raise BrokenError("the column is not that of the corpus", f"predictions.jsonl: column {name}")
-    if not np.array_equal(corpus.target[rows], evidence.predictions.target):
-        raise BrokenError("the targets are not those of the corpus", "predictions.jsonl: column target")
-    compare_trivial(evidence, corpus.target, corpus.groups.to_numpy(), evidence.split.folds)
-    return f"{len(rows)} rows: ids, groups and targets are those of the corpus"
+            raise BrokenError("the column is not that of the corpus", f"{path}: column {name}")
+    if not np.array_equal(corpus.targets("verify", rows), evidence.predictions.target):
+        raise BrokenError("the targets are not those of the corpus", f"{path}: column target")
+    weight, stated = corpus.weights(rows), evidence.predictions.weight
+    if not (np.array_equal(weight, stated) if weight is not None and stated is not None else weight is stated):
+        raise BrokenError("the weights are not those of the corpus", f"{path}: column weight")
+    every = corpus.targets("verify")
+    compare_trivial(evidence, every, corpus.groups.to_numpy(), evidence.split.folds, corpus.weights())
+    compared = "groups and targets" if weight is None else "groups, targets and weights"
+    return f"{len(rows)} rows: ids, {compared} are those of the corpus"
 
 
 def _same_content(evidence: RunEvidence) -> None:
     """Without the file, one guard can still be asked: two groups of one content."""
     digests = [group.sha256 for group in evidence.corpus.groups]
     named = any(finding["code"] == "HO-G002" and finding["blocking"] for finding in evidence.verdict["findings"])
-    if len(set(digests)) < len(digests) and not named:
+    if evidence.corpus.told_by_content and len(set(digests)) < len(digests) and not named:
         where = f"{evidence.verdict_file.name}: findings"
         raise BrokenError("two groups have the same content, and the verdict does not say so", where)

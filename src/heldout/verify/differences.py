@@ -49,7 +49,7 @@ def difference(expected: Any, found: Any, place: str = "") -> Difference | None:
     return None if same else Difference(place or "/", expected, found)
 
 
-def without(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+def without(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, object]:
     """The document without some metrics, in every block of it."""
     if not names:
         return dict(metrics)
@@ -57,7 +57,7 @@ def without(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, Any
     def values(part: Any) -> Any:
         return {key: value for key, value in part.items() if key not in names}
 
-    def block(part: Mapping[str, Any]) -> dict[str, Any]:
+    def block(part: Mapping[str, Any]) -> dict[str, object]:
         found = dict(part)
         flat = ("mean", "std", "min", "max", "pooled", "cells", "within_cell", "worst_group", "intervals")
         found |= {key: values(part[key]) for key in flat if key in part}

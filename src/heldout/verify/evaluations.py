@@ -137,7 +137,7 @@ class EvaluationVerification(Verification):
             "above with one that you received separately." + self._not_recomputed
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The verification as a document; it names an evaluation, and no run."""
         return super().to_json() | {"run": None, "evaluation": self.folder.resolve().name}
 

@@ -19,7 +19,6 @@ from heldout.documents.names import (
     LOCK_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
-    PREDICTIONS_FILE,
     PROMOTE_FILE,
     RUN_FILE,
     SPLIT_FILE,
@@ -30,11 +29,13 @@ from heldout.errors import InputError
 from heldout.evidence import digest, plain_path, read_json, sha256_file
 from heldout.gate.verdict_files import refuse_newer
 from heldout.run.layout import RunFolder
+from heldout.run.metrics import task_of
 from heldout.run.resolve import read_lock
-from heldout.run.units import OLDER as OLDER_UNIT
+from heldout.run.units.unit import OLDER as OLDER_UNIT
 from heldout.split import Fold, Split, Splitter, load_splitter, read_split
 from heldout.study import BootstrapSpec, GateSpec
-from heldout.task import Predictions, read_predictions
+from heldout.task import Predictions, Task, read_predictions
+from heldout.task.table import read_table, table_in
 
 Json = Mapping[str, Any]
 _FINISH = "run the study to its end: `heldout run`"
@@ -124,6 +125,15 @@ class RunEvidence:
         return GateSpec.model_validate(self.lock["gate"])
 
     @cached_property
+    def task(self) -> Task | None:
+        """How predictions are scored, as the run had it; None: as those of its kind of target.
+
+        Raises:
+            PrerequisiteError: If a plug-in brings the task, and not the same one here.
+        """
+        return task_of(self.lock)
+
+    @cached_property
     def bootstrap(self) -> BootstrapSpec:
         """How the intervals were made."""
         return BootstrapSpec.model_validate(self.lock["bootstrap"])
@@ -155,16 +165,14 @@ class RunEvidence:
         """Classes as the run counted them: those of the target and those that any model knows."""
         if self.corpus.task == "regression":
             return ()
-        import polars as pl
-
-        targets = pl.read_ndjson(plain_path(self.folder / PREDICTIONS_FILE), infer_schema_length=None)["target"]
+        targets = read_table(table_in(self.folder))["target"]
         known = [unit.document["classes"] for unit in self.units("").values()]
-        return tuple(sorted(set(targets.cast(pl.String).to_list()).union(*known)))
+        return tuple(sorted(set(targets.cast(str).to_list()).union(*known)))
 
     @cached_property
     def predictions(self) -> Predictions:
-        """``predictions.jsonl``."""
-        return read_predictions(self.folder / PREDICTIONS_FILE, self.seeds, self.classes)
+        """Of every held-out row."""
+        return read_predictions(table_in(self.folder), self.seeds, self.classes)
 
     def units(self, contender: str) -> dict[tuple[int, str], StoredUnit]:
         """Every fit of the variant (``""``) or of a baseline that lies in the run, by seed and fold."""
@@ -207,6 +215,12 @@ class RunEvidence:
         if "fit_code" not in judged:
             return str(judged["code_sha256"])
         return digest(judged["fit_code"][contender])
+
+    @property
+    def models(self) -> Json:
+        """By contender, what is known of its model from elsewhere; empty where all are fitted."""
+        found: Json = self.lock.get("models", {})
+        return found
 
     @cached_property
     def n_train(self) -> dict[str, int]:

@@ -10,8 +10,6 @@ from heldout.documents.names import (
     LOCK_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
-    PREDICTIONS_CSV,
-    PREDICTIONS_FILE,
     REPORT_HTML,
     REPORT_MD,
     RUN_FILE,
@@ -21,11 +19,11 @@ from heldout.evidence import digest, dumps, read_plain, sha256_file
 from heldout.gate.verdict import SCHEMA as VERDICT_SCHEMA
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.layout import BESIDE_FILES, BESIDE_FOLDERS, MANIFEST_SCHEMA, VERDICT_FILES, files_digest
+from heldout.task.table import table_files, table_name
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence
 
-_NAMED = (LOCK_FILE, RUN_FILE, CORPUS_FILE, SPLIT_FILE, PREDICTIONS_FILE, PREDICTIONS_CSV)
-REQUIRED = (*_NAMED, METRICS_FILE, REPORT_MD, REPORT_HTML)
+_REQUIRED = (LOCK_FILE, RUN_FILE, CORPUS_FILE, SPLIT_FILE, METRICS_FILE, REPORT_MD, REPORT_HTML)
 
 
 def check_verdict_file(evidence: RunEvidence) -> str:
@@ -33,8 +31,9 @@ def check_verdict_file(evidence: RunEvidence) -> str:
     document = read_verdict(evidence.folder) or {}
     if document.get("schema") != VERDICT_SCHEMA or document.get("schema_version") != 1:
         raise BrokenError(f"the schema is {document.get('schema')!r}", evidence.verdict_file.name)
-    if document["evidence"] != "computed":
-        raise BrokenError(f"the evidence is {document['evidence']!r}, not 'computed'", evidence.verdict_file.name)
+    if document["evidence"] not in ("computed", "asked", "predicted"):
+        what = f"the evidence is {document['evidence']!r}, not 'computed', 'asked' or 'predicted'"
+        raise BrokenError(what, evidence.verdict_file.name)
     return f"{evidence.verdict_file.name} is the only verdict"
 
 
@@ -46,7 +45,7 @@ def check_files(evidence: RunEvidence) -> str:
     if dumps(document) != read_plain(evidence.folder / MANIFEST_FILE):
         raise BrokenError("the manifest is not in the form in which a run writes it", MANIFEST_FILE)
     files = document["files"]
-    lacking = [name for name in (*REQUIRED, evidence.verdict_file.name) if name not in files]
+    lacking = [name for name in (*_REQUIRED, *table_files(files), evidence.verdict_file.name) if name not in files]
     if lacking:
         raise BrokenError(f"the manifest does not name {lacking[0]}", MANIFEST_FILE)
     for name, entry in sorted(files.items()):
@@ -63,7 +62,7 @@ def check_bound(evidence: RunEvidence) -> str:
     files, judged = evidence.manifest["files"], evidence.verdict["judged"]
     if files_digest(files) != judged["files_sha256"]:
         raise BrokenError("the verdict was given over other files than those of the manifest", "judged.files_sha256")
-    for label, name in (("predictions", PREDICTIONS_FILE), ("metrics", METRICS_FILE)):
+    for label, name in (("predictions", table_name(files)), ("metrics", METRICS_FILE)):
         if sha256_file(evidence.folder / name) != judged[f"{label}_sha256"]:
             raise BrokenError(f"the verdict judged another {name}", f"judged.{label}_sha256")
     provenance = evidence.verdict["run_provenance"]
@@ -111,4 +110,8 @@ def _passed_over(path: Path) -> bool:
 def _matters(name: str) -> bool:
     """Whether someone could take the file for evidence."""
     path = Path(name)
-    return path.parts[0] in ("fits", "baselines") or path.name in VERDICT_FILES or path.suffix in (".json", ".jsonl")
+    return (
+        path.parts[0] in ("fits", "baselines")
+        or path.name in VERDICT_FILES
+        or path.suffix in (".json", ".jsonl", ".parquet")
+    )

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heldout.backbone.asked import model_of
 from heldout.backbone.code import own_code, sha256_of
 from heldout.corpus import SCHEMA as CORPUS_SCHEMA
+from heldout.corpus.table import TableReader
 from heldout.documents.names import CORPUS_FILE, LOCK_FILE, RUN_FILE, SPLIT_FILE
 from heldout.evidence import digest, read_json
 from heldout.run.layout import run_key
 from heldout.run.resolve import IDENTITY, load_backbone
 from heldout.run.resolve import SCHEMA as LOCK_SCHEMA
-from heldout.run.units import cached_corpus
+from heldout.run.units.unit import cached_corpus
 from heldout.split import split_corpus, split_groups
 from heldout.split.fold import OLDER
 from heldout.split.splitter import with_targets
@@ -32,9 +34,22 @@ def check_study(evidence: RunEvidence) -> str:
     for key in ("study", "variant", "seeds", "smoke"):
         for name, document in ((evidence.verdict_file.name, verdict), (RUN_FILE, run)):
             _same(lock[key], document[key], f"{key} differs from study.lock.yaml", f"{name}: {key}")
+    _check_models(evidence)
     if not evidence.gate.rules:
         raise BrokenError("the policy has no rules", "study.lock.yaml: gate")
     return f"variant {sha256[:12]}: {lock['study']} / {lock['variant']}, seeds {list(lock['seeds'])}"
+
+
+def _check_models(evidence: RunEvidence) -> None:
+    """Models from elsewhere are those that the configuration asks, and the verdict says so."""
+    for name, stated in evidence.models.items():
+        known = evidence.contenders.get(name)
+        if known is None or model_of(known[1]) != stated["sha256"]:
+            raise BrokenError("the lock names a model that no contender asks", f"study.lock.yaml: models.{name}")
+    own, verdict = evidence.models.get("", {}).get("sha256"), evidence.verdict
+    _same(own, verdict["judged"].get("model_sha256"), "another model was judged", "judged.model_sha256")
+    expected = "computed" if own is None else evidence.models[""].get("evidence", "asked")
+    _same(expected, verdict["evidence"], "the level of evidence is another", f"{evidence.verdict_file.name}: evidence")
 
 
 def check_corpus_document(evidence: RunEvidence) -> str:
@@ -45,6 +60,8 @@ def check_corpus_document(evidence: RunEvidence) -> str:
     judged = evidence.verdict["judged"]["corpus_sha256"]
     _same(corpus.sha256, judged, "the verdict judged another corpus", CORPUS_FILE)
     _same(corpus.sha256, evidence.run["corpus_sha256"], "the run was started over another corpus", CORPUS_FILE)
+    if _weight_of_study(evidence) != corpus.weight:
+        raise BrokenError("the study names another column of weights", "corpus.json: weight")
     ids = [group.id for group in corpus.groups]
     if ids != sorted(set(ids)) or sum(group.samples for group in corpus.groups) != corpus.rows:
         raise BrokenError("the groups do not add up to the corpus", "corpus.json: groups")
@@ -53,6 +70,12 @@ def check_corpus_document(evidence: RunEvidence) -> str:
         file_sha256 = corpus.facts.get("file_sha256", corpus.sha256)
         _same(file_sha256, named, "the provenance names another corpus file", "run_provenance.inputs.corpus")
     return f"corpus {corpus.sha256[:12]}: {corpus.rows} rows in {len(ids)} groups"
+
+
+def _weight_of_study(evidence: RunEvidence) -> str | None:
+    """The column of weights that the study names; of a reader that is not the table's, what the corpus says."""
+    block = evidence.lock["corpus"]
+    return block.get("weight") if block["reader"] == TableReader.name else evidence.corpus.weight
 
 
 def check_folds(evidence: RunEvidence) -> str:
@@ -117,6 +140,8 @@ def check_run_name(evidence: RunEvidence) -> str:
 def check_smoke(evidence: RunEvidence) -> str:
     """Parameters that make a smoke run are marked as such."""
     backbone = load_backbone(str(evidence.lock["backbone"]), evidence.lock["fit"])
+    if backbone.fits == ("" in evidence.models):
+        raise BrokenError("whether a model from elsewhere is asked is stated wrongly", "study.lock.yaml: models")
     reason, mark = backbone.smoke_reason(), evidence.lock["smoke"]
     if reason is not None and reason not in str(mark):
         raise BrokenError(f"the run is not marked as a smoke run, though {reason}", "study.lock.yaml: smoke")

@@ -7,7 +7,8 @@ from typing import Any
 
 from heldout.backbone import Judged
 from heldout.evidence import dumps, loads, read_json
-from heldout.gate.verdict import recommend
+from heldout.gate.asked import attested_of
+from heldout.gate.verdict import recommend, recommend_asked
 from heldout.run.resolve import load_backbone
 from heldout.verify.chain import BrokenError
 from heldout.verify.differences import first_difference
@@ -63,7 +64,8 @@ def _published(evidence: RunEvidence, place: str) -> dict[str, Any]:
 
 def _recommendation(evidence: RunEvidence) -> str:
     document = evidence.verdict
-    return recommend(document["verdict"], document["reasons"], evidence.lock["smoke"])
+    told = document["verdict"], document["reasons"], evidence.lock["smoke"]
+    return recommend_asked(attested_of(document["rules"]), *told) if "" in evidence.models else recommend(*told)
 
 
 def _wall_times(evidence: RunEvidence) -> dict[int, float]:

@@ -4,42 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from heldout.backbone import FloatArray
+from heldout.backbone.beside.carried import read as read_code
+from heldout.backbone.probabilities import why_not_probabilities
 from heldout.documents.names import (
+    CODE_FILE,
     COSTS_FILE,
     METRICS_FILE,
     PREDICTIONS_CSV,
-    PREDICTIONS_FILE,
     STORED_FILE,
     UNIT_FILE,
     UNIT_PREDICTIONS,
+    safe_name,
 )
-from heldout.evidence import digest, dumps, loads, plain_path, read_json, read_plain, sha256_file
+from heldout.evidence import digest, dumps, loads, plain_source, read_json, read_plain, sha256_file
 from heldout.evidence.provenance import code_digest
 from heldout.gate import Facts, Policy, judge
 from heldout.gate.integrity import Stored
 from heldout.gate.verdict import verdict_of
 from heldout.ledger.declaration import policy_sha256, rules_of, with_code
+from heldout.run.asked.model_file import model_bytes as model_bytes_elsewhere
+from heldout.run.asked.model_file import read_model
 from heldout.run.champion import ID as CHAMPION
 from heldout.run.champion import copied, describe
 from heldout.run.costs import AS_SAVED, model_bytes, read_costs, saved_bytes, wanted
-from heldout.run.layout import RunFolder, safe_name
+from heldout.run.layout import RunFolder
 from heldout.run.metrics import known_here, metrics_of
 from heldout.run.required import verdict_sha256
 from heldout.run.resolve import load_backbone
 from heldout.run.stored import read_stored
-from heldout.run.units import OLDER as OLDER_UNIT
-from heldout.run.units import SCHEMA as UNIT_SCHEMA
+from heldout.run.units.unit import OLDER as OLDER_UNIT
+from heldout.run.units.unit import SCHEMA as UNIT_SCHEMA
 from heldout.split import Fold
 from heldout.task import Metric, Predictions, summarise
-from heldout.task.predictions import safe_for_spreadsheets
-from heldout.task.probabilities import why_not_probabilities
+from heldout.task.rivals import Wanted
 from heldout.task.summary import OLDER_SCHEMA
+from heldout.task.table import read_table, safe_for_spreadsheets, table_files, table_in
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.differences import ROUNDING, first_difference, without
 from heldout.verify.evidence import RunEvidence, StoredUnit
@@ -67,8 +71,10 @@ def check_units(evidence: RunEvidence) -> str:
 
 def check_predictions(evidence: RunEvidence) -> str:
     """The table holds every held-out row once, in its fold, with what each fit predicted for it."""
-    predictions, path = evidence.predictions, PREDICTIONS_FILE
+    predictions, path = evidence.predictions, table_in(evidence.folder).name
     samples = predictions.samples
+    if (evidence.corpus.weight is None) != (predictions.weight is None):
+        raise BrokenError("either the corpus has weights or the predictions, and not both", f"{path}: column weight")
     samples_of = {group.id: group.samples for group in evidence.corpus.groups}
     held_out = {(group, fold.id): samples_of[group] for fold in evidence.split.folds for group in fold.test}
     sizes: dict[str, int] = {}
@@ -116,7 +122,7 @@ def _table(evidence: RunEvidence) -> tuple[tuple[Metric, ...], dict[str, str]]:
     task = evidence.corpus.task
     entries, lacking = known_here(evidence.lock.get("metrics", ()), task)
     rules = [rule for rule in evidence.gate.rules if rule.metric not in lacking]
-    return metrics_of(evidence.gate.model_copy(update={"rules": rules}), entries, task), lacking
+    return metrics_of(evidence.gate.model_copy(update={"rules": rules}), entries, task, evidence.task), lacking
 
 
 def check_rules(evidence: RunEvidence) -> str:
@@ -148,7 +154,7 @@ def check_verdict(evidence: RunEvidence) -> str:
     return f"{expected} follows from the rules"
 
 
-def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
+def recomputed_metrics(evidence: RunEvidence) -> dict[str, object]:
     """The document ``metrics.json``, from predictions and fits."""
     baselines = {}
     for name, (_, _, seeds) in evidence.contenders.items():
@@ -166,7 +172,11 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, Any]:
             raise BrokenError("these sources list the metrics of a run, and the document lists none", METRICS_FILE)
     else:
         table = _table(evidence)[0]
-    return summarise(evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing, table=table)
+    asked = frozenset(evidence.models)
+    return summarise(
+        evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing, table=table, asked=asked,
+        wanted=Wanted.of(evidence.gate),
+    )  # fmt: skip
 
 
 def _facts(evidence: RunEvidence) -> Facts:
@@ -182,6 +192,7 @@ def _facts(evidence: RunEvidence) -> Facts:
         required=_required(evidence),
         costs=_costs(evidence),
         stored=_stored(evidence),
+        model=read_model(evidence.folder, evidence.lock, frozenset(evidence.split.held_out)),
         blocking=[finding["what"] for finding in evidence.verdict["findings"] if finding["blocking"]],
         reported=[finding["code"] for finding in evidence.verdict["findings"] if not finding["blocking"]],
     )
@@ -235,6 +246,8 @@ def _costs(evidence: RunEvidence) -> dict[str, float]:
 
 
 def _model_bytes(evidence: RunEvidence) -> int:
+    if "" in evidence.models:
+        return model_bytes_elsewhere(evidence.folder)
     folders = [unit.folder for unit in evidence.units("").values()]
     if read_json(evidence.folder / COSTS_FILE)["form"] == AS_SAVED:
         return max(saved_bytes(folder) for folder in folders)
@@ -256,23 +269,36 @@ def _check_unit(evidence: RunEvidence, name: str, seed: int, fold: Fold, unit: S
     contender = name or evidence.lock["variant"]
     schema = OLDER_UNIT if document["schema"] == OLDER_UNIT else UNIT_SCHEMA
     expected = {"schema": schema, "contender": contender, "seed": seed, "fold": fold.id}
-    expected |= {"n_train": evidence.n_train[fold.id], "n_test": len(unit.prediction)}
+    model = evidence.models.get(name)
+    trained = 0 if model else evidence.n_train[fold.id]  # nothing is fitted of a model from elsewhere
+    expected |= {"n_train": trained, "n_test": len(unit.prediction)}
+    expected |= {"model_sha256": model["sha256"]} if model else {}
     for key, value in expected.items():
-        if document[key] != value:
-            raise BrokenError(f"{key} is {document[key]!r}, not {value!r}", where)
+        if document.get(key) != value:
+            raise BrokenError(f"{key} is {document.get(key)!r}, not {value!r}", where)
     if document["key"] != evidence.unit_key(name, seed, fold, schema):
         raise BrokenError("the fit was made for another corpus, configuration, fold or code", where)
     wrong = why_not_probabilities(unit.prediction, document["classes"], finite_only=False) if evidence.classes else None
     if wrong is not None:
         raise BrokenError(f"the predictions are no probabilities: {wrong}", where)
-    if UNIT_PREDICTIONS not in document["files"] or len(document["files"]) < 2:
+    if UNIT_PREDICTIONS not in document["files"] or (not model and len(document["files"]) < 2):
         raise BrokenError("the fit names no model or no predictions", where)
+    _check_code(unit, where)
     for file, sha256 in document["files"].items():
         parts = PurePosixPath(file).parts
         if file.startswith("/") or ".." in parts or not (unit.folder / file).is_file():
             raise BrokenError(f"{file} is no file of the fit", where)
         if sha256_file(unit.folder / file) != sha256:
             raise BrokenError(f"{file} is not the file that the fit left", where)
+
+
+def _check_code(unit: StoredUnit, where: str) -> None:
+    """Code that is stored with a model is that which the fit says that it was made by."""
+    if CODE_FILE not in unit.document["files"]:
+        return
+    stated, found = (unit.document.get("code") or {}).get("user", {}), read_code(unit.folder / CODE_FILE)[0].digests
+    if any(stated.get(name) != sha256 for name, sha256 in found.items()):
+        raise BrokenError("the code that is stored with the model is not that which fitted it", where)
 
 
 def _foreign(evidence: RunEvidence) -> list[str]:
@@ -308,10 +334,10 @@ def _assembled(evidence: RunEvidence, units: Mapping[tuple[int, str], StoredUnit
 def _check_table(evidence: RunEvidence, predictions: Predictions) -> None:
     """Mean and spread over the seeds are recomputed; the CSV is the same table."""
     expected = predictions.to_frame()
-    for name in (PREDICTIONS_FILE, PREDICTIONS_CSV):
+    for name in table_files([table_in(evidence.folder).name]):
         path, safe = evidence.folder / name, expected
-        if name.endswith("jsonl"):
-            found = pl.read_ndjson(plain_path(path), infer_schema_length=None)
+        if name != PREDICTIONS_CSV:
+            found = read_table(path)
         else:
             found = _read_csv(path, expected.schema)
             safe = safe_for_spreadsheets(expected)  # older runs hold such texts as they are
@@ -325,8 +351,8 @@ def _check_table(evidence: RunEvidence, predictions: Predictions) -> None:
 
 def _read_csv(path: Path, schema: pl.Schema) -> pl.DataFrame:
     """The table in a CSV file. Its header is read as a row: polars leaves the quotation marks in a name doubled."""
-    header = pl.read_csv(plain_path(path), has_header=False, n_rows=1, infer_schema=False).row(0)
-    body = pl.read_csv(plain_path(path), has_header=False, skip_rows=1, schema=schema)
+    header = pl.read_csv(plain_source(path), has_header=False, n_rows=1, infer_schema=False).row(0)
+    body = pl.read_csv(plain_source(path), has_header=False, skip_rows=1, schema=schema)
     return body.rename(dict(zip(body.columns, header, strict=True)))
 
 

@@ -31,7 +31,7 @@ class PublicKey(NamedTuple):
     key: Any
 
 
-def statement(evidence: RunEvidence) -> dict[str, Any]:
+def statement(evidence: RunEvidence) -> dict[str, object]:
     """The in-toto statement: every file of the run by sha256, the manifest too, and the verdict as predicate."""
     digests = {name: entry["sha256"] for name, entry in evidence.manifest["files"].items()}
     digests[MANIFEST_FILE] = sha256_file(evidence.folder / MANIFEST_FILE)

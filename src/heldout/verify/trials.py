@@ -6,17 +6,18 @@ The same for what was registered: the replay asks the ledger as it was before th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from heldout.backbone.code import user_code_sha256
 from heldout.documents.names import LEDGER_FILE, METRICS_FILE, POLICY_FILE
-from heldout.evidence import START, digest, sha256_file
+from heldout.evidence import digest, sha256_file
 from heldout.ledger import targets
 from heldout.ledger.declaration import axis_of, rules_of, with_code
 from heldout.ledger.history import Groups, History
-from heldout.ledger.policy import Declared, ground_of, policy_of
-from heldout.ledger.trials import read_ledger, trial_at
+from heldout.ledger.policy import Declared, policy_of, registered_too_late
+from heldout.ledger.trials import looks_of, read_ledger, trial_at
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence
 
@@ -57,7 +58,9 @@ def check_ledger(evidence: RunEvidence) -> str:
         looks = [entry.record["outcome"] for entry in entries if found and entry.record["run"] == found["run"]]
         if found and found["verdict"] not in looks:
             raise BrokenError(f"the ledger has no {found['verdict']} of the required variant {variant!r}", LEDGER_FILE)
-    newer = [entry.record["outcome"] for entry in entries[place + 1 :] if entry.record["run"] == record["run"]]
+    newer = [
+        entry.record["outcome"] for entry in looks_of(entries[place + 1 :]) if entry.record["run"] == record["run"]
+    ]
     if newer:
         raise BrokenError(f"the ledger has a newer look of this run: {newer[-1]}", LEDGER_FILE)
     later = len({entry.record["variant_sha256"] for entry in entries[place + 1 :]} - {judged["variant_sha256"]})
@@ -87,36 +90,33 @@ def _check_policy(evidence: RunEvidence, history: History, place: int) -> None:
     if look.get("rules_sha256") != declared.sha256 and evidence.lock["smoke"] is None:
         raise BrokenError("the ledger recorded other rules for this look", f"{LEDGER_FILE}:{place + 1}")
     then = history.until(place, stated["head"])
-    known = policy_of([then], declared).to_json()
+    known = policy_of([then], declared)
     noted = {note.partition(":")[0] for note in stated["notes"]}
-    lacking = {note.partition(":")[0] for note in known.pop("notes")} - noted
-    if lacking or any(stated[key] != value for key, value in known.items() if key != "against"):
+    lacking = {note.partition(":")[0] for note in known.notes} - noted
+    if lacking or any(
+        stated[key] != value for key, value in known.to_json().items() if key not in ("against", "notes")
+    ):
         raise BrokenError("the policy was written down otherwise", f"{evidence.verdict_file.name}: policy")
-    _check_ground(then, stated["registration"], declared)
-
-
-def _check_ground(then: History, registration: str | None, declared: Declared) -> None:
-    """A registration without a reason stands before the first look, or is stricter than what stood there."""
-    for number, link in enumerate(then.policies):
-        if link.sha256 != registration or link.record["reason"] is not None:
-            continue
-        looks = next((p for p, each in enumerate(then.looks, start=1) if each.sha256 == link.record["ledger_head"]), 0)
-        before = then.until(looks, then.policies[number - 1].sha256 if number else START)
-        if ground_of([before], declared).why is None:
-            raise BrokenError(
-                "rules were registered without a reason, after a look at these groups", f"{POLICY_FILE}:{number + 1}"
-            )
+    late = registered_too_late(then, stated["registration"], declared)
+    if late is not None:
+        what = "rules were registered without a reason, after a look at these groups"
+        raise BrokenError(what, f"{POLICY_FILE}:{late}")
 
 
 def _groups(evidence: RunEvidence, study: Path, look: Mapping[str, Any]) -> Mapping[str, Any]:
     """The groups that the ledger names for this look, compared with the predictions' targets."""
     samples = evidence.predictions.samples.unique("sample_id", maintain_order=True)
-    found = targets.targets_document(samples["group"], _targets(evidence, samples), evidence.split.held_out)
+    weight = samples["weight"].to_numpy() if "weight" in samples.columns else None
+    found = targets.targets_document(
+        samples["group"], _targets(evidence, samples), evidence.split.held_out, weight=weight
+    )
     if "groups_sha256" not in look:
         return found
     named = targets.read(study, str(look["groups_sha256"]))
     for name, entry in found["groups"].items():
         stated = named["groups"].get(name, {})
+        if entry.get("weights") != stated.get("weights"):
+            raise BrokenError(f"the ledger names other weights for the group {name!r}", LEDGER_FILE)
         if any(stated.get(key) != value for key, value in entry.items()):
             raise BrokenError(f"the ledger names other targets for the group {name!r}", LEDGER_FILE)
     if set(named["groups"]) != set(found["groups"]):
@@ -131,10 +131,10 @@ def _targets(evidence: RunEvidence, samples: Any) -> Any:
 
 def _compare_older(evidence: RunEvidence, stated: Mapping[str, Any], history: History, declared: Declared) -> None:
     """A verdict of before looks were recorded by group: later amendments may have come."""
-    known = policy_of([history], declared).to_json()
-    later = len(known["amendments"]) - len(stated["amendments"])
-    amended = {"amendments": known["amendments"][: len(stated["amendments"])]}
+    known, count = policy_of([history], declared), len(stated["amendments"])
+    later = len(known.amendments) - count
+    known = replace(known, amendments=known.amendments[:count])
     if later > 0 and not stated["registered"]:
-        amended |= {"registered": False, "registered_at": None}
-    if later < 0 or any((known | amended)[key] != value for key, value in stated.items()):
+        known = replace(known, registered=False, registered_at=None)
+    if later < 0 or any(known.to_json()[key] != value for key, value in stated.items()):
         raise BrokenError("the policy was written down otherwise", f"{evidence.verdict_file.name}: policy")

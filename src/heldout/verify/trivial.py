@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from heldout.evidence.provenance import code_digest
 from heldout.split import Fold
 from heldout.task.summary import OLDER_SCHEMA
-from heldout.task.trivial import Trivial, asked_by, names_of, trivial_contenders
+from heldout.task.trivial import Answer, Trivial, asked_by, names_of, trivial_contenders
 from heldout.verify.chain import BrokenError
 from heldout.verify.evidence import RunEvidence
 
@@ -29,10 +29,15 @@ def stated_trivial(evidence: RunEvidence) -> dict[str, Trivial] | None:
         if evidence.verdict["judged"]["code_sha256"] == code_digest():
             raise BrokenError("these sources judge contenders that know nothing, and the run has none", _PLACE)
         return None
-    names = names_of(evidence.corpus.task, _asked(evidence))
+    names = names_of(evidence.corpus.task, _asked(evidence), _own(evidence))
     if set(stated["contenders"]) != set(names):
         raise BrokenError(f"the contenders are not {', '.join(names)}", f"{_PLACE}/contenders")
     return {name: Trivial.from_json(name, stated["contenders"][name]["answers"]) for name in names}
+
+
+def _own(evidence: RunEvidence) -> dict[str, Answer]:
+    """Those that the study's task brings."""
+    return {} if evidence.task is None else evidence.task.answers()
 
 
 def _asked(evidence: RunEvidence) -> list[str]:
@@ -52,10 +57,17 @@ def check_trivial(evidence: RunEvidence) -> None:
     folds = [fold for fold in evidence.split.folds if unknown.issubset(fold.apart)]
     rows = samples.with_row_index("row").unique("sample_id", keep="first", maintain_order=True)["row"].to_numpy()
     target, groups = evidence.predictions.target[rows], samples["group"].to_numpy()[rows]
-    compare_trivial(evidence, target, groups, folds)
+    weight = evidence.predictions.weight
+    compare_trivial(evidence, target, groups, folds, None if weight is None else weight[rows])
 
 
-def compare_trivial(evidence: RunEvidence, target: NDArray[Any], groups: NDArray[Any], folds: Sequence[Fold]) -> None:
+def compare_trivial(
+    evidence: RunEvidence,
+    target: NDArray[Any],
+    groups: NDArray[Any],
+    folds: Sequence[Fold],
+    weight: NDArray[np.float64] | None = None,
+) -> None:
     """Compare the stated answers with those that targets and groups give.
 
     Args:
@@ -63,6 +75,7 @@ def compare_trivial(evidence: RunEvidence, target: NDArray[Any], groups: NDArray
         target: Of every row that trains in these folds.
         groups: Of the same rows.
         folds: Those that are compared.
+        weight: How much each of the rows counts; None where all count alike.
 
     Raises:
         BrokenError: If an answer is another.
@@ -73,7 +86,8 @@ def compare_trivial(evidence: RunEvidence, target: NDArray[Any], groups: NDArray
     if evidence.classes and not set(evidence.classes).issuperset(target.astype(str).tolist()):
         raise BrokenError("a class of the training rows is named nowhere", _PLACE)
     scale = 1.0 if evidence.classes else float(np.abs(target.astype(np.float64)).max())
-    for name, expected in trivial_contenders(target, groups, folds, evidence.classes, _asked(evidence)).items():
+    known = trivial_contenders(target, groups, folds, evidence.classes, _asked(evidence), weight, _own(evidence))
+    for name, expected in known.items():
         fold = stated[name].differs(expected, scale)
         if fold is not None:
             raise BrokenError("the answer is not what the training rows give", f"{_PLACE}/contenders/{name}, {fold}")

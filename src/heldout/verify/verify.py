@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from heldout.documents.names import RUN_FILE
-from heldout.errors import InputError, PrerequisiteError
+from heldout.errors import HeldoutError, InputError, PrerequisiteError
 from heldout.evidence import sha256_file
 from heldout.verify import corpus_file, exports, files, inputs, published, refit, results, signature, trials, weights
+from heldout.verify.asked import LINKS
 from heldout.verify.chain import Check, Verification, walk
 from heldout.verify.evaluations import evaluation_folder, verify_evaluation
 from heldout.verify.evidence import RunEvidence
@@ -131,7 +132,9 @@ def verify_run(
     evidence = RunEvidence.open(Path(path), corpus_path)
     signed = partial(signature.check_signature, key=public)
     chain = [*CHAIN, Check("signature", "key → verdict and files", signed, ("verdict-file",))]
-    asked = ["corpus-file", "guards", "weights"] if corpus_path else []
+    models = _models(evidence)
+    chain += LINKS if models else ()
+    asked = ["corpus-file", "guards", *(() if models else ("weights",))] if corpus_path else []
     asked += ["signature"] if key is not None else []
     if refit_too:
         look = partial(refit.check_refit, workers=workers)
@@ -148,6 +151,14 @@ def verify_run(
     found = Verification(evidence.folder, name, evidence.verdict_sha256, links, _digests(manifests))
     _refuse_unchecked(found, [*_ALWAYS, *(asked if insist else [])])
     return found
+
+
+def _models(evidence: RunEvidence) -> bool:
+    """Whether a run asks models from elsewhere, which may be gone without harm to what they answered."""
+    try:
+        return bool(evidence.models)
+    except (HeldoutError, AttributeError, TypeError, ValueError, RecursionError):
+        return False  # a damaged lock is a broken link, and is named as such
 
 
 def _digests(manifests: Sequence[Path]) -> dict[str, str]:

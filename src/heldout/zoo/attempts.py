@@ -50,7 +50,7 @@ class Attempt:
         """Whether it counts against the variant; an interruption by a person does not."""
         return self.outcome in FAILURES
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The attempt as a document."""
         return asdict(self) | {"facts": dict(self.facts)}
 

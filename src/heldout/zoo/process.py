@@ -111,7 +111,7 @@ def answer(function: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
     _behave(gentle=bool(question["gentle"]))
     fence = enclose([Path(path) for path in question["writable"]])
     try:
-        found: dict[str, Any] = {"answer": dict(function(question["task"])) | {"fence": fence}}
+        found: dict[str, object] = {"answer": dict(function(question["task"])) | {"fence": fence}}
     except MemoryError:
         found = {"error": "out of memory", "memory": True}
     except HeldoutError as error:

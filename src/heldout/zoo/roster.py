@@ -59,10 +59,10 @@ class Entry:
             return f"retired on {self.spec.retired_on}: {self.spec.retired_because}"
         return "paused"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The entry as a document."""
-        told: dict[str, Any] = {"description": "", "hypothesis": "", "owner": None, "retired_on": None}
-        told |= {"retired_because": None}
+        told: dict[str, object] = {"description": "", "hypothesis": "", "owner": None, "retired_on": None}
+        told["retired_because"] = None
         if self.spec is not None:
             dumped = self.spec.model_dump(mode="json")
             told = {key: dumped[key] for key in told}
@@ -134,7 +134,7 @@ class Roster:
             self.file.lineage(variant)
         return next(entry for entry in self.entries if entry.id == variant)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The roster as a document."""
         variants = [entry.to_json() for entry in self.entries]
         return {"schema": SCHEMA, "study": self.name, "variants": variants}
@@ -226,7 +226,7 @@ def _twins_told(entries: Sequence[Entry]) -> list[Entry]:
     return found
 
 
-def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+def _leaves(value: Any, prefix: str = "") -> dict[str, object]:
     if isinstance(value, Mapping) and (value or not prefix):
         return {name: leaf for key in value for name, leaf in _leaves(value[key], f"{prefix}{key}.").items()}
     return {prefix.removesuffix("."): value}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
 
 from heldout.errors import InputError
 from heldout.zoo.attempts import Attempt, History
@@ -30,7 +29,7 @@ class Rotation:
     chosen: tuple[str, ...]
     waiting: dict[str, str]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The choice as a document."""
         return {"chosen": list(self.chosen), "waiting": self.waiting}
 

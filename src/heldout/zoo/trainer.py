@@ -24,7 +24,7 @@ from heldout.zoo.roster import checked
 _ROWS_OF_A_GROUP = 20
 
 
-def train_variant(task: Mapping[str, Any]) -> dict[str, Any]:
+def train_variant(task: Mapping[str, Any]) -> dict[str, object]:
     """Train, score and judge one variant; a finished run of which nothing changed is left as it is.
 
     Args:

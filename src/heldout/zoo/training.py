@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from heldout.errors import ExitCode, HeldoutError, InputError, MachineError, UnitError
-from heldout.registry import Registry, add
-from heldout.zoo.attempts import FAILURES, Attempts, Outcome, read_attempts
+from heldout.registry import Asked, Registry, add
+from heldout.zoo.attempts import FAILURES, Attempts, read_attempts
 from heldout.zoo.process import Ended, Limits, run_limited
 from heldout.zoo.roster import Entry, Roster
 from heldout.zoo.rotation import Rotation, pick
@@ -55,7 +55,7 @@ class Trained:
         """Whether something went wrong; a variant that ran and lost did not."""
         return self.state in FAILURES
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The result as a document."""
         return asdict(self) | {"could_not": list(self.could_not)}
 
@@ -80,7 +80,7 @@ class Training:
         ran = [each for each in self.results if each.state != "skipped"]
         return ExitCode.UNITS_FAILED if not ran or any(each.failed for each in ran) else ExitCode.DONE
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The results as a document."""
         return {
             "schema": SCHEMA,
@@ -205,9 +205,9 @@ class _Shop:
         number = self.attempts.begin(entry.id, entry.resolved.sha256 if entry.resolved else None)
 
         def end(result: Trained) -> None:
-            facts = result.to_json()
-            outcome: Outcome = facts.pop("state")
-            self.attempts.end(number, outcome, facts)
+            assert result.state != "skipped"  # whoever was skipped never began
+            facts = {key: value for key, value in result.to_json().items() if key != "state"}
+            self.attempts.end(number, result.state, facts)
 
         try:
             yield end
@@ -244,7 +244,8 @@ class _Shop:
         spent: dict[str, Any] = {"seconds": ended.seconds, "peak_mb": ended.peak_mb}
         try:
             self._refuse_twin(entry, run)
-            version = add(self._registry, run, challenger=True, by=self._by, reason="trained")
+            trained_here = Asked(trust_code=True)  # its code was run a moment ago
+            version = add(self._registry, run, challenger=True, asked=trained_here, by=self._by, reason="trained")
         except MachineError:
             raise
         except HeldoutError as error:

@@ -67,6 +67,7 @@ def test_a_better_model_takes_the_place_by_its_paired_gain(home: Path, tmp_path:
     assert document["metrics"] == read_json(tmp_path / "out/comparison.json")["metrics"]
 
 
+@pytest.mark.slow
 def test_a_gain_over_an_evaluated_majority_is_the_one_that_stands_beside_the_metric(home: Path) -> None:
     """Two roads to one number would differ, and a user could choose."""
     found = compare(home / "nearest", home / "majority")["metrics"]
@@ -101,6 +102,7 @@ def test_a_verdict_names_who_met_whom(one: str, other: str, expected: tuple[str,
     assert expected == names_apart(Path(one), Path(other))
 
 
+@pytest.mark.slow
 def test_other_windows_another_truth_and_smoke_are_refused(home: Path, tmp_path: Path) -> None:
     """A gain between different exams is no gain."""
     (tmp_path / "other").mkdir()
@@ -135,6 +137,7 @@ def test_a_metric_or_margin_that_does_not_exist_is_named(home: Path) -> None:
         compare(home / "nearest", home / "majority", Rules(margin=-0.1))
 
 
+@pytest.mark.slow
 def test_the_command_says_gain_and_verdict(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from heldout.domains.embodied.evaluate.run import merge_shards, run
 from heldout.domains.embodied.index.sealed import read_openings
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import read_json
-from heldout.ledger.trials import read_ledger
+from heldout.ledger.trials import looks_of, read_ledger
 from heldout.predict.shards import Shard
 
 CONTRACT = "qwen3_omni_lora"
@@ -64,7 +64,7 @@ def test_the_answers_are_opened_once_and_only_when_all_is_predicted(index: Path,
     document = merge_shards([tmp_path / "s0", tmp_path / "s1"], contract, tmp_path / "whole")
     (opening,) = read_openings(index)
     assert "evaluation whole" in opening["purpose"]
-    (entry,) = read_ledger(index)
+    (entry,) = looks_of(read_ledger(index))
     assert ("whole", "nearest", document["verdict"]["verdict"]) == tuple(
         entry.record[key] for key in ("run", "variant", "outcome")
     )
@@ -81,6 +81,28 @@ def test_validation_windows_are_no_look(index: Path, tmp_path: Path) -> None:
     assert "the rows are of val" in document["verdict"]["reasons"]
 
 
+def test_an_evaluation_that_was_killed_when_it_knew_is_a_look(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever pulls the plug when the numbers are on disk would have tried for nothing."""
+
+    def killed(folder: Path, files: dict[str, bytes]) -> None:
+        (folder / "metrics.json").write_bytes(files["metrics.json"])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("heldout.domains.embodied.evaluate.run.write_files", killed)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(index, tmp_path / "first", "majority")
+    (look,) = looks_of(read_ledger(index))
+    assert ("OPENED", "first") == (look.record["outcome"], look.record["run"])
+    assert (2, 2) == tuple(
+        evaluate(index, tmp_path / "second")["verdict"]["trial"][key] for key in ("attempt", "looks")
+    )
+    assert 1 == evaluate(index, tmp_path / "first", "majority")["verdict"]["trial"]["attempt"]
+    assert 2 == len(looks_of(read_ledger(index)))
+
+
 def test_what_is_finished_is_left_as_it_is(index: Path, tmp_path: Path) -> None:
     """Asking twice would count as two looks, or change the evidence."""
     first = evaluate(index, tmp_path / "run")
@@ -91,7 +113,7 @@ def test_what_is_finished_is_left_as_it_is(index: Path, tmp_path: Path) -> None:
     assert 1 == len(read_openings(index))
     (tmp_path / "run/metrics.json").write_text("{}")
     assert first["metrics"] == evaluate(index, tmp_path / "run")["metrics"]
-    assert 1 == len(read_ledger(index))
+    assert 1 == len(looks_of(read_ledger(index)))
 
 
 @pytest.mark.parametrize("stride", [2, 3])

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from archive_kit import OURS
 
 from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.domains.embodied.evaluate.plan import Plan
@@ -21,7 +22,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index and evaluations of it, by heldout at c3ae7e5."""
     home = tmp_path_factory.mktemp("old")
     with tarfile.open(GOLDEN) as archive:
-        archive.extractall(home, filter="data")
+        archive.extractall(home, **OURS)
     return home
 
 

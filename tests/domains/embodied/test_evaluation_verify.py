@@ -111,6 +111,7 @@ ATTACKS: dict[str, tuple[str, Change, str, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["package", "folder"])
 @pytest.mark.parametrize("case", ATTACKS)
 def test_a_forgery_with_every_digest_made_again_is_found_and_named(
@@ -126,6 +127,7 @@ def test_a_forgery_with_every_digest_made_again_is_found_and_named(
         found.raise_if_broken()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_any_number_of_the_metrics_is_found_and_named(seed: int, evaluated: Path, tmp_path: Path) -> None:
     """Some corner of the metrics would follow from nothing: an interval, a count, a table of one field."""
@@ -177,6 +179,7 @@ def test_any_field_of_a_row_is_found_though_the_verdict_names_the_rows(
     assert not forged(evaluated, tmp_path, lambda run: first_row(run, **{key: other})).holds
 
 
+@pytest.mark.slow
 def test_whatever_is_changed_is_found_by_its_digest(evaluated: Path, tmp_path: Path) -> None:
     """A careless edit would need a recomputation to be found, or would not be found where nothing is recomputed."""
     record = read_json(evaluated / "evaluation.json")["outputs"]
@@ -188,6 +191,7 @@ def test_whatever_is_changed_is_found_by_its_digest(evaluated: Path, tmp_path: P
         assert not verify_path(copy).holds, name
 
 
+@pytest.mark.slow
 def test_an_honest_evaluation_holds_and_says_what_was_recomputed(evaluated: Path, packaged: dict[str, Path]) -> None:
     """An honest package would be refused, or it would not be known what its numbers rest on."""
     for path in (evaluated, evaluated / "metrics.json", packaged["nearest"], packaged["majority"]):
@@ -208,6 +212,7 @@ def test_an_honest_evaluation_holds_and_says_what_was_recomputed(evaluated: Path
     )
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_text_and_as_json(packaged: dict[str, Path], evaluated: Path, tmp_path: Path) -> None:
     """A reader would take an attested number for a recomputed one."""
     shutil.copytree(evaluated, tmp_path / "moved")
@@ -319,6 +324,7 @@ def test_an_evaluation_takes_no_options_of_a_run_and_needs_a_verdict(
         verify_path(tmp_path / "unjudged")
 
 
+@pytest.mark.slow
 def test_the_gate_verifies_evaluations_and_packages_of_them(
     evaluated: Path, held: Path, packaged: dict[str, Path], tmp_path: Path
 ) -> None:

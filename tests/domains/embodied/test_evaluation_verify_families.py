@@ -16,13 +16,13 @@ from published_kit import noisy, predictions_of, write_dataset, write_lines
 from heldout.domains.embodied.contract.contracts import load_registry
 from heldout.domains.embodied.evaluate.books import rules_of
 from heldout.domains.embodied.evaluate.plan import Plan
-from heldout.domains.embodied.evaluate.reported import outputs, score_file, verdict_document
+from heldout.domains.embodied.evaluate.reported import score_file
 from heldout.domains.embodied.evaluate.run import run
-from heldout.domains.embodied.evaluate.sitting import registered_rule
+from heldout.domains.embodied.evaluate.sitting import registered_rule, verdict_document
 from heldout.domains.embodied.policy.closed_loop import success_evidence, write_rows
 from heldout.domains.embodied.policy.train import PolicyOptions
 from heldout.domains.embodied.policy.train import train as train_policy
-from heldout.domains.embodied.score.files import write_files
+from heldout.domains.embodied.score.files import outputs, write_files
 from heldout.domains.embodied.score.metrics_future import future_rows
 from heldout.domains.embodied.score.rules import judge
 from heldout.domains.embodied.score.score import score
@@ -30,10 +30,10 @@ from heldout.domains.embodied.score.train_labels import read_train_labels
 from heldout.domains.embodied.world.train import train as train_world
 from heldout.evidence import canonical, digest, dumps, read_json, read_json_lines, sha256_file, write_json
 from heldout.gate import Policy
-from heldout.gate.verdict_files import write_verdict
 from heldout.ledger.declaration import policy_sha256
 from heldout.package.public.publish import package_public
 from heldout.package.verify.any import verify_any
+from heldout.run.verdict import write_verdict
 from heldout.verify import verify_path
 
 CLOSED = "closed_loop_success_rate"
@@ -209,6 +209,7 @@ def contracts(folder: Path) -> dict[str, Any]:
     return {name: dict(one.config) for name, one in load_registry(folder).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", [None, "qwen3_omni_lora"])
 def test_brought_predictions_are_scored_again_and_their_faults_are_attested(
     tmp_path: Path, contract: str | None

@@ -10,14 +10,13 @@ import polars as pl
 import pytest
 
 from heldout.domains.embodied.episodes.layouts import find_episodes, open_episode
-from heldout.domains.embodied.episodes.lerobot import refuse_statistics
 from heldout.domains.embodied.episodes.media import write_video
 from heldout.domains.embodied.index.build import build_index
 from heldout.domains.embodied.index.guards import read_index
 from heldout.domains.embodied.index.windows import WindowOptions
 from heldout.domains.embodied.select.manifest import build_manifest, read_manifest
 from heldout.domains.embodied.select.rules import SelectionRules
-from heldout.errors import InputError, RefusedError
+from heldout.errors import InputError
 
 LENGTHS = (40, 60, 50, 45)
 CAMERA = "observation.images.top"
@@ -95,13 +94,6 @@ def test_an_episode_is_cut_out_of_the_shared_files(dataset: Path) -> None:
     assert labels is not None
     assert [(0, 59, "pull the T")] == [tuple(run) for run in labels.action]
     assert len({open_episode(dataset / f"episode_00000{n}").content_sha256() for n in range(4)}) == 4
-
-
-def test_statistics_over_all_episodes_are_no_normaliser(dataset: Path) -> None:
-    """The range of the test episodes would be known in training."""
-    with pytest.raises(RefusedError, match=r"stats\.json is no normaliser") as caught:
-        refuse_statistics(dataset)
-    assert "train episodes" in str(caught.value.hint)
 
 
 def test_the_data_set_walks_the_road_to_an_index(dataset: Path, tmp_path: Path) -> None:

@@ -158,6 +158,7 @@ def test_a_planted_leak_is_found_by_its_name(
     assert finding["blocking"]
 
 
+@pytest.mark.slow
 def test_their_clean_twins_raise_nothing(
     tmp_path: Path, make_episode: MakeEpisode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

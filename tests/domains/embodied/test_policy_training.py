@@ -91,6 +91,7 @@ def test_a_seed_decides_the_bytes_of_the_weights(built: Path, tmp_path: Path) ->
     assert sha256_file(built / "run" / weights) != sha256_file(tmp_path / "other" / weights)
 
 
+@pytest.mark.slow
 def test_the_gate_passes_and_names_each_fault(home: Path) -> None:
     """A policy with a NaN, or with a normaliser of test episodes, would be evaluated."""
     assert "pass" == gate(home)["status"], gate(home)["findings"]
@@ -114,6 +115,7 @@ def test_the_gate_passes_and_names_each_fault(home: Path) -> None:
     assert "FAIL" == gate(home)["checks"]["action_space"]
 
 
+@pytest.mark.slow
 def test_a_normaliser_of_all_episodes_is_refused_by_name(home: Path) -> None:
     """Ranges of test actions would be at work in their evaluation."""
     source = IndexSource(home / "index")
@@ -213,6 +215,7 @@ def test_closed_loop_runs_must_be_there_and_fit_the_episodes(home: Path) -> None
     assert not (home / "looped").exists()
 
 
+@pytest.mark.slow
 def test_shards_of_a_policy_give_the_bytes_of_the_whole(home: Path) -> None:
     """Resuming or splitting an evaluation would change its result."""
     evaluate(home, "whole")

@@ -94,7 +94,7 @@ def test_runs_are_judged_by_what_they_had_not_trained_on(runs: dict[str, Path]) 
     document = board_of_runs(_folders(runs), runs["panel"], terms=TERMS)
     assert "base" == document["champion"]
     assert {"no-reversal", "noise"} == {row["arm"] for row in document["rows"][1:]}
-    metrics = Study.load(runs["panel"].parent / "study.yaml").run("base", runs=runs["panel"].parent / "runs").metrics
+    metrics = Study.load(runs["panel"].parent / "study.yaml").run("base", runs=runs["panel"].parent / "runs").numbers
     rank = metrics["ensemble"]["within_cell"]["srocc"]
     assert rank == pytest.approx(_row(document, "base")["mean"], abs=2e-3)
     assert _row(document, "noise")["lead"]["mean"] < -0.1
@@ -112,6 +112,7 @@ def test_problem_19_both_yardsticks_are_told(runs: dict[str, Path]) -> None:
     assert figures["net alpha, index [%/yr]"] is None, "this panel has no index"
 
 
+@pytest.mark.slow
 def test_the_ledger_counts_every_variant_that_ever_looked(runs: dict[str, Path], tmp_path: Path) -> None:
     """The level would be shared by those that are shown, and failures be forgotten."""
     document = board_of_runs([runs["base"], runs["no-reversal"]], runs["panel"], terms=TERMS)
@@ -181,6 +182,7 @@ def test_problem_09_readiness_is_one_of_three_and_says_how_long() -> None:
     assert "CANNOT" == design.readiness(10, window=20).state
 
 
+@pytest.mark.slow
 def test_a_challenger_that_knows_more_is_switched_to() -> None:
     """No board would ever let anybody serve."""
     panel = _panel(2600, 12, 5)
@@ -246,6 +248,7 @@ def test_problem_16_boards_of_noise_name_nobody_better() -> None:
     assert wrong <= 1000 * design.level / 2
 
 
+@pytest.mark.slow
 def test_problem_20_the_board_shows_overfitting_beside_what_luck_gives() -> None:
     """A number of overfitting would be read against one half where luck gives more."""
     panel = _panel(900, 10, 1)

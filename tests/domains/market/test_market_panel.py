@@ -74,9 +74,9 @@ def test_the_label_is_the_return_over_the_horizon_less_the_mean_of_the_date(tmp_
     growth = np.log(closes[7:] / closes[:-7])
     expected = growth - growth.mean(axis=1, keepdims=True)
     first = 20
-    np.testing.assert_allclose(corpus.target.reshape(-1, 6), expected[first:], atol=1e-12)
+    np.testing.assert_allclose(corpus.targets("verify").reshape(-1, 6), expected[first:], atol=1e-12)
     plain = reader(tmp_path, frame(closes), forward_days=7, demean=False, label="simple").read()
-    np.testing.assert_allclose(plain.target.reshape(-1, 6), np.expm1(growth[first:]), atol=1e-12)
+    np.testing.assert_allclose(plain.targets("verify").reshape(-1, 6), np.expm1(growth[first:]), atol=1e-12)
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -117,7 +117,8 @@ def test_only_members_of_the_day_are_samples(tmp_path: Path) -> None:
     mine = corpus.ids.filter(corpus.ids.str.ends_with("A01"))
     assert mine.min() is not None
     assert str(mine.min()) >= "2000-03-01"
-    sums = pl.DataFrame({"cell": corpus.cells, "y": corpus.target}).group_by("cell").agg(pl.col("y").sum().abs())
+    labels = pl.DataFrame({"cell": corpus.cells, "y": corpus.targets("verify")})
+    sums = labels.group_by("cell").agg(pl.col("y").sum().abs())
     assert sums["y"].max() < 1e-12, "the mean of the date is over its members"
 
 

@@ -20,7 +20,7 @@ from heldout.domains.market.replay.replay import Plan, _arms, replay
 from heldout.domains.market.replay.vintages import Vintage, vintages
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import dumps
-from heldout.run.units import train_view
+from heldout.run.units.unit import train_view
 from heldout.split import Fold, load_splitter
 
 pytest.importorskip("sklearn")
@@ -90,6 +90,7 @@ def test_skill_is_told_from_noise(document: dict[str, Any]) -> None:
     assert max(abs(means["noise-1"]), abs(means["noise-2"])) < 0.05
 
 
+@pytest.mark.slow
 def test_what_serves_is_what_the_means_are_of(document: dict[str, Any]) -> None:
     """The figures of a rule could be those of an arm that it never served."""
     for rule in document["rules"]:
@@ -101,6 +102,7 @@ def test_what_serves_is_what_the_means_are_of(document: dict[str, Any]) -> None:
         assert rule["never_switch"] - rule["mean"] == pytest.approx(rule["regret"])
 
 
+@pytest.mark.slow
 def test_nothing_of_the_future_reaches_a_vintage(study: Path, tmp_path: Path) -> None:
     """A replay that peeks would show what could never have been had: every later price is replaced."""
     before = relive(_task(study, tmp_path / "one"))
@@ -146,6 +148,7 @@ def test_a_finished_vintage_is_not_fitted_again_and_a_damaged_one_is(study: Path
     assert stamp != kept.stat().st_mtime_ns
 
 
+@pytest.mark.slow
 def test_noise_is_other_noise_in_every_arm_and_vintage(study: Path, tmp_path: Path) -> None:
     """Two arms of the same random numbers would be one, and each vintage the last one again."""
     found = [relive(_task(study, tmp_path, arm)).predictions for arm in (3, 4)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 import sys
 from importlib.util import find_spec
@@ -23,6 +22,7 @@ from heldout.run.layout import write_manifest
 from heldout.run.prepare import Prepared
 from heldout.study import BootstrapSpec, RuleSpec
 from heldout.task import read_predictions, summarise
+from heldout.task.table import read_table, table_in, write_table
 from heldout.verify import verify_run
 
 pytest.importorskip("sklearn")
@@ -66,7 +66,7 @@ def test_a_run_is_judged_by_dates_and_verifies(tmp_path: Path, split: dict[str, 
     outcomes = {rule["id"]: rule for rule in run.document["rules"]}
     assert "PROMOTE" == run.verdict, run.document["reasons"]
     assert outcomes["rank-ic"]["observed"] > 0.05
-    table = pl.read_ndjson(run.folder / "predictions.jsonl")
+    table = read_table(table_in(run.folder))
     by_date = table.group_by("fold", "cell").agg(ic=pl.struct("prediction", "target"))
     each = [spearmanr(part.struct["prediction"], part.struct["target"])[0] for part in by_date["ic"]]
     assert outcomes["rank-ic"]["observed"] == pytest.approx(np.mean(each))
@@ -93,18 +93,17 @@ def test_a_panel_without_skill_is_held(tmp_path: Path) -> None:
 def test_a_prediction_moved_to_another_fold_is_found(tmp_path: Path) -> None:
     """Where a row is held out several times, one fold's answer could be shown for another's."""
     run = study(tmp_path, COMBINED).run(runs=tmp_path / "runs", workers=1)
-    path = run.folder / "predictions.jsonl"
-    lines = path.read_text().splitlines()
-    first, second = (json.loads(line) for line in lines[:2])
-    assert first["sample_id"] == second["sample_id"]
-    first["seed0"], second["seed0"] = second["seed0"], first["seed0"]
-    lines[:2] = [json.dumps(first), json.dumps(second)]
-    path.write_text("\n".join(lines) + "\n")
+    table = read_table(table_in(run.folder))
+    assert table["sample_id"][0] == table["sample_id"][1]
+    first, second, *others = table["seed0"].to_list()
+    assert first != second
+    write_table(table.with_columns(seed0=pl.Series([second, first, *others])), run.folder)
     write_manifest(run.folder)
     states = {link.id: link.state for link in verify_run(run.folder).links}
     assert "BROKEN" == states["predictions"]
 
 
+@pytest.mark.slow
 def test_problem_01_a_longer_horizon_purges_its_folds(tmp_path: Path) -> None:
     """One override would have to be repeated in a second knob, and be forgotten there."""
     base, longer = (prepared(tmp_path, WALK, variant) for variant in ("base", "longer"))
@@ -135,10 +134,11 @@ def test_problem_10_a_warm_up_that_no_label_survives_is_refused_before_a_fit(tmp
         prepared(tmp_path, {"kind": "walk-forward", "warmup": 1, "window": 1}, "longer")
 
 
+@pytest.mark.slow
 def test_problem_21_a_constant_date_makes_the_rank_ic_unknown(tmp_path: Path) -> None:
     """A model that answers one number for all assets of a day would pass by the other days."""
     run = study(tmp_path, WALK, baselines=[], gate=_gate()).run(runs=tmp_path / "runs", workers=1)
-    predictions = read_predictions(run.folder / "predictions.jsonl", [0])
+    predictions = read_predictions(table_in(run.folder), [0])
     day = (predictions.samples["cell"] == predictions.samples["cell"][0]).to_numpy()
     predictions.members[0][day] = 0.0
     metrics = summarise(predictions, {}, BootstrapSpec(draws=100))

@@ -31,7 +31,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def whole(corpus: Corpus) -> TrainView:
-    return TrainView(corpus.features, corpus.target, corpus.groups.to_numpy().astype(str), "regression")
+    return TrainView(corpus.features, corpus.targets("verify"), corpus.groups.to_numpy().astype(str), "regression")
 
 
 def backbone(**params: Any) -> MarketStackBackbone:
@@ -74,12 +74,10 @@ def test_it_finds_returns_that_persist(corpus: Corpus, tmp_path: Path) -> None:
     cut = sorted(corpus.groups.unique())[20]
     early = (corpus.groups < cut).arg_true().to_numpy()
     late = (corpus.groups >= sorted(corpus.groups.unique())[22]).arg_true().to_numpy()
-    view = TrainView(
-        corpus.features[early], corpus.target[early], corpus.groups.gather(early).to_numpy().astype(str), "regression"
-    )
+    view = corpus.train_view(early)
     each = backbone()
     predicted = each.predict(each.fit(view, 0, tmp_path), FeaturesView(corpus.features[late]))
-    assert np.corrcoef(predicted, corpus.target[late])[0, 1] > 0.2
+    assert np.corrcoef(predicted, corpus.targets("verify", late))[0, 1] > 0.2
 
 
 def test_problem_01_the_first_level_is_purged_by_whole_blocks() -> None:
@@ -206,7 +204,7 @@ def test_noise_is_noise(corpus: Corpus, tmp_path: Path) -> None:
     one, two = (noise.fit(whole(corpus), seed, tmp_path) for seed in (1, 2))
     view = FeaturesView(corpus.features)
     assert abs(np.corrcoef(noise.predict(one, view), noise.predict(two, view))[0, 1]) < 0.05
-    assert abs(np.corrcoef(noise.predict(one, view), corpus.target)[0, 1]) < 0.05
+    assert abs(np.corrcoef(noise.predict(one, view), corpus.targets("verify"))[0, 1]) < 0.05
 
 
 def test_a_short_budget_is_the_same_code_with_fewer_trees() -> None:

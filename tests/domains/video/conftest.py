@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,16 @@ def real_ffmpeg() -> Path:
     return Path(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-@pytest.fixture
-def make_clip(tmp_path: Path, real_ffmpeg: Path) -> MakeClip:
-    """A clip of a moving test picture; its format is told by the suffix of its name."""
+@pytest.fixture(scope="session")
+def clip_in(real_ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
+    """A clip of a moving test picture in a folder; its format is told by the suffix of its name.
+
+    What is made in the same way again is copied.
+    """
+    kept, made = tmp_path_factory.mktemp("clips"), dict[tuple[str, ...], Path]()
 
     def make(
+        home: Path,
         name: str,
         *,
         picture: str = "testsrc2",
@@ -49,16 +56,27 @@ def make_clip(tmp_path: Path, real_ffmpeg: Path) -> MakeClip:
         pix_fmt: str = "yuv420p",
         more: tuple[str, ...] = (),
     ) -> Path:
-        path = tmp_path / name
+        path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
         form = {".yuv": "rawvideo", ".y4m": "yuv4mpegpipe", ".mp4": "mp4", ".mkv": "matroska"}[path.suffix]
         source = ["-f", "lavfi", "-i", f"{picture}=size={size}:rate={fps}", "-frames:v", str(frames)]
         codec = [] if form in {"rawvideo", "yuv4mpegpipe"} else ["-c:v", "libx264", "-qp", "0"]
-        output = ["-pix_fmt", pix_fmt, "-strict", "-1", *more, "-f", form, str(path)]
-        subprocess.run([real_ffmpeg, "-v", "error", "-y", *source, *codec, *output], check=True)
+        words = [*source, *codec, "-pix_fmt", pix_fmt, "-strict", "-1", *more, "-f", form]
+        how = tuple(words)
+        if how not in made:
+            clip = kept / str(len(made))
+            subprocess.run([real_ffmpeg, "-v", "error", "-y", *words, clip], check=True)
+            made[how] = clip
+        shutil.copyfile(made[how], path)
         return path
 
     return make
+
+
+@pytest.fixture
+def make_clip(tmp_path: Path, clip_in: MakeClip) -> MakeClip:
+    """A clip in this test's folder."""
+    return partial(clip_in, tmp_path)
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ def test_the_rows_are_those_of_cells_that_decode_by_themselves(
         assert keys[0] == keys[1]
 
 
+@pytest.mark.slow
 def test_cells_read_the_copy_and_nothing_of_it_stays(make_clip: MakeClip, make_ffmpeg: Any, tmp_path: Path) -> None:
     """The source would still be decoded for every cell, or raw video would fill the disk."""
     clip, log = make_clip("clip.mp4"), tmp_path / "log"
@@ -73,6 +74,7 @@ def test_cells_read_the_copy_and_nothing_of_it_stays(make_clip: MakeClip, make_f
     assert [] == [path for path in result.corpus.parent.rglob("*") if path.suffix == ".mkv"]
 
 
+@pytest.mark.slow
 def test_a_relative_folder_serves_as_well(make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever names a folder as people do would lose every cell of a compressed source."""
     clip = make_clip("clip.mp4")
@@ -80,6 +82,7 @@ def test_a_relative_folder_serves_as_well(make_clip: MakeClip, tmp_path: Path, m
     assert rows(made(clip, Path("here"))) == rows(made(clip, tmp_path / "there"))
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_not_the_source_is_not_used(make_clip: MakeClip, make_ffmpeg: Any, tmp_path: Path) -> None:
     """A disk that fills up, or a file that changes in the middle, would be scored as if it were the source."""
     clip = make_clip("clip.mp4")

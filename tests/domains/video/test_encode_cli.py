@@ -30,6 +30,7 @@ def error_of(result: Result) -> InputError:
     return result.exception
 
 
+@pytest.mark.slow
 def test_sources_encoders_and_points_by_options(make_clip: MakeClip, tmp_path: Path) -> None:
     """A quick look at one clip would need a file first."""
     clip, out = make_clip("a.y4m"), tmp_path / "out"
@@ -51,6 +52,7 @@ def test_sources_encoders_and_points_by_options(make_clip: MakeClip, tmp_path: P
     assert "" == again.stderr
 
 
+@pytest.mark.slow
 def test_study_file_gives_the_folder_of_its_corpus(make_clip: MakeClip, tmp_path: Path) -> None:
     """The reader of the study would look for the corpus in another place."""
     make_clip("a.y4m")
@@ -93,6 +95,7 @@ def test_wrong_options_are_named(options: tuple[str, ...], complaint: str) -> No
     assert 2 == error.exit_code
 
 
+@pytest.mark.slow
 def test_dry_run_says_what_and_why(make_clip: MakeClip, tmp_path: Path) -> None:
     """Hours of compute could not be foreseen."""
     clip, out = make_clip("a.y4m"), tmp_path / "out"
@@ -105,6 +108,7 @@ def test_dry_run_says_what_and_why(make_clip: MakeClip, tmp_path: Path) -> None:
     assert ["reused"] == [cell["reason"] for cell in document["cells"]]
 
 
+@pytest.mark.slow
 def test_failed_cell_exits_2_and_allowed_gap_0(make_clip: MakeClip, make_ffmpeg: MakeFFmpeg, tmp_path: Path) -> None:
     """A script would go on to train on a corpus with holes."""
     broken = make_ffmpeg("if encoding and '40' in args:\n    sys.exit(1)")
@@ -116,6 +120,7 @@ def test_failed_cell_exits_2_and_allowed_gap_0(make_clip: MakeClip, make_ffmpeg:
     assert 0 == run("encode", *options, "--out", tmp_path / "out", "--allow-skips").exit_code
 
 
+@pytest.mark.slow
 def test_probe_lists_every_encoder_with_its_reason() -> None:
     """Nobody could see before a run what this machine can do."""
     result = run("probe")

@@ -20,7 +20,6 @@ from heldout.domains.video.encode.produce import produce
 from heldout.domains.video.encode.spec import EncodeSpec
 from heldout.errors import CorpusError
 
-MakeClip = Callable[..., Path]
 ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE] / SIDE
 
 
@@ -72,22 +71,24 @@ def test_bits_are_the_same_on_every_machine() -> None:
     assert ["8752075207adf8ad", "8000800080008000"] == picture_hashes(checks.tobytes() + ramp.tobytes())
 
 
+@pytest.fixture(scope="module")
+def corpus(clip_in: Callable[..., Path], real_ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> FrameReader:
+    """Three clips, one of them another one at another size and quality, two frames later. Not to be changed."""
+    home = tmp_path_factory.mktemp("films")
+    first = clip_in(home, "first.mp4", picture="testsrc2", frames=14)
+    other = clip_in(home, "other.mp4", picture="mandelbrot", frames=12)
+    again = home / "again.mp4"
+    change = ["-vf", "select=gte(n\\,2),scale=240:-2", "-fps_mode", "passthrough", "-c:v", "libx264", "-crf", "30"]
+    subprocess.run([real_ffmpeg, "-v", "error", "-y", "-i", first, *change, again], check=True)
+    sources = [{"path": path} for path in (first, other, again)]
+    spec = EncodeSpec.model_validate({"sources": sources, "encoders": ["libx264"], "cqs": [23, 40]})
+    result = produce(spec, home / "out")
+    assert () == result.failed
+    return FrameReader(FrameReader.Options(path=result.corpus, min_rows=1))
+
+
 class TestOfTheProducer:
     """From clips to the finding."""
-
-    @pytest.fixture
-    def corpus(self, make_clip: MakeClip, real_ffmpeg: Path, tmp_path: Path) -> FrameReader:
-        """Three clips, one of them another one at another size and quality, two frames later."""
-        first = make_clip("first.mp4", picture="testsrc2", frames=14)
-        other = make_clip("other.mp4", picture="mandelbrot", frames=12)
-        again = tmp_path / "again.mp4"
-        change = ["-vf", "select=gte(n\\,2),scale=240:-2", "-fps_mode", "passthrough", "-c:v", "libx264", "-crf", "30"]
-        subprocess.run([real_ffmpeg, "-v", "error", "-y", "-i", first, *change, again], check=True)
-        sources = [{"path": path} for path in (first, other, again)]
-        spec = EncodeSpec.model_validate({"sources": sources, "encoders": ["libx264"], "cqs": [23, 40]})
-        result = produce(spec, tmp_path / "out")
-        assert () == result.failed
-        return FrameReader(FrameReader.Options(path=result.corpus, min_rows=1))
 
     def test_a_film_that_was_exported_again_is_found(self, corpus: FrameReader) -> None:
         """Its scores are others, its digest is another, and its name is: only the pictures show it."""

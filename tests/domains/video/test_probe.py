@@ -18,6 +18,7 @@ if "h264_nvenc" in args:
 """
 
 
+@pytest.mark.slow
 def test_defect_15_encoders_are_probed_not_assumed_from_gpu_vendor(make_ffmpeg) -> None:
     """A data-centre card without an encoder would be given hours of cells that all fail."""
     ffmpeg = find_ffmpeg(make_ffmpeg(BROKEN_NVENC))

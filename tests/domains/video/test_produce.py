@@ -83,6 +83,7 @@ def test_every_software_encoder_makes_its_cells(make_clip: MakeClip, tmp_path: P
             assert means[source, encoder, 20] > means[source, encoder, 45], encoder
 
 
+@pytest.mark.slow
 def test_defect_31_rerun_never_duplicates_rows(make_clip: MakeClip, tmp_path: Path) -> None:
     """Each re-run would give the first cells more weight in training."""
     spec = spec_of(make_clip("a.y4m"), make_clip("b.y4m", picture="mandelbrot"))
@@ -97,6 +98,7 @@ def test_defect_31_rerun_never_duplicates_rows(make_clip: MakeClip, tmp_path: Pa
     assert len(keys) == len(set(keys)) == 32
 
 
+@pytest.mark.slow
 def test_defect_31_partial_part_is_not_taken_for_a_finished_one(make_clip: MakeClip, tmp_path: Path) -> None:
     """A crash in mid-shard left half a clip that the next step counted as whole."""
     spec, out = spec_of(make_clip("a.y4m")), tmp_path / "out"
@@ -129,6 +131,7 @@ def test_defect_31_manifest_counts_expected_and_present_cells(make_clip: MakeCli
     assert "complete" == read_json_lines(tmp_path / "out" / "progress.jsonl")[-1]["event"]
 
 
+@pytest.mark.slow
 def test_what_a_cell_depends_on_is_told_when_it_changed(make_clip: MakeClip, tmp_path: Path) -> None:
     """Old rows would be kept under new settings, or thrown away without a word."""
     clip, out = make_clip("a.y4m"), tmp_path / "out"
@@ -141,6 +144,7 @@ def test_what_a_cell_depends_on_is_told_when_it_changed(make_clip: MakeClip, tmp
     assert 1 == len(other_clip.pending)
 
 
+@pytest.mark.slow
 def test_corpus_holds_the_cells_of_the_plan_and_no_others(make_clip: MakeClip, tmp_path: Path) -> None:
     """Parts of an earlier grid, or of another's, would slip into the training set."""
     clip, out = make_clip("a.y4m"), tmp_path / "out"
@@ -160,6 +164,7 @@ def test_two_runs_give_the_same_rows_but_for_the_clock(make_clip: MakeClip, tmp_
     assert rows_of(one) == rows_of(two)
 
 
+@pytest.mark.slow
 def test_missing_frames_fail_the_cell_with_the_counts(
     make_clip: MakeClip, make_ffmpeg: MakeFFmpeg, tmp_path: Path
 ) -> None:
@@ -171,6 +176,7 @@ def test_missing_frames_fail_the_cell_with_the_counts(
     assert [("failed", result.failed[0].reason)] == [(cell["state"], cell["reason"]) for cell in missing]
 
 
+@pytest.mark.slow
 def test_failed_cell_leaves_no_corpus_unless_gaps_are_allowed(
     make_clip: MakeClip, make_ffmpeg: MakeFFmpeg, tmp_path: Path
 ) -> None:
@@ -218,6 +224,7 @@ def after():
     assert reason in result.failed[0].reason
 
 
+@pytest.mark.slow
 def test_encoder_that_cannot_run_is_refused_before_any_encode(
     make_clip: MakeClip, make_ffmpeg: MakeFFmpeg, tmp_path: Path
 ) -> None:
@@ -232,6 +239,7 @@ def test_encoder_that_cannot_run_is_refused_before_any_encode(
     assert "the encoder cannot run here: No capable devices found" == result.failed[0].reason
 
 
+@pytest.mark.slow
 def test_ten_bit_422_is_scored_at_its_own_depth(make_clip: MakeClip, real_ffmpeg: Path, tmp_path: Path) -> None:
     """4:2:2 10 bit was scored as 4:2:0, byte pairs taken for pixels."""
     clip = make_clip("a_160x96_24fps_10bit_422.yuv", pix_fmt="yuv422p10le", fps="24", picture="mandelbrot")
@@ -265,6 +273,7 @@ def test_ten_bit_422_is_scored_at_its_own_depth(make_clip: MakeClip, real_ffmpeg
     assert by_depth["yuv420p"] != [row["vmaf"] for row in rows]
 
 
+@pytest.mark.slow
 def test_sources_keep_their_own_frame_rates_in_the_rows(make_clip: MakeClip, tmp_path: Path) -> None:
     """One rate for all sources is wrong for most of them."""
     clips = make_clip("a.y4m", fps="24"), make_clip("b.mp4", picture="mandelbrot", fps="30000/1001")
@@ -272,6 +281,7 @@ def test_sources_keep_their_own_frame_rates_in_the_rows(make_clip: MakeClip, tmp
     assert {("a", 24), ("b", 30000 / 1001)} == {(row["src"], row["fps"]) for row in rows}
 
 
+@pytest.mark.slow
 def test_shifted_timestamps_do_not_shift_the_frames(make_clip: MakeClip, tmp_path: Path) -> None:
     """A container that starts at another time would have each frame compared with a neighbour."""
     plain = make_clip("plain.mkv", picture="mandelbrot")
@@ -315,6 +325,7 @@ def test_preview_writes_nothing(make_clip: MakeClip, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_source_that_changed_in_mid_run_fails_its_cells(
     make_clip: MakeClip, make_ffmpeg: MakeFFmpeg, tmp_path: Path
 ) -> None:

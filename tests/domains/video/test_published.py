@@ -12,12 +12,13 @@ import pytest
 from scipy import stats
 
 from heldout.backbone import Judged
-from heldout.corpus.model import CorpusManifest, GroupRecord
+from heldout.corpus import CorpusManifest, GroupRecord
 from heldout.domains.video.backbone.published import published_files, published_verdict_fields
 from heldout.domains.video.backbone.published_gate import Bounds, failing_aspects, gate_report, recommendation
 from heldout.domains.video.published.judge import judge_reported
 from heldout.evidence import dumps, provenance, sha256_file, write_json
-from heldout.gate import Facts, build_verdict, judge
+from heldout.gate import Facts, judge
+from heldout.run.verdict import build_verdict
 from heldout.study import BootstrapSpec, GateSpec
 from heldout.task import Predictions, summarise
 

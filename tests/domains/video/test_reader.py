@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from heldout.corpus.guards import check_corpus
 from heldout.domains.video.corpus import rows as decoding
+from heldout.domains.video.corpus.blocks import BlockLayout
 from heldout.domains.video.corpus.reader import FrameReader
 from heldout.domains.video.corpus.rows import FEATURES, read_rows
 from heldout.errors import CorpusError, InputError, PrerequisiteError
@@ -37,10 +38,11 @@ def corpus_rows(sources: str = "abc", frames: int = 20, cqs: tuple[int, ...] = (
     return [row(src, cq=cq, frame=frame, **more) for src in sources for cq in cqs for frame in range(frames)]
 
 
-@pytest.fixture(autouse=True, params=["scanner", "decoders"])
+@pytest.fixture(autouse=True, params=["polars", "decoders"])
 def first_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test holds for a large file, which goes to the scanner first, and for a small one."""
-    monkeypatch.setattr(decoding, "_LARGE", 0 if request.param == "scanner" else 1 << 60)
+    """Every test holds for rows that go to polars first, and for those that do not."""
+    if request.param == "decoders":
+        monkeypatch.setattr(BlockLayout, "of", lambda *_: None)
     monkeypatch.setenv("HELDOUT_CACHE", "off")
 
 
@@ -105,7 +107,7 @@ def test_every_number_is_the_one_in_the_file(write: Write) -> None:
 
     for name in FEATURES:
         assert [item[name] for item in rows] == corpus.features[name].to_list()
-    np.testing.assert_array_equal([item["vmaf"] for item in rows], corpus.target)
+    np.testing.assert_array_equal([item["vmaf"] for item in rows], corpus.targets("verify"))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_rows_of_several_layouts_crlf_and_other_spacing_are_read_alike(write: Wr
 
     corpus = read(write([*compact, *spaced, *windows, *nested, *turned]))
 
-    assert [item["vmaf"] for item in rows] == corpus.target.tolist()
+    assert [item["vmaf"] for item in rows] == corpus.targets("verify").tolist()
 
 
 def test_lines_across_blocks_keep_their_numbers(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +277,7 @@ def test_lines_across_blocks_keep_their_numbers(write: Write, monkeypatch: pytes
     monkeypatch.setattr(decoding, "_BLOCK", 700)
     rows = corpus_rows()
     path = write(rows)
-    assert [item["vmaf"] for item in rows] == read(path).target.tolist()
+    assert [item["vmaf"] for item in rows] == read(path).targets("verify").tolist()
     rows[99]["vmaf"] = None
 
     with pytest.raises(CorpusError) as error:

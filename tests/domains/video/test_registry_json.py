@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,27 @@ def test_a_flip_can_be_taken_back_while_its_files_are_there(models: Path) -> Non
         flip_back(path)
     for name, data in saved.items():
         (models / name).write_bytes(data)
-    flip_back(path)
+    tracked = flip_back(path)
     assert first == path.read_bytes()
     assert [] == validate_registry(path)
+    told = re.findall(r"\| (taken back|in force again) \| \[.*\]\((.*)\), sha256 `(.*)` \|", tracked.read_text())
+    expected = [("taken back", "second.json"), ("in force again", "PROMOTE.json")]
+    assert [(word, name, sha256_file(models / name)) for word, name in expected] == told
+
+
+def test_a_flip_that_is_not_on_record_is_taken_back_too(models: Path) -> None:
+    """Whoever flipped by an older heldout could not go back."""
+    path = models / "registry.json"
+    before = path.read_bytes()
+    flip(path, models / "PROMOTE.json")
+    path.with_suffix(".flip.json").unlink()
+    for seed in range(3):
+        (models / f"{NAME.format(seed)}.onnx").unlink()
+    document = read_json(path.with_suffix(".before.json")) | {"models": []}
+    write_json(path.with_suffix(".before.json"), document)
+    assert before != path.read_bytes()
+    assert 2 == flip_back(path).read_text().count("none on record")
+    assert [] == read_json(path)["models"]
 
 
 DEFECTS: dict[str, Callable[[dict[str, Any], Path], object]] = {

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heldout.domains.video.published.judge import NOTE, discover_seeds, judge_reported, write_reported
+from heldout.domains.video.published.judge import NOTE, judge_reported, write_reported
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import dumps, read_json
 from heldout.gate.verdict_files import read_verdict
@@ -354,11 +354,10 @@ def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     assert (document["verdict"], outcomes(document)["plcc-spread"]) == ("HOLD", "UNKNOWN")
 
 
-def test_seeds_can_be_discovered(tmp_path: Path) -> None:
+def test_seeds_can_be_named(tmp_path: Path) -> None:
     """Three seeds that were declared could not be judged as three."""
     folder = write_folder(tmp_path, {seed: shipped()[seed] for seed in (0, 2, 4)})
-    assert discover_seeds(folder) == [0, 2, 4]
-    assert judge_reported(folder, seeds=discover_seeds(folder))["verdict"] == "PROMOTE"
+    assert judge_reported(folder, seeds=[0, 2, 4])["verdict"] == "PROMOTE"
     assert judge_reported(folder)["verdict"] == "HOLD"
 
 

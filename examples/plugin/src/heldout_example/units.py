@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from heldout.corpus import Corpus, CorpusManifest, Reader, ReaderOptions, group_records
+from heldout.corpus import Corpus, CorpusManifest, Known, Reader, ReaderOptions, group_records
 from heldout.errors import CorpusError, near_miss
 from heldout.evidence import sha256_file
 
@@ -50,7 +50,7 @@ class UnitReader(Reader):
             groups=groups,
             cells=None,
             features=features,
-            target=target,
+            truth=Known(target),
             manifest=CorpusManifest(
                 reader=self.name,
                 path=path.name,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,7 +11,7 @@ from heldout.cli.embodied.policy import app as policy_app
 from heldout.cli.embodied.qwen import app as qwen_app
 from heldout.cli.embodied.smollm2 import app as smollm2_app
 from heldout.cli.embodied.world import app as world_app
-from heldout.cli.printing import print_json, resumable
+from heldout.cli.printing import EventPrinter, Words, print_json, resumable
 from heldout.errors import ExitCode
 
 app = typer.Typer(help="Episodes of people and robots: simulate, select, split, check.", no_args_is_help=True)
@@ -22,6 +20,11 @@ app.add_typer(smollm2_app, name="smollm2")
 app.add_typer(world_app, name="world")
 app.add_typer(policy_app, name="policy")
 
+_SIMULATED: Words = {
+    "plan": lambda e: f"plan    {e['reused']} episodes reused, {e['total'] - e['reused']} to make",
+    "made": lambda e: f"made    {e['unit']}  {e['frames']} frames{'' if e['success'] else ', not successful'}",
+    "failed": lambda e: f"failed  {e['unit']}: {e['reason']}",
+}
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -52,8 +55,8 @@ def simulate(
     cameras = () if no_video else tuple(camera or SimOptions.cameras)
     options = SimOptions(cameras, size, every, max_steps, noise, not no_audio)
     chosen = choose_tasks(count, task or [])
-    with resumable():
-        result = make(chosen, seeds, out, options, workers=workers, on_event=None if quiet else _show)
+    with resumable(), EventPrinter("simulate", _SIMULATED, ("made", "failed"), quiet=quiet) as printer:
+        result = make(chosen, seeds, out, options, workers=workers, on_event=printer.event)
     if json_:
         print_json(
             {
@@ -169,14 +172,3 @@ def tasks(json_: JsonOption = False) -> None:
         return
     for number, task in enumerate(TASKS, start=1):
         print(f"{number:2d}  {task.name:<26} {task.phrase}")
-
-
-def _show(event: Mapping[str, Any]) -> None:
-    words = {
-        "plan": lambda e: f"plan    {e['reused']} episodes reused, {e['total'] - e['reused']} to make",
-        "made": lambda e: f"made    {e['unit']}  {e['frames']} frames{'' if e['success'] else ', not successful'}",
-        "failed": lambda e: f"failed  {e['unit']}: {e['reason']}",
-    }
-    say = words.get(event["event"])
-    if say:
-        print(say(event), file=sys.stderr)

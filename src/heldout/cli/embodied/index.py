@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heldout.cli.printing import print_json
 from heldout.errors import InputError
+
+if TYPE_CHECKING:
+    from heldout.corpus.guards.finding import FindingBlock
+    from heldout.domains.embodied.index.shape import IndexManifest
 
 app = typer.Typer(help="The window index: build it, import one, check it.", no_args_is_help=True)
 _FAILED = 1
@@ -93,7 +96,7 @@ def check(
         raise typer.Exit(_FAILED)
 
 
-def _report(document: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
+def _report(document: IndexManifest, out: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
@@ -106,7 +109,7 @@ def _report(document: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
         raise typer.Exit(_FAILED)
 
 
-def _print_findings(findings: list[dict[str, Any]]) -> None:
+def _print_findings(findings: list[FindingBlock]) -> None:
     for one in findings:
         print(f"{one['code']}  {one['what']}\n         where: {one['where']}\n         fix:   {one['hint']}")
     print("clean" if not findings else f"{len(findings)} findings")

@@ -80,7 +80,7 @@ def base(
     size = TinySize(width=width, layers=layers, experts=experts, vocabulary=vocabulary)
     found = describe(make_tiny(out, Dataset(dataset).texts(), size, seed=seed))
     if json_:
-        print_json({"schema": "heldout.qwen-base-made/1", "out": str(out)} | found)
+        print_json({"schema": "heldout.qwen-base-made/1", "out": str(out), **found})
     else:
         print(f"{found['model_id']} {found['sha256'][:12]} -> {out}")
 
@@ -110,7 +110,9 @@ def train(
     device_map: Annotated[str, typer.Option(help="auto or none.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32.")] = "auto",
     local_files_only: Annotated[bool, typer.Option("--local-files-only", help="Always so; accepted.")] = True,
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Published; without effect: code of a base is never run.")
+    ] = False,
     use_audio_in_video: Annotated[bool, typer.Option("--use-audio-in-video")] = False,
     gradient_checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing")] = False,
     progress_every: Annotated[int, typer.Option(min=1)] = 1,
@@ -134,6 +136,8 @@ def train(
     from heldout.domains.embodied.qwen.trainer import train as fit
 
     options = from_arguments(dict(locals()))
+    if trust_remote_code:
+        typer.echo("notice: --trust-remote-code has no effect: no code that lies in a base is ever run", err=True)
     with resumable():
         document = fit(options)
     if int(os.environ.get("RANK", "0")):
@@ -159,8 +163,7 @@ def validity(
     if json_:
         print_json(document)
         return
-    for name in ("constrained", "free"):
-        found = document[name]
+    for name, found in (("constrained", document["constrained"]), ("free", document["free"])):
         print(f"{name:<12} all keys {found['json_validity_rate']:.4g}  strict {found['json_validity_strict']:.4g}")
     print(f"{document['samples']} answers; the schema changed {document['changed']:.4g} of them")
 

@@ -33,6 +33,6 @@ def base(
 
     found = describe(make_base(out, find_weights(gguf), random=random, seed=seed))
     if json_:
-        print_json({"schema": "heldout.smollm2-base-made/1", "out": str(out)} | found)
+        print_json({"schema": "heldout.smollm2-base-made/1", "out": str(out), **found})
     else:
         print(f"{found['model_id']} {found['sha256'][:12]} -> {out}")

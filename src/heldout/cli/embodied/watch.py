@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,11 +68,11 @@ def watch(
     with resumable("stopped; what was evaluated is kept"):
         last = Watch(training, gated, plan, out, options, on_event=lambda event: _show(event, options)).run()
     if json_:
-        print_json({"schema": "heldout.watch/1"} | last)
+        print_json({"schema": "heldout.watch/1", **last})
     return 0 if last["verdict"] in (None, "PROMOTE") else 1
 
 
-def _show(event: dict[str, Any], options: WatchOptions) -> None:
+def _show(event: Mapping[str, Any], options: WatchOptions) -> None:
     facts = "  ".join(
         f"{name} {value}" for name, value in event.items() if name not in ("event", "time") and value is not None
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -66,7 +66,7 @@ def train(
     if json_:
         print_json(document)
         return
-    best: dict[str, Any] = next(one for one in document["history"] if one["epoch"] == document["best_epoch"])
+    best = next(one for one in document["history"] if one["epoch"] == document["best_epoch"])
     val = "-" if best["val_loss"] is None else f"{best['val_loss']:.4f}"
     print(f"epoch {best['epoch']} of {len(document['history'])}  train {best['train_loss']:.4f}  val {val}")
     print(f"{document['num_train_samples']} pairs of {len(document['fitted_on'])} episodes -> {out / 'checkpoint'}")

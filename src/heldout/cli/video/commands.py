@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,7 @@ def encode(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Encode sources x encoders x quality points and score every frame."""
-    from heldout.cli.video.progress import Progress, print_plan, print_result
+    from heldout.cli.video.progress import encoding, print_plan, print_result
     from heldout.domains.video.encode.produce import preview, produce
 
     geometry = {"width": width, "height": height, "fps": fps, "pix_fmt": pix_fmt}
@@ -54,8 +55,8 @@ def encode(
             plan = preview(spec, folder, ffmpeg=ffmpeg, workers=workers, allow_skips=allow_skips)
             print_plan(plan, as_json=json_)
             return
-        with Progress(quiet=quiet) as progress:
-            result = produce(spec, folder, ffmpeg=ffmpeg, workers=workers, allow_skips=allow_skips, on_event=progress)
+        with encoding(quiet=quiet) as bar:
+            result = produce(spec, folder, ffmpeg=ffmpeg, workers=workers, allow_skips=allow_skips, on_event=bar.event)
     print_result(result, as_json=json_)
     if result.failed and not allow_skips:
         raise typer.Exit(ExitCode.UNITS_FAILED)
@@ -110,7 +111,7 @@ def _what_to_encode(
     sources: list[Path],
     encoders: list[str],
     cqs: list[int],
-    geometry: dict[str, Any],
+    geometry: Mapping[str, Any],
     model: str | None,
     out: Path | None,
 ) -> tuple[EncodeSpec, Path]:

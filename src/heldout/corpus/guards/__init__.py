@@ -16,8 +16,10 @@ from heldout.corpus.guards.columns import check_constant, check_target
 from heldout.corpus.guards.copies import check_copies
 from heldout.corpus.guards.encoded import check_encoded
 from heldout.corpus.guards.finding import TITLES, Finding, GuardResult, State, findings_of
+from heldout.corpus.guards.gaps import each_column, without_gaps
 from heldout.corpus.guards.groups import check_content, check_ids, check_sizes
 from heldout.corpus.guards.labels import check_labels
+from heldout.corpus.guards.looks import check_looks
 from heldout.corpus.guards.names import check_names
 from heldout.corpus.guards.near import check_near
 from heldout.corpus.guards.order import check_order
@@ -26,7 +28,16 @@ from heldout.corpus.model import Corpus
 
 SHARED_ROWS = 0.1
 
-__all__ = ["SHARED_ROWS", "TITLES", "Finding", "GuardResult", "State", "check_corpus", "examine_corpus", "findings_of"]
+__all__ = [
+    "SHARED_ROWS",
+    "TITLES",
+    "Finding",
+    "GuardResult",
+    "State",
+    "check_corpus",
+    "examine_corpus",
+    "findings_of",
+]
 
 
 def check_corpus(corpus: Corpus, shared_rows: float = SHARED_ROWS, crossed: Collection[str] = ()) -> list[Finding]:
@@ -45,9 +56,12 @@ def examine_corpus(
         shared_rows: Two groups may share at most this share of the smaller one's rows, up to rounding.
         crossed: Columns whose levels may stand in several groups.
     """
-    target, subjects = check_target(corpus), check_subjects(corpus, crossed)
+    if not corpus.features.width:
+        return _without_features(corpus, crossed)
+    gapped, corpus = corpus, without_gaps(corpus)
+    target, subjects = each_column(check_target, gapped, corpus), check_subjects(corpus, crossed)
     # A column is named once, by the guard that says most of it.
-    order = _without(check_order(corpus), target)
+    order = _without(each_column(check_order, gapped, corpus), target)
     return [
         check_names(corpus),
         check_content(corpus),
@@ -57,12 +71,30 @@ def examine_corpus(
         check_constant(corpus),
         check_sizes(corpus),
         subjects,
-        check_encoded(corpus),
+        each_column(check_encoded, gapped, corpus),
         order,
-        _without(check_alone(corpus), target, subjects, order),
+        _without(each_column(check_alone, gapped, corpus), target, subjects, order),
         check_copies(corpus),
         check_labels(corpus),
+        _without(check_looks(gapped), order),
     ]
+
+
+_OF_FEATURES = (
+    "HO-G003", "HO-G005", "HO-G006", "HO-G011", "HO-G012", "HO-G013", "HO-G014", "HO-G016",
+)  # fmt: skip
+
+
+def _without_features(corpus: Corpus, crossed: Collection[str]) -> list[GuardResult]:
+    """What can be said where nothing is there to learn from: two groups of equal labels are no copies."""
+    looked = [check_names(corpus), check_ids(corpus), check_sizes(corpus), check_subjects(corpus, crossed)]
+    looked.append(check_labels(corpus))
+    why = "nothing but targets tells one group from another"
+    looked.append(
+        check_content(corpus) if corpus.manifest.told_by_content else GuardResult("HO-G002", not_applicable=why)
+    )
+    nothing = [GuardResult(code, not_applicable="the corpus has no features") for code in _OF_FEATURES]
+    return sorted([*looked, *nothing], key=lambda result: result.code)
 
 
 def _without(result: GuardResult, *others: GuardResult) -> GuardResult:

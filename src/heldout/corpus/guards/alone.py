@@ -21,10 +21,10 @@ _MOST = 50_000
 def check_alone(corpus: Corpus) -> GuardResult:
     """Ask how well each feature orders the target: over all rows, inside groups, and in pieces."""
     rows = thinned(corpus.groups, max(1, _MOST // len(corpus.manifest.groups)))
-    if len(rows) < _ROWS or len(np.unique(corpus.target[rows])) < 2:
+    if len(rows) < _ROWS or len(np.unique(corpus.targets("guard", rows))) < 2:
         return GuardResult("HO-G013", not_applicable=f"fewer than {_ROWS} rows, or one target")
     answers = Answers.of(corpus).take(rows)
-    target, groups = corpus.target[rows], answers.groups
+    target, groups = corpus.targets("guard", rows), answers.groups
     ordered = _regression if corpus.task == "regression" else _classification
     findings = []
     for every in corpus.features.get_columns():

@@ -76,8 +76,9 @@ class _Answer(NamedTuple):
 
     @classmethod
     def of(cls, corpus: Corpus) -> _Answer:
-        codes = np.unique(corpus.target, return_inverse=True)[1].astype(np.int64)
-        table = corpus.target if corpus.task == "regression" else np.equal.outer(corpus.target, _frequent(corpus))
+        target = corpus.targets("guard")
+        codes = np.unique(target, return_inverse=True)[1].astype(np.int64)
+        table = target if corpus.task == "regression" else np.equal.outer(target, _frequent(corpus))
         return cls(codes, _codes(corpus.groups), np.atleast_2d(table.T).T.astype(np.float64))
 
 
@@ -86,9 +87,9 @@ def _correlation(column: pl.Series, corpus: Corpus) -> float:
     if corpus.task != "regression" or not _numeric(column):
         return 0.0
     values = column.cast(pl.Float64).to_numpy()
-    if not (values.std() > 0 and corpus.target.std() > 0):
+    if not (values.std() > 0 and corpus.targets("guard").std() > 0):
         return 0.0
-    return float(abs(np.corrcoef(values, corpus.target.astype(np.float64))[0, 1]))
+    return float(abs(np.corrcoef(values, corpus.targets("guard").astype(np.float64))[0, 1]))
 
 
 def _monotone(column: pl.Series, answer: _Answer) -> bool:
@@ -130,7 +131,7 @@ def _one_to_one(column: pl.Series, answer: _Answer, chance: float) -> bool:
 
 def _frequent(corpus: Corpus) -> NDArray[Any]:
     """The most frequent classes, one less than there are: the last one follows."""
-    names, counts = np.unique(corpus.target, return_counts=True)
+    names, counts = np.unique(corpus.targets("guard"), return_counts=True)
     kept: NDArray[Any] = names[np.argsort(-counts, kind="stable")][: min(_CLASSES, max(1, len(names) - 1))]
     return kept
 

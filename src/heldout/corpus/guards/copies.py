@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from heldout.corpus.guards.finding import Finding, GuardResult
 from heldout.corpus.guards.levels import Codes, group_codes
-from heldout.corpus.model import Corpus, column_words
+from heldout.corpus.manifest import column_words
+from heldout.corpus.model import Corpus
 
 _CHANCE = 1e-6
 _AT_LEAST = 3
@@ -22,8 +23,8 @@ _BLOCKS = 0.2
 def check_copies(corpus: Corpus) -> GuardResult:
     """Look for rows that are equal in every feature and in the target, inside one group."""
     groups = group_codes(corpus)
-    columns = [column_words(each) for each in (*corpus.features.get_columns(), pl.Series(corpus.target))]
-    rows = np.zeros(len(corpus.target), np.uint64)
+    columns = [column_words(each) for each in (*corpus.features.get_columns(), pl.Series(corpus.targets("guard")))]
+    rows = np.zeros(len(corpus.groups), np.uint64)
     for number, words in enumerate([groups.astype(np.uint64), *columns]):
         rows = (rows ^ (words + np.uint64(number))) * np.uint64(0x9E3779B97F4A7C15)
         rows = (rows ^ (rows >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -57,14 +57,15 @@ def _of_groups(values: Floats, answers: Answers) -> Floats | None:
 def _summaries(corpus: Corpus, answers: Answers) -> Iterator[tuple[str, Floats, Floats]]:
     """What a group's targets may have been made into: its name, a number for each group, and the error of the mean."""
     if corpus.task == "classification":
-        classes, counts = np.unique(corpus.target, return_counts=True)
+        classes, counts = np.unique(corpus.targets("guard"), return_counts=True)
         for label in classes[np.argsort(-counts, kind="stable")][:_MOST_CLASSES]:
-            mean, error = _mean(np.equal(corpus.target, label).astype(float), answers.groups)
+            mean, error = _mean(np.equal(corpus.targets("guard"), label).astype(float), answers.groups)
             yield f"share of the label {str(label)!r}", mean, error
         return
-    mean, error = _mean(corpus.target, answers.groups)
+    truth = corpus.targets("guard")
+    mean, error = _mean(truth, answers.groups)
     yield "mean", mean, error
-    table = pl.DataFrame({"group": answers.groups, "target": corpus.target}).group_by("group", maintain_order=True)
+    table = pl.DataFrame({"group": answers.groups, "target": truth}).group_by("group", maintain_order=True)
     target = pl.col("target")
     made = table.agg(
         median=target.median(), first=target.first(), last=target.last(), least=target.min(), largest=target.max()

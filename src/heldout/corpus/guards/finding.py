@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal, TypedDict
 
 State = Literal["OK", "FOUND", "NOT APPLICABLE"]
 TITLES = {
@@ -23,7 +23,18 @@ TITLES = {
     "HO-G013": "one feature that orders the target",
     "HO-G014": "rows copied inside a group",
     "HO-G015": "labels that are no classes",
+    "HO-G016": "columns that are not what they look like",
 }
+
+
+class FindingBlock(TypedDict):
+    """A finding in a document."""
+
+    code: str
+    blocking: bool
+    what: str
+    where: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,15 @@ class Finding:
     where: str
     hint: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FindingBlock:
         """The finding as a document."""
-        return asdict(self)
+        return {
+            "code": self.code,
+            "blocking": self.blocking,
+            "what": self.what,
+            "where": self.where,
+            "hint": self.hint,
+        }
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ class GuardResult:
         """What the guard looks for."""
         return TITLES[self.code]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The result as a document."""
         found = [finding.to_json() for finding in self.findings]
         words = {"code": self.code, "title": self.title, "state": self.state}

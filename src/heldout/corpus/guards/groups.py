@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from heldout.corpus.guards.finding import Finding, GuardResult
-from heldout.corpus.model import Corpus, GroupRecord
+from heldout.corpus.manifest import GroupRecord
+from heldout.corpus.model import Corpus
 
 _LARGEST = 0.8
 
@@ -21,7 +22,7 @@ def check_content(corpus: Corpus) -> GuardResult:
             where=", ".join(twins),
             hint="keep one of them: a copy in training shows the answers of the held-out one",
         )
-        for twins in _same(corpus, lambda group: group.sha256)
+        for twins in _same(corpus, lambda group: group.content)
     ]
     return GuardResult("HO-G002", tuple(findings))
 

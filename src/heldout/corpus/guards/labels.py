@@ -19,7 +19,7 @@ def check_labels(corpus: Corpus) -> GuardResult:
     """Look at the labels of a classification: a blank blocks; a word for a gap, or two spellings, are reported."""
     if corpus.task != "classification":
         return GuardResult("HO-G015", not_applicable="the target is a number")
-    labels, counts = np.unique(corpus.target.astype(str), return_counts=True)
+    labels, counts = np.unique(corpus.targets("guard").astype(str), return_counts=True)
     findings, spelt = [], defaultdict(list)
     for label, count in zip(labels.tolist(), counts.tolist(), strict=True):
         plain = drawn(label).strip()

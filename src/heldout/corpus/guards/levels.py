@@ -39,7 +39,7 @@ class Answers:
     @classmethod
     def of(cls, corpus: Corpus) -> Answers:
         """Those of a corpus."""
-        target = corpus.target
+        target = corpus.targets("guard")
         if corpus.task == "regression":
             table = pl.Series(target).rank("average").to_numpy().astype(np.float64)[:, None]
         else:

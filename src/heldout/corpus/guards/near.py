@@ -22,7 +22,8 @@ from heldout.corpus.guards.again import measured_again
 from heldout.corpus.guards.finding import Finding, GuardResult
 from heldout.corpus.guards.levels import group_codes
 from heldout.corpus.guards.prints import shared_prints
-from heldout.corpus.model import Corpus, column_words
+from heldout.corpus.manifest import column_words
+from heldout.corpus.model import Corpus
 
 _WIDTHS = (1e-2, 1e-4, 1e-7)
 _AT_LEAST, _CHANCE = 3, 1e-6
@@ -104,7 +105,7 @@ def _twins(corpus: Corpus) -> set[tuple[str, str]]:
     """Pairs of one content; HO-G002 names those."""
     by_digest: dict[str, list[str]] = {}
     for group in corpus.manifest.groups:
-        by_digest.setdefault(group.sha256, []).append(group.id)
+        by_digest.setdefault(group.content, []).append(group.id)
     return {(one, other) for names in by_digest.values() for one in names for other in names if one < other}
 
 
@@ -139,10 +140,10 @@ def _like_rows(corpus: Corpus, shared_rows: float) -> list[Pair]:
 
 def _columns(corpus: Corpus) -> tuple[NDArray[np.float64], Words]:
     """Numbers centred and in units of their spread, float64 ``[rows, n]``; everything else as words ``[rows, m]``."""
-    columns = [*corpus.features.get_columns(), pl.Series("target", corpus.target)]
+    columns = [*corpus.features.get_columns(), pl.Series("target", corpus.targets("guard"))]
     numeric = [column.cast(pl.Float64).to_numpy() for column in columns if column.dtype.is_numeric()]
     others = [column_words(column) for column in columns if not column.dtype.is_numeric()]
-    rows = len(corpus.target)
+    rows = len(corpus.groups)
     numbers = np.column_stack(numeric) if numeric else np.empty((rows, 0))
     low, middle, high = np.quantile(numbers, [0.25, 0.5, 0.75], axis=0)
     deviation = numbers.std(axis=0)

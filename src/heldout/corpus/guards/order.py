@@ -21,7 +21,7 @@ _RISING = 0.9999
 
 def check_order(corpus: Corpus) -> GuardResult:
     """Look for features that count the rows, or that only rise or fall from the first row to the last."""
-    if len(corpus.target) < _ROWS:
+    if len(corpus.groups) < _ROWS:
         return GuardResult("HO-G012", not_applicable=f"the corpus has fewer than {_ROWS} rows")
     answers = Answers.of(corpus)
     findings = []

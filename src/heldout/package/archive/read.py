@@ -129,13 +129,15 @@ Sink = Callable[[str, bool], IO[bytes] | None]
 def _walk(path: Path, limits: Limits, sink: Sink) -> dict[str, Member]:
     where = path.name
     found: dict[str, Member] = {}
-    seen: dict[str, bool] = {}
+    places = Places()
     with _opened(path, limits) as stream:
         before = ""
         for info, raw in _headers(stream, where):
             name = safe_name(info.name, where)
-            _refuse_twice(name, seen, where)
-            if len(seen) > limits.members:
+            problem = places.take(name)
+            if problem is not None:
+                raise _refused(problem, where)
+            if len(places) > limits.members:
                 raise _refused(f"it holds more than {limits.members} files", where)
             if info.size > limits.bytes:
                 raise _refused(f"{name} would have {info.size} bytes", where)
@@ -163,14 +165,14 @@ def _headers(stream: _Bounded, where: str) -> Iterator[tuple[tarfile.TarInfo, by
             before = block + data
             continue
         if info.type != tarfile.REGTYPE or info.size < 0:
-            raise _refused(f"{info.name[:80]!r} is {_KINDS.get(info.type, 'something')}, not a plain file", where)
+            raise _refused(f"{info.name[:80]!r} is {KINDS.get(info.type, 'something')}, not a plain file", where)
         info.name = extended.get("path", info.name)
         info.size = int(extended.get("size", info.size))
         extended, raw, before = {}, before + block, b""
         yield info, raw
 
 
-_KINDS = {
+KINDS = {
     tarfile.DIRTYPE: "a folder",
     tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a link",
@@ -208,16 +210,26 @@ def _extended(stream: _Bounded, info: tarfile.TarInfo, where: str) -> tuple[dict
     return found, raw
 
 
-def _refuse_twice(name: str, seen: dict[str, bool], where: str) -> None:
-    """One place, one file, also where small and capital letters are one; and no file where a folder is."""
-    key = unicodedata.normalize("NFC", name).casefold()
-    parents = [key[:index] for index, letter in enumerate(key) if letter == "/"]
-    if key in seen:
-        raise _refused(f"it holds {name[:80]!r} twice", where)
-    if any(seen.get(parent) is False for parent in parents):
-        raise _refused(f"{name[:80]!r} lies inside a file", where)
-    seen[key] = False
-    seen.update(dict.fromkeys(parents, True))
+class Places:
+    """Names that were given out: one place, one file, also where small and capital letters are one."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, bool] = {}
+
+    def __len__(self) -> int:
+        return len(self._folders)
+
+    def take(self, name: str, *, folder: bool = False) -> str | None:
+        """What is wrong with one more name, if anything: a file stands twice, or where a folder is."""
+        key = unicodedata.normalize("NFC", name).casefold()
+        parents = [key[:index] for index, letter in enumerate(key) if letter == "/"]
+        if key in self._folders and not (folder and self._folders[key]):
+            return f"it holds {name[:80]!r} twice"
+        if any(self._folders.get(parent) is False for parent in parents):
+            return f"{name[:80]!r} lies inside a file"
+        self._folders[key] = folder
+        self._folders.update(dict.fromkeys(parents, True))
+        return None
 
 
 def _copy(stream: _Bounded, info: tarfile.TarInfo, target: IO[bytes] | None, where: str) -> Member:
@@ -248,23 +260,26 @@ def _refuse_rest(stream: _Bounded, where: str) -> None:
         raise _damaged("it is cut off, or more lies behind its end than there should", where)
 
 
-class _Bounded:
-    """Reads unpacked bytes and counts them; raises before more than the limit was unpacked."""
+class Pieces:
+    """A stream over pieces, none of them empty."""
 
-    def __init__(self, chunks: Iterator[bytes], packed: int, limits: Limits, where: str) -> None:
-        self._chunks, self._packed, self._limits, self._where = chunks, max(packed, 1), limits, where
-        self._rest, self.total = b"", 0
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        """Read from them in turn."""
+        self._pieces, self._rest = pieces, b""
 
     def read(self, size: int) -> bytes:
         """Up to so many bytes; none at the end."""
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._rest = chunk
-            self._count(len(chunk))
+        self._rest = self._rest or next(self._pieces, b"")
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
+
+
+class _Bounded(Pieces):
+    """Counts unpacked bytes; raises before more than the limit was unpacked."""
+
+    def __init__(self, chunks: Iterator[bytes], packed: int, limits: Limits, where: str) -> None:
+        super().__init__(self._counted(chunks))
+        self._packed, self._limits, self._where, self.total = max(packed, 1), limits, where, 0
 
     def some(self, size: int, where: str) -> bytes:
         """At least one byte."""
@@ -281,13 +296,15 @@ class _Bounded:
             left -= len(parts[-1])
         return b"".join(parts)
 
-    def _count(self, size: int) -> None:
-        self.total += size
+    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         # Headers and padding come on top of the files' own bytes.
         most = self._limits.bytes + _BLOCK * 3 * (self._limits.members + 64)
-        swollen = self.total > self._limits.ratio_from and self.total > self._limits.ratio * self._packed
-        if self.total > most or swollen:
-            raise _refused(f"it unpacks to more than {self.total - size} bytes: it is a bomb", self._where)
+        for chunk in chunks:
+            self.total += len(chunk)
+            swollen = self.total > self._limits.ratio_from and self.total > self._limits.ratio * self._packed
+            if self.total > most or swollen:
+                raise _refused(f"it unpacks to more than {self.total - len(chunk)} bytes: it is a bomb", self._where)
+            yield chunk
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from heldout.package.doctor.machine import Machine
 
@@ -152,7 +152,7 @@ class Checkup:
         """Whether nothing stops the work."""
         return all(finding.state != "FAILED" for finding in self.findings)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The checkup as a document."""
         return {
             "schema": SCHEMA,

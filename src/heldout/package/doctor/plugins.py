@@ -14,6 +14,7 @@ from heldout.backbone import Backbone
 from heldout.corpus import Reader
 from heldout.errors import HeldoutError
 from heldout.task.metric import Metric
+from heldout.task.task import why_no_task
 
 SCHEMA = "heldout.plugins/1"
 _CLASSES: dict[str, type[Any]] = {"backbones": Backbone, "readers": Reader}
@@ -55,7 +56,7 @@ def list_plugins(commands: Collection[str] = ()) -> list[Plugin]:
         return [_looked_at(kind, point, commands) for kind in plugins.KINDS for point in plugins.points(kind)]
 
 
-def to_json(found: Collection[Plugin]) -> dict[str, Any]:
+def to_json(found: Collection[Plugin]) -> dict[str, object]:
     """The document."""
     return {"schema": SCHEMA, "plugins": [asdict(each) for each in found]}
 
@@ -89,6 +90,8 @@ def _why_not(kind: str, name: str, found: Any) -> str | None:
         return f"it is no subclass of {wanted.__module__.rpartition('.')[0]}.{wanted.__name__}"
     if kind == "metrics" and not isinstance(found, Metric):
         return "it is no heldout.task.Metric"
+    if kind == "tasks":
+        return why_no_task(name, found)
     if kind == "commands" and not callable(found):
         return "it is neither a function nor a typer.Typer"
     if kind in ("backbones", "readers", "metrics") and found.name != name:

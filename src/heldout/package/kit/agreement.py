@@ -75,7 +75,7 @@ def _plain(name: str, known: Mapping[str, Metric] | None = None) -> str:
 
 def judge_agreement(
     lead: RunEvidence, operator: RunEvidence, tolerance: Mapping[str, float], kit_sha256: str | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Compare two runs and judge the rule.
 
     Args:
@@ -114,7 +114,7 @@ def _folds(lead: RunEvidence, operator: RunEvidence) -> list[str]:
     return sorted({*lead.metrics["ensemble"]["folds"], *operator.metrics["ensemble"]["folds"]})
 
 
-def _compared(fold: str, metric: str, lead: RunEvidence, operator: RunEvidence) -> dict[str, Any]:
+def _compared(fold: str, metric: str, lead: RunEvidence, operator: RunEvidence) -> dict[str, object]:
     name = _plain(metric)  # kits of older versions may declare an alias
     ours, theirs = (each.metrics["ensemble"]["folds"].get(fold, {}).get(name) for each in (lead, operator))
     known = ours is not None and theirs is not None and math.isfinite(ours) and math.isfinite(theirs)
@@ -149,20 +149,20 @@ def _rule(metric: str, most: float, folds: Sequence[Mapping[str, Any]], same: st
     observed = abs(float(worst["difference"]))
     holds = observed <= most
     sentence = f"{name} {observed:.3g} {'≤' if holds else '>'} {most:g} ({worst['fold']})"
-    return RuleOutcome(identifier, "PASS" if holds else "FAIL", observed, bound, sentence)
+    return RuleOutcome.of(identifier, holds, observed, bound, sentence)
 
 
 def _promoted(whose: str, run: RunEvidence) -> RuleOutcome:
     verdict = run.verdict["verdict"]
     sentence = f"the verdict of the {whose}'s run is {verdict}"
-    return RuleOutcome(f"{whose}-verdict", "PASS" if verdict == "PROMOTE" else "FAIL", None, "PROMOTE", sentence)
+    return RuleOutcome.of(f"{whose}-verdict", verdict == "PROMOTE", None, "PROMOTE", sentence)
 
 
 def _judged(run: RunEvidence, key: str) -> Any:
     return run.verdict["judged"][key]
 
 
-def _described(run: RunEvidence) -> dict[str, Any]:
+def _described(run: RunEvidence) -> dict[str, object]:
     provenance = run.verdict["run_provenance"]
     return {
         "run": run.run["run"],

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 from heldout import __version__
 from heldout.errors import StudyError
-from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_file
+from heldout.evidence import digest, dumps, file_entry, read_plain
 from heldout.evidence.provenance import code_digest
 from heldout.package.archive.write import refuse_no_archive, write_archive
 from heldout.package.content.private import refuse_private
 from heldout.package.kit import requirements
 from heldout.package.kit.agreement import declared_tolerance
-from heldout.package.kit.needs import needs_of, refuse_loose_code
+from heldout.package.kit.needs import code_beside, needs_of, refuse_loose_code
 from heldout.package.kit.requirements import Frozen, Target
 from heldout.package.kit.wheel import Wheel, build_wheel, carry_wheel
 from heldout.run import Study
@@ -100,10 +100,12 @@ def build_kit(study_path: Path, out: Path, options: KitOptions | None = None) ->
     refuse_loose_code(resolved[chosen.variant])
     needs = needs_of(resolved[chosen.variant])
     frozen = [
-        requirements.freeze(needs.extras, each, chosen.leave_out, needs.carried, ask_pip=chosen.ask_pip)
+        requirements.freeze(needs.extras, each, chosen.leave_out, needs.carried, needs.others, ask_pip=chosen.ask_pip)
         for each in chosen.targets
     ]
-    any_ = requirements.closure(needs.extras, requirements.running_target(), chosen.leave_out, needs.carried)
+    any_ = requirements.closure(
+        needs.extras, requirements.running_target(), chosen.leave_out, needs.carried, needs.others
+    )
     carried = [carry_wheel(name) for name in needs.carried]
     with tempfile.TemporaryDirectory(prefix="heldout-kit-") as scratch:
         wheels = _wheelhouse(frozen, chosen, Path(scratch))
@@ -117,6 +119,7 @@ def build_kit(study_path: Path, out: Path, options: KitOptions | None = None) ->
         files["README.md"] = _readme(resolved[chosen.variant], frozen, wheels, carried).encode()
         files |= {f"dist/{each.name}": each.data for each in (build_wheel(), *carried)}
         files |= {f"wheelhouse/{path.name}": path for path in wheels}
+        files |= {f"code/{name}": data for each in resolved.values() for name, data in code_beside(each).items()}
         _refuse_private_texts(files)
         document = _document(resolved, chosen, tolerance, frozen, needs.extras, files)
         document |= {"carried": needs.carried} if needs.carried else {}
@@ -132,6 +135,12 @@ def _variants(study: Study, variant: str) -> list[str]:
 
 
 def _refuse_untravelled(resolved: Resolved, where: Path) -> None:
+    if resolved.config.get("models"):
+        raise StudyError(
+            "a study that asks a model from elsewhere cannot travel: a kit does not carry models",
+            where=f"{where}: fit.model",
+            hint="send the study file and the model, which is known by its digest wherever it lies",
+        )
     if resolved.champion is not None:
         raise StudyError(
             "a study that names a champion cannot travel: its run would have to travel too",
@@ -190,7 +199,7 @@ def _readme(resolved: Resolved, frozen: Sequence[Frozen], wheels: Sequence[Path]
 
 
 def _refuse_private_texts(files: Mapping[str, Path | bytes]) -> None:
-    for name in ("study.yaml", *(name for name in files if name.startswith("locks/"))):
+    for name in ("study.yaml", *(name for name in files if name.startswith(("locks/", "code/")))):
         data = files[name]
         assert isinstance(data, bytes)
         refuse_private(data, name)
@@ -203,7 +212,7 @@ def _document(
     frozen: Sequence[Frozen],
     extras: Sequence[str],
     files: Mapping[str, Path | bytes],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "study": resolved[options.variant].name,
@@ -217,11 +226,5 @@ def _document(
             for each in frozen
         },
         "extras": list(extras),
-        "files": {name: _described(data) for name, data in sorted(files.items())},
+        "files": {name: file_entry(data) for name, data in sorted(files.items())},
     }
-
-
-def _described(data: Path | bytes) -> dict[str, Any]:
-    if isinstance(data, bytes):
-        return {"bytes": len(data), "sha256": sha256_bytes(data)}
-    return {"bytes": data.stat().st_size, "sha256": sha256_file(data)}

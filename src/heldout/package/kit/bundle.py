@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from heldout.documents.names import LEDGER_FILE, MANIFEST_FILE, POLICY_FILE, SIGNATURE_FILE
 from heldout.errors import InputError
-from heldout.evidence import dumps, read_json, read_plain, sha256_bytes, sha256_file
+from heldout.evidence import dumps, file_entry, read_json, read_plain, sha256_bytes, sha256_file
 from heldout.ledger import targets
 from heldout.package.archive.write import write_archive
 from heldout.package.content.private import private_words, refuse_private
@@ -130,7 +130,7 @@ def scrubbed(value: Any) -> Any:
     return [scrubbed(item) for item in value] if isinstance(value, list) else value
 
 
-def _document(evidence: RunEvidence, files: Mapping[str, Path | bytes], machine: Machine) -> dict[str, Any]:
+def _document(evidence: RunEvidence, files: Mapping[str, Path | bytes], machine: Machine) -> dict[str, object]:
     verdict = evidence.verdict
     provenance = verdict["run_provenance"]
     kit = files.get("kit.json")
@@ -146,11 +146,5 @@ def _document(evidence: RunEvidence, files: Mapping[str, Path | bytes], machine:
         "host": provenance["host"],
         "device": provenance["device"],
         "kit_sha256": sha256_bytes(kit) if isinstance(kit, bytes) else None,
-        "files": {name: _described(source) for name, source in sorted(files.items())},
+        "files": {name: file_entry(source) for name, source in sorted(files.items())},
     }
-
-
-def _described(source: Path | bytes) -> dict[str, Any]:
-    if isinstance(source, bytes):
-        return {"bytes": len(source), "sha256": sha256_bytes(source)}
-    return {"bytes": source.stat().st_size, "sha256": sha256_file(source)}

@@ -19,6 +19,7 @@ from heldout.package.kit.build import KIT_FILE
 from heldout.package.kit.build import SCHEMA as KIT_SCHEMA
 from heldout.package.kit.bundle import BUNDLE_FILE, CORPUS_FOLDER
 from heldout.package.kit.bundle import SCHEMA as BUNDLE_SCHEMA
+from heldout.plugins import trusting_code
 from heldout.study.spec import SLUG
 from heldout.verify import Verification, verify_run
 from heldout.verify.evidence import RunEvidence
@@ -55,7 +56,7 @@ class Imported:
         verdict = self.agreement["verdict"] if self.agreement else self.verification.verdict
         return verdict == "PROMOTE"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The import as a document."""
         kept = ("study", "variant", "verdict", "verdict_sha256", "platform", "host", "device", "kit_sha256")
         return {
@@ -78,6 +79,7 @@ def import_bundle(
     kit: Path | None = None,
     deep: bool = False,
     limits: Limits | None = None,
+    trust_code: bool = False,
 ) -> Imported:
     """Unpack, check, verify and compare a bundle; nothing of a bad one stays.
 
@@ -88,6 +90,7 @@ def import_bundle(
         kit: The kit that was handed over: the bundle must come from it.
         deep: Also compare with the corpus in the bundle, and ask every stored model again.
         limits: How much is unpacked at most.
+        trust_code: Run the code that its run brings along: whoever says so has read it, or wrote it.
 
     Raises:
         InputError: If it is no bundle.
@@ -100,7 +103,8 @@ def import_bundle(
         contents = open_archive(bundle, Path(scratch) / "unpacked", {BUNDLE_FILE: BUNDLE_SCHEMA}, limits)
         sha256 = sha256_file(bundle)
         check_contents(contents)
-        verification = verify_contents(contents, deep=deep)
+        with trusting_code(trust=trust_code):
+            verification = verify_contents(contents, deep=deep)
         tolerance, kit_sha256 = _declared(contents, kit)
         run = _run_of(contents)
         compared, notes = None, list(_notes(contents, kit))

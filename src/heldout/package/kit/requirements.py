@@ -132,7 +132,11 @@ def direct_requirements(extras: Sequence[str], leave_out: frozenset[str] = froze
 
 
 def closure(
-    extras: Sequence[str], target: Target, leave_out: frozenset[str] = frozenset(), carried: Sequence[str] = ()
+    extras: Sequence[str],
+    target: Target,
+    leave_out: frozenset[str] = frozenset(),
+    carried: Sequence[str] = (),
+    others: Sequence[str] = (),
 ) -> dict[str, str]:
     """Version by distribution, of all that is needed on a target, without what a kit carries: the product, plug-ins.
 
@@ -143,6 +147,7 @@ def closure(
     found: dict[str, str] = {}
     mine = {PRODUCT, *(canonicalize_name(name) for name in carried)}
     pending: list[tuple[str, frozenset[str]]] = [(PRODUCT, frozenset(extras)), *((name, frozenset()) for name in mine)]
+    pending += [(canonicalize_name(name), frozenset()) for name in others if canonicalize_name(name) not in leave_out]
     seen: set[tuple[str, frozenset[str]]] = set()
     while pending:
         name, wanted = pending.pop()
@@ -160,10 +165,16 @@ def closure(
 
 
 def freeze(
-    extras: Sequence[str], target: Target, leave_out: frozenset[str], carried: Sequence[str] = (), *, ask_pip: bool
+    extras: Sequence[str],
+    target: Target,
+    leave_out: frozenset[str],
+    carried: Sequence[str] = (),
+    others: Sequence[str] = (),
+    *,
+    ask_pip: bool,
 ) -> Frozen:
     """Pins for a target, with the digests of their wheels where pip knows them."""
-    pins = closure(extras, target, leave_out, carried)
+    pins = closure(extras, target, leave_out, carried, others)
     if not ask_pip:
         return Frozen(target, pins, {}, "not asked for")
     hashes, why = _ask_pip(pins, target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.documents.names import PREDICTIONS_FILE, UNIT_FILE
+from heldout.documents.names import UNIT_FILE
 from heldout.evidence import read_json
 from heldout.run.layout import RunFolder
 from heldout.task import Predictions, read_predictions
+from heldout.task.table import table_bytes, table_in
 from heldout.verify.evidence import RunEvidence, StoredUnit
 
 
@@ -28,10 +28,8 @@ def baseline_tables(evidence: RunEvidence) -> dict[str, bytes]:
     for name, (_, _, seeds) in evidence.contenders.items():
         units = evidence.units(name) if name else {}
         if name and len(units) == len(seeds) * len(evidence.split.folds):
-            frame = _assembled(evidence, units).to_frame()
-            stream = io.BytesIO()
-            frame.write_ndjson(stream)
-            tables[f"baselines/{name}/predictions.jsonl"] = stream.getvalue()
+            table, data = table_bytes(_assembled(evidence, units).to_frame())
+            tables[f"baselines/{name}/{table}"] = data
     return tables
 
 
@@ -68,7 +66,7 @@ class PublishedRun(RunEvidence):
     def _table(self, name: str, seeds: tuple[int, ...]) -> Predictions | None:
         if not name:
             return self.predictions
-        path = self.folder / "baselines" / name / PREDICTIONS_FILE
+        path = table_in(self.folder / "baselines" / name)
         return read_predictions(path, seeds, self.classes) if path.exists() else None
 
     def _unit(self, folder: Path, table: Predictions, seed: int, rows: NDArray[np.int64]) -> StoredUnit:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from heldout.errors import CorpusError
 from heldout.evidence import open_plain
 from heldout.package.content.encoded import find_bulk, find_encoded
 from heldout.package.content.findings import Finding
@@ -19,12 +20,14 @@ from heldout.package.content.views import BrokenTypeError, View, formulas, parse
 from heldout.package.public.roles import (
     PACKAGE_FILE,
     PICTURE_TYPES,
+    TABLE_TYPE,
     TEXT_TYPES,
     Publication,
     Role,
     content_type,
     known_role,
 )
+from heldout.package.public.tables import lines_of
 
 _PICTURES = {"PNG": "png", "JPEG": "jpeg"}
 _BULKY = frozenset(("predictions", "rankings", "confusion"))
@@ -75,6 +78,8 @@ class Judge:
         found = sniff(data)
         if found is not None and found.family == "picture" and _PICTURES[found.name] == kind:
             yield from (Finding(name, "HO-P027", "", each) for each in problems(data))
+        elif kind == TABLE_TYPE and role is not None and kind in role.types:
+            yield from () if large else self._table(name, data, role)
         elif found is not None:
             yield from look_inside(data, name, found)
         elif large:
@@ -83,6 +88,15 @@ class Judge:
             yield Finding(name, "HO-P012", "", "this is text, no picture")
         else:
             yield from _few(self._text(name, data, kind if kind in TEXT_TYPES else "txt", role))
+
+    def _table(self, name: str, data: bytes, role: Role) -> Iterator[Finding]:
+        """What stands in a table of predictions, judged as the same in JSON Lines."""
+        try:
+            text = lines_of(data)
+        except CorpusError as error:
+            yield Finding(name, "HO-P012", "", error.what)
+        else:
+            yield from _few(self._text(name, text, "jsonl", role))
 
     def _role(self, name: str, role: Role | None, kind: str) -> Iterator[Finding]:
         if role is None:

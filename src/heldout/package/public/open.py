@@ -26,7 +26,7 @@ from typing import IO, Any, NamedTuple
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import open_plain
 from heldout.package.archive.form import Fault, gzip_faults, packing_faults, tar_faults, zip_faults
-from heldout.package.archive.read import ZSTD, safe_name, unzstd
+from heldout.package.archive.read import KINDS, ZSTD, Pieces, Places, safe_name, unzstd
 from heldout.package.content.findings import Finding
 from heldout.package.public.roles import Publication
 
@@ -46,15 +46,6 @@ _BAD_ARCHIVE = (
     zlib.error,
     lzma.LZMAError,
 )
-_KINDS = {
-    tarfile.LNKTYPE: "a hard link",
-    tarfile.SYMTYPE: "a link",
-    tarfile.CHRTYPE: "a device",
-    tarfile.BLKTYPE: "a device",
-    tarfile.FIFOTYPE: "a pipe",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
-}
-
 _MACHINES: dict[bytes, Callable[[], Any]] = {
     b"\x1f\x8b": partial(zlib.decompressobj, 31),
     b"BZ": bz2.BZ2Decompressor,
@@ -137,12 +128,12 @@ class _Taken:
         self.files: dict[str, Path] = {}
         self._scratch, self._publication, self._findings = scratch, publication, findings
         self._left = publication.max_bytes
-        self._seen: dict[str, bool] = {}
+        self._places = Places()
 
     def take(self, entry: _Entry) -> None:
         shown = entry.name[:200]
         name = _checked(entry.name, self._findings)
-        if len(self._seen) > 2 * self._publication.max_files:
+        if len(self._places) > 2 * self._publication.max_files:
             raise _FullError
         if entry.kind not in ("file", "folder"):
             self._findings.append(Finding(shown, "HO-P002", "", f"this is {entry.kind}"))
@@ -159,15 +150,9 @@ class _Taken:
         self.files[name] = place
 
     def _is_new(self, name: str, *, folder: bool) -> bool:
-        """One place, one file, also where small and capital letters are one; no file where a folder is."""
-        key = unicodedata.normalize("NFC", name).casefold()
-        parents = [key[:index] for index, letter in enumerate(key) if letter == "/"]
-        inside = any(self._seen.get(parent) is False for parent in parents)
-        if inside or (key in self._seen and not (folder and self._seen[key])):
+        if self._places.take(name, folder=folder) is not None:
             self._findings.append(Finding(name, "HO-P005", "", "the package holds this name twice"))
             return False
-        self._seen[key] = folder
-        self._seen.update(dict.fromkeys(parents, True))
         return not folder
 
 
@@ -222,7 +207,7 @@ def _tar(path: Path, findings: list[Finding], publication: Publication) -> Itera
         stream: Any = _Counted(packed, _most(publication))
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
-                kind = "folder" if member.isdir() else _KINDS.get(member.type, "")
+                kind = "folder" if member.isdir() else KINDS.get(member.type, "")
                 kind = "a sparse file" if member.issparse() else kind or ("file" if member.isreg() else "no plain file")
                 content = archive.extractfile(member) if kind == "file" else None
                 yield _Entry(member.name, kind, member.size, content)
@@ -300,23 +285,10 @@ def _unpacking(raw: IO[bytes], path: Path) -> Any:
     if head.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile(raw)
     if head.startswith(ZSTD):
-        return contextlib.nullcontext(_Pieces(unzstd(raw, path.name)))
+        return contextlib.nullcontext(Pieces(unzstd(raw, path.name)))
     if _tail(path, 257)[:5] == b"ustar":
         return contextlib.nullcontext(raw)
     raise InputError("this is no package", where=str(path), hint="name a folder, a .tar.gz or a .zip")
-
-
-class _Pieces:
-    """A stream over pieces."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._rest = pieces, b""
-
-    def read(self, size: int) -> bytes:
-        while len(self._rest) < size and (piece := next(self._pieces, b"")):
-            self._rest += piece
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return data
 
 
 class _Counted:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from heldout import __version__
 from heldout.documents.names import CORPUS_FILE, LOCK_FILE, RUN_FILE
-from heldout.errors import HeldoutError, InputError, RefusedError
+from heldout.errors import CorpusError, HeldoutError, InputError, RefusedError
 from heldout.evidence import dumps, loads, read_plain, sha256_bytes, sha256_file, write_bytes
 from heldout.package.archive.write import write_archive
 from heldout.package.content.findings import Finding, refuse
@@ -31,11 +31,13 @@ from heldout.package.public.roles import (
     PACKAGE_FILE,
     PACKAGE_SCHEMA,
     PICTURE_TYPES,
+    TABLE_TYPE,
     TEXT_TYPES,
     Publication,
     content_type,
     default_publication,
 )
+from heldout.package.public.tables import lines_of, with_texts_of
 from heldout.verify import verify_path, verify_run
 from heldout.verify.evaluations import EvaluationEvidence, EvaluationVerification, links_of_evaluation
 from heldout.verify.evidence import RunEvidence
@@ -184,11 +186,16 @@ class _Staged:
         try:
             if kind in PICTURE_TYPES:
                 return stripped(data)
+            if kind == TABLE_TYPE:
+                lines = lines_of(data)
+                self.findings += secrets(f"{RUN}/{name}", lines, "jsonl")
+                again = rewritten(lines, "jsonl", name, self._scrubber.value, self._scrubber.text)
+                return data if again == lines else with_texts_of(again, data)
             if kind in TEXT_TYPES and is_text(data):
                 self.findings += secrets(f"{RUN}/{name}", data, kind)
                 data = self._corpus(data) if name == _FIRST else data
                 return rewritten(data, kind, name, self._scrubber.value, self._scrubber.text)
-        except (BrokenTypeError, DamagedError):
+        except (BrokenTypeError, CorpusError, DamagedError):
             pass
         return data
 

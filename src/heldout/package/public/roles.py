@@ -20,8 +20,10 @@ from heldout.documents.names import (
     LOCK_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
+    MODEL_FILE,
     PREDICTIONS_CSV,
     PREDICTIONS_FILE,
+    PREDICTIONS_PARQUET,
     PROGRESS_FILE,
     PROMOTE_FILE,
     REPORT_HTML,
@@ -29,17 +31,19 @@ from heldout.documents.names import (
     RUN_FILE,
     SPLIT_FILE,
     STORED_FILE,
+    TRAINED_ON_FILE,
 )
 from heldout.errors import InputError
 from heldout.evidence import digest
 
 PACKAGE_FILE = "public.json"
 PACKAGE_SCHEMA = "heldout.public/1"
+TABLE_TYPE = "parquet"  # of predictions alone
 TEXT_TYPES = ("json", "jsonl", "csv", "md", "html", "svg", "yaml", "txt")
 PICTURE_TYPES = ("png", "jpeg")
 _TYPE_OF = {"jpg": "jpeg", "htm": "html", "yml": "yaml", "text": "txt", "ndjson": "jsonl"}
 # Folders of a run that hold models, media and what came after the verdict: of these only what is named by its folder.
-_CLOSED = ("fits", "baselines", "exports", "scratch", "checkpoints", "media")
+_CLOSED = ("fits", "baselines", "exports", "logs", "scratch", "tables", "checkpoints", "media")
 _TABLES = ("json", "jsonl", "csv")
 
 
@@ -72,12 +76,12 @@ class Role:
 
 
 ROLES = (
-    Role("run", (RUN_FILE, MANIFEST_FILE), ("json",), ("manifest",)),
+    Role("run", (RUN_FILE, MANIFEST_FILE, MODEL_FILE), ("json",), ("manifest",)),
     Role("configuration", (LOCK_FILE,), ("yaml",)),
     Role("split", (SPLIT_FILE,), ("json",), ("manifest",)),
     Role(
         "manifests",
-        (CORPUS_FILE, "episode_manifest.json", "dataset_manifest.json", "window_index_manifest.json",
+        (CORPUS_FILE, TRAINED_ON_FILE, "episode_manifest.json", "dataset_manifest.json", "window_index_manifest.json",
          "MANIFEST_REPORT.md"),
         ("json", "md"),
         ("manifest",),
@@ -92,9 +96,9 @@ ROLES = (
     Role("confusion", ("confusion_matrix.csv", "*_confusion_matrix.csv"), ("csv",), ("confusion",)),
     Role(
         "predictions",
-        (PREDICTIONS_FILE, PREDICTIONS_CSV, "*_predictions.jsonl", "*_predictions.csv",
-         "**/baselines/*/predictions.jsonl"),
-        ("jsonl", "csv"),
+        (PREDICTIONS_FILE, PREDICTIONS_CSV, PREDICTIONS_PARQUET, "*_predictions.jsonl", "*_predictions.csv",
+         "**/baselines/*/predictions.jsonl", "**/baselines/*/predictions.parquet"),
+        ("jsonl", "csv", "parquet"),
         ("prediction",),
     ),
     Role("fit records", ("**/fits/*/*/unit.json",), ("json",), max_bytes=1 << 20),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from heldout.documents.names import (
@@ -12,8 +11,6 @@ from heldout.documents.names import (
     LOCK_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
-    PREDICTIONS_CSV,
-    PREDICTIONS_FILE,
     PROMOTE_FILE,
     RUN_FILE,
     SPLIT_FILE,
@@ -25,12 +22,14 @@ from heldout.package.archive.read import Member
 from heldout.package.public.evidence import PublishedRun
 from heldout.package.public.roles import PACKAGE_FILE, PACKAGE_SCHEMA
 from heldout.run.layout import files_digest
+from heldout.task.table import table_files, table_name
 from heldout.verify import files, inputs, published, results
 from heldout.verify.chain import BrokenError, Check, Found, NotCheckedError
 from heldout.verify.evaluations import EvaluationEvidence, checks_of
 from heldout.verify.exports import ExportEvidence
 
 _RUN = "run"
+_PREDICTIONS = "predictions"  # in whatever form
 _MODELS = "models and the fits' own predictions are not published"
 
 
@@ -81,7 +80,7 @@ def check_bound(evidence: ExportEvidence) -> str:
         return _bound_evaluation(evidence)
     run = _run(evidence)
     judged, stated = run.verdict["judged"], run.manifest["files"]
-    for label, name in (("predictions", PREDICTIONS_FILE), ("metrics", METRICS_FILE)):
+    for label, name in (("predictions", table_name(stated)), ("metrics", METRICS_FILE)):
         if stated[name]["sha256"] != judged[f"{label}_sha256"]:
             raise BrokenError(f"the verdict judged another {name}", f"judged.{label}_sha256")
     if _scrubbed(evidence, MANIFEST_FILE):
@@ -207,13 +206,15 @@ def _of_run(look: Callable[[Any], str], reads: tuple[str, ...], digest_of: str =
 
     Args:
         look: What looks at a run.
-        reads: Files without which it cannot.
+        reads: Files without which it cannot; `_PREDICTIONS` for those of the predictions.
         digest_of: A file whose original digest it needs: once scrubbed, it cannot be compared.
     """
 
     def at_package(evidence: ExportEvidence) -> str:
         run = _run(evidence)
-        lacking = [name for name in reads if not Path(run.folder / name).is_file()]
+        tables = table_files(run.manifest["files"]) if _PREDICTIONS in reads else ()
+        named = [*(name for name in reads if name != _PREDICTIONS), *tables]
+        lacking = [name for name in named if not (run.folder / name).is_file()]
         if lacking:
             raise NotCheckedError(f"{lacking[0]} is not published")
         if digest_of and _scrubbed(evidence, digest_of):
@@ -223,7 +224,7 @@ def _of_run(look: Callable[[Any], str], reads: tuple[str, ...], digest_of: str =
     return at_package
 
 
-_TABLE = (LOCK_FILE, CORPUS_FILE, SPLIT_FILE, PREDICTIONS_FILE, PREDICTIONS_CSV, METRICS_FILE)
+_TABLE = (LOCK_FILE, CORPUS_FILE, SPLIT_FILE, _PREDICTIONS, METRICS_FILE)
 _PACKAGE = (
     Check("package-files", "package → every file", check_package),
     Check("package-origin", "published → original", check_origin, ("package-files",)),

@@ -35,7 +35,7 @@ class Verified:
             return self.error.exit_code
         return 0 if self.found is not None and self.found.holds else TamperedError.exit_code
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The path with its verification, or with its error in three parts."""
         error = self.error and {key: getattr(self.error, key) for key in ("code", "what", "where", "hint")}
         found = self.found and self.found.to_json()
@@ -59,7 +59,7 @@ def verify_each(paths: Sequence[str | Path], *, run: str | Path | None = None, *
     return (_verified(Path(path), run=run, **options) for path in paths)
 
 
-def to_json(verified: Sequence[Verified]) -> dict[str, Any]:
+def to_json(verified: Sequence[Verified]) -> dict[str, object]:
     """All of them as one document."""
     code = worst([each.exit_code for each in verified])
     return {"schema": SCHEMA, "exit_code": code, "paths": [each.to_json() for each in verified]}

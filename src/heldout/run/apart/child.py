@@ -46,12 +46,14 @@ class ToFit:
         job: What to fit.
         quick: On a short budget.
         view: Rows to answer from memory, after the fit; None asks for none.
+        kept: A folder for state that a killed fit goes on with; None keeps none.
     """
 
     backbone: Backbone
     job: FitJob
     quick: bool = False
     view: FeaturesView | None = None
+    kept: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,19 @@ class ToTime:
 def check(question: Mapping[str, Any], fence: Mapping[str, str]) -> None:
     """Let a backbone complain about parameters and columns."""
 
-    def work(asked: ToCheck) -> dict[str, Any]:
+    def work(asked: ToCheck) -> dict[str, object]:
         asked.backbone.check(asked.corpus)
         return {"deterministic": bool(asked.backbone.deterministic)}
 
-    _do(work, question, fence)
+    do(work, question, fence)
 
 
 def fit(question: Mapping[str, Any], fence: Mapping[str, str]) -> None:
     """Fit one model, and save it."""
 
-    def work(asked: ToFit) -> dict[str, Any]:
+    def work(asked: ToFit) -> dict[str, object]:
         backbone = asked.backbone.quick() if asked.quick else asked.backbone
-        scratch, out = Path("scratch").resolve(), Path(question["desk"]) / "out" / "model"
+        scratch, out = asked.kept or Path("scratch").resolve(), Path(question["desk"]) / "out" / "model"
         out.mkdir()
         with warnings.catch_warnings():
             if asked.quick:
@@ -98,34 +100,34 @@ def fit(question: Mapping[str, Any], fence: Mapping[str, str]) -> None:
             return {}
         return _answer(backbone, model, asked.view, out.parent)
 
-    _do(work, question, fence)
+    do(work, question, fence)
 
 
 def ask(question: Mapping[str, Any], fence: Mapping[str, str]) -> None:
     """Load a stored model, and write down what it answers."""
 
-    def work(asked: ToAsk) -> dict[str, Any]:
+    def work(asked: ToAsk) -> dict[str, object]:
         out, backbone = Path(question["desk"]) / "out", asked.backbone
         model = backbone.load(Path(question["desk"]) / "in")
         found = _answer(backbone, model, asked.view, out)
         if asked.parts and asked.view.features.height > 1:
             middle = asked.view.features.height // 2
             halves = (asked.view.features[middle:], asked.view.features[:middle])
-            last, first = (_numbers(backbone.predict(model, FeaturesView(half))) for half in halves)
+            last, first = (numbers_of(backbone.predict(model, FeaturesView(half))) for half in halves)
             np.save(out / f"parts-{VALUES}", np.concatenate([first, last]), allow_pickle=False)
         return found
 
-    _do(work, question, fence)
+    do(work, question, fence)
 
 
 def timed(question: Mapping[str, Any], fence: Mapping[str, str]) -> None:
     """Load a stored model, and say how long it takes to answer."""
 
-    def work(asked: ToTime) -> dict[str, Any]:
+    def work(asked: ToTime) -> dict[str, object]:
         model = asked.backbone.load(Path(question["desk"]) / "in")
         return {"turns": turns_of(partial(asked.backbone.predict, model), asked.view, asked.turns)}
 
-    _do(work, question, fence)
+    do(work, question, fence)
 
 
 def turns_of(predict: Callable[[FeaturesView], Any], view: FeaturesView, count: int) -> list[float]:
@@ -139,30 +141,33 @@ def turns_of(predict: Callable[[FeaturesView], Any], view: FeaturesView, count: 
     return turns
 
 
-def _answer(backbone: Backbone, model: Any, view: FeaturesView, out: Path) -> dict[str, Any]:
+def _answer(backbone: Backbone, model: Any, view: FeaturesView, out: Path) -> dict[str, object]:
     predicted = backbone.predict(model, view)
-    np.save(out / VALUES, _numbers(predicted), allow_pickle=False)
+    np.save(out / VALUES, numbers_of(predicted), allow_pickle=False)
     return {
         "classes": [str(each) for each in predicted.classes] if isinstance(predicted, ClassScores) else [],
         "warnings": [str(each) for each in backbone.warnings(view, model)],
     }
 
 
-def _numbers(predicted: Any) -> Any:
+def numbers_of(predicted: Any) -> Any:
+    """Numbers or probabilities, as one array."""
     return np.asarray(predicted.probability if isinstance(predicted, ClassScores) else predicted, dtype=np.float64)
 
 
-def _do(work: Callable[[Any], dict[str, Any]], question: Mapping[str, Any], fence: Mapping[str, str]) -> None:
+def do(work: Callable[[Any], Mapping[str, object]], question: Mapping[str, Any], fence: Mapping[str, str]) -> None:
     """Do the work, and leave its answer or its error with the hidden files that Python was asked to open."""
     shown = [*question["readable"], *question["writable"]]
     desk, reached = Path(question["desk"]), _Reached(question["hidden"], str(question["asker"]), shown)
     sys.addaudithook(reached)
-    document: dict[str, Any]
+    document: dict[str, object]
     try:
         document = {"answer": work(pickle.loads(read_plain(desk / "in" / QUESTION)))}  # noqa: S301 - of the parent
     except HeldoutError as error:
+        reached.from_words(f"{error.what}\n{getattr(error, 'words', '')}")
         parts = {"what": error.what, "where": error.where, "hint": error.hint, "code": error.code}
-        document = {"error": parts | {"kind": type(error).__name__}}
+        kind = next(each.__name__ for each in type(error).__mro__ if each.__module__ == HeldoutError.__module__)
+        document = {"error": parts | {"kind": kind}}
     except Exception as error:  # noqa: BLE001 - told to the parent, as any failure
         import traceback
 

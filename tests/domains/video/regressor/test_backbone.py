@@ -15,8 +15,8 @@ from heldout.domains.video.backbone.model import FILE, FRModel
 from heldout.domains.video.backbone.regressor import FRParams, FRRegressorBackbone
 from heldout.errors import RefusedError, TamperedError
 from heldout.run.resolve import load_backbone
-from heldout.run.units import test_view as held_out_view
-from heldout.run.units import train_view
+from heldout.run.units.unit import test_view as held_out_view
+from heldout.run.units.unit import train_view
 from heldout.split import Fold
 from heldout.study import GateSpec
 from heldout.task.metrics import regression
@@ -32,7 +32,7 @@ def backbone(**params: Any) -> FRRegressorBackbone:
 
 
 def whole(corpus: Corpus) -> TrainView:
-    return TrainView(corpus.features, corpus.target, corpus.groups.to_numpy().astype(str), "regression")
+    return TrainView(corpus.features, corpus.targets("verify"), corpus.groups.to_numpy().astype(str), "regression")
 
 
 def only(corpus: Corpus, encoders: list[str]) -> tuple[TrainView, FeaturesView, Any]:
@@ -40,8 +40,8 @@ def only(corpus: Corpus, encoders: list[str]) -> tuple[TrainView, FeaturesView, 
     kept = corpus.features["encoder"].is_in(encoders)
     rows, rest = kept.arg_true().to_numpy(), (~kept).arg_true().to_numpy()
     groups = corpus.groups.to_numpy().astype(str)[rows]
-    view = TrainView(corpus.features[rows], corpus.target[rows], groups, "regression")
-    return view, FeaturesView(corpus.features[rest]), corpus.target[rest]
+    view = TrainView(corpus.features[rows], corpus.targets("verify", rows), groups, "regression")
+    return view, FeaturesView(corpus.features[rest]), corpus.targets("verify", rest)
 
 
 def saved(model: FRModel, folder: Path) -> bytes:
@@ -50,7 +50,14 @@ def saved(model: FRModel, folder: Path) -> bytes:
 
 
 class TestConformance(BackboneConformance):
-    @pytest.fixture(autouse=True, params=[{}, {"recipe": "published"}, {"codec": "blind"}], ids=str)
+    @pytest.fixture(
+        autouse=True,
+        params=[
+            {},
+            *(pytest.param(each, marks=pytest.mark.slow) for each in ({"recipe": "published"}, {"codec": "blind"})),
+        ],
+        ids=str,
+    )
     def _subject(self, request: pytest.FixtureRequest, corpus: Corpus) -> None:
         self.backbone, self.corpus = backbone(**request.param), lambda: corpus  # type: ignore[misc,method-assign]
 
@@ -94,7 +101,8 @@ def test_it_learns_and_answers_in_vmaf_points(corpus: Corpus, tmp_path: Path) ->
     subject = backbone(epochs=100, hidden=64)
     model = subject.fit(train_view(corpus, fold), 0, tmp_path)
 
-    found = regression(corpus.target[corpus.rows_of(["source2"])], subject.predict(model, held_out_view(corpus, fold)))
+    truth = corpus.targets("verify", corpus.rows_of(["source2"]))
+    found = regression(truth, subject.predict(model, held_out_view(corpus, fold)))
 
     assert found["plcc"] > 0.99
     assert found["rmse"] < 2.0
@@ -107,7 +115,7 @@ def test_defect_27_the_bias_needs_no_climb(corpus: Corpus, tmp_path: Path) -> No
         subject = backbone(recipe=recipe, hidden=64, epochs=3)
         model = subject.fit(train_view(corpus, FOLD), 0, tmp_path / recipe)
         prediction = subject.predict(model, held_out_view(corpus, FOLD))
-        errors[recipe] = regression(corpus.target[corpus.rows_of(["source1"])], prediction)["rmse"]
+        errors[recipe] = regression(corpus.targets("verify", corpus.rows_of(["source1"])), prediction)["rmse"]
 
     assert errors["standardised"] < 8.0
     assert errors["published"] > 3 * errors["standardised"]
@@ -234,10 +242,10 @@ def test_defect_17_the_baselines_run_on_the_six_features(corpus: Corpus, tmp_pat
 def test_rate_quality_curves_have_a_point_for_each_quality_point(corpus: Corpus) -> None:
     """If this failed, the report's curves would miss encoders or mix them."""
     samples = pl.DataFrame(
-        {"sample_id": corpus.ids, "group": corpus.groups, "cell": corpus.cells, "target": corpus.target}
+        {"sample_id": corpus.ids, "group": corpus.groups, "cell": corpus.cells, "target": corpus.targets("verify")}
     )
 
-    panels = backbone().curves(corpus, samples, corpus.target + 1.0)
+    panels = backbone().curves(corpus, samples, corpus.targets("verify") + 1.0)
 
     assert [panel.title for panel in panels] == ["libx264", "libx265"]
     for panel in panels:

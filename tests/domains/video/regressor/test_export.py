@@ -165,7 +165,7 @@ def test_defect_21_an_untrained_slot_of_the_graph_answers_without_the_block(run_
     for found in answers:
         np.testing.assert_array_equal(found, answers[0])
     np.testing.assert_array_equal(nobody, answers[0])
-    assert np.abs(answers[0] - corpus.target).mean() < 2.0
+    assert np.abs(answers[0] - corpus.targets("verify")).mean() < 2.0
     assert set(read_json(member.sidecar)["unseen"]["slots"]) == set(unseen)
 
 

@@ -346,6 +346,7 @@ def broken_export_link(run: Path) -> str:
     return next((link.id for link in links if link.state == "BROKEN"), "none")
 
 
+@pytest.mark.slow
 def test_an_honest_export_holds_with_its_run_and_alone(victim: Path, tmp_path: Path) -> None:
     """An honest export would be called tampered, here or where only its own files are."""
     whole = verify_run(victim)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
-from heldout.corpus import Corpus
+from heldout.corpus import Corpus, Known
 from heldout.domains.video.backbone.features import (
     CODEC_BLOCK,
     ENCODER_VOCAB,
@@ -16,7 +18,7 @@ from heldout.domains.video.backbone.features import (
     rows_without_block,
 )
 from heldout.domains.video.corpus.rows import FEATURES
-from heldout.run.units import train_view
+from heldout.run.units.unit import train_view
 from heldout.split import Fold
 
 
@@ -71,7 +73,7 @@ def test_defect_19_scaler_and_crf_range_are_fitted_on_the_train_view_only(corpus
         pl.when(held_out).then(pl.lit(63, dtype=pl.Int64)).otherwise(pl.col("cq")).alias("cq"),
         pl.when(held_out).then(pl.lit("av1_qsv")).otherwise(pl.col("encoder")).alias("encoder"),
     )
-    disturbed = Corpus(corpus.ids, corpus.groups, corpus.cells, far, corpus.target + 1.0, corpus.manifest)
+    disturbed = replace(corpus, features=far, truth=Known(corpus.targets("verify") + 1.0))
 
     inputs = fit_inputs(train_view(corpus, fold).features, recipe, "fallback")  # type: ignore[arg-type]
     other = fit_inputs(train_view(disturbed, fold).features, recipe, "fallback")  # type: ignore[arg-type]

@@ -50,6 +50,7 @@ def ladder(write_frames: Any, tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.slow
 def test_the_cheapest_encode_whose_lower_bound_meets_the_target_is_chosen(served: Path, ladder: Any) -> None:
     """If this failed, bytes would be wasted, or a clip would be shipped below its target."""
     rows = ladder()

@@ -6,10 +6,9 @@ A check that cannot be made (no base at hand, no manifest) is a finding too: wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from heldout.domains.embodied.checkpoint import lora, policy, world
-from heldout.domains.embodied.checkpoint.seen import Checkpoint, Gate, Verdict
+from heldout.domains.embodied.checkpoint.seen import Checked, Checkpoint, Gate, Verdict
 from heldout.errors import PrerequisiteError, near_miss
 
 _GATES: Mapping[str, Gate] = {
@@ -21,7 +20,7 @@ _GATES: Mapping[str, Gate] = {
 }
 
 
-def check_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+def check_checkpoint(checkpoint: Checkpoint) -> Checked:
     """Run the gate that the contract names.
 
     Raises:

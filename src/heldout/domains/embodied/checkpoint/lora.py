@@ -242,7 +242,7 @@ def _reload(checkpoint: Checkpoint, verdict: Verdict) -> None:
     verdict.check("reload", "HO-G128", reload_problems(checkpoint, probe), "the saved adapter is not the trained one")
 
 
-def _report(files: Sequence[Any], tensors: Sequence[Tensor]) -> dict[str, Any]:
+def _report(files: Sequence[Any], tensors: Sequence[Tensor]) -> dict[str, object]:
     """The published facts of a shape check."""
     bad = [tensor.name for tensor in tensors if len(tensor.shape) != 2 or 0 in tensor.shape]
     shapes = Counter("x".join(map(str, tensor.shape)) for tensor in tensors)

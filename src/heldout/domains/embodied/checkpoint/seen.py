@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from heldout.corpus.guards import Finding
+from heldout.corpus.guards.finding import FindingBlock
 from heldout.domains.embodied.contract.contracts import BackboneContract
 from heldout.domains.embodied.contract.file_schemas import Breach, breaches_of_file
 from heldout.errors import HeldoutError
@@ -49,7 +50,7 @@ class Checkpoint:
         found = [(name, self.find(name)) for name in self.contract.artifacts["required_training_files"]]
         return [one for name, path in found if path is not None for one in breaches_of_file(config, name, path)]
 
-    def document(self, name: str) -> dict[str, Any] | None:
+    def document(self, name: str) -> Mapping[str, Any] | None:
         """A JSON object of the checkpoint; None if it is not there or is no object."""
         path = self.find(name)
         if path is None:
@@ -61,13 +62,25 @@ class Checkpoint:
         return value if isinstance(value, dict) else None
 
 
+class Checked(TypedDict):
+    """What a gate found, as a document."""
+
+    schema: str
+    backbone: str
+    gate: str
+    status: str
+    checks: dict[str, str]
+    findings: list[FindingBlock]
+    report: Mapping[str, object]
+
+
 @dataclass
 class Verdict:
     """What a gate found, and what it saw."""
 
     findings: list[Finding] = field(default_factory=list)
     checks: dict[str, str] = field(default_factory=dict)
-    report: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, object] = field(default_factory=dict)
 
     def check(self, name: str, code: str, problems: list[str], hint: str, *, where: str = "") -> None:
         """Note a check by name: PASS without problems, FAIL with them."""
@@ -81,7 +94,7 @@ class Verdict:
         self.checks[name] = "NOT CHECKED"
         self.findings.append(Finding(code, blocking=True, what=f"{name}: not checked, {why}", where=name, hint=hint))
 
-    def to_json(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    def to_json(self, checkpoint: Checkpoint) -> Checked:
         """The document."""
         return {
             "schema": SCHEMA,

@@ -55,8 +55,9 @@ def weights(checkpoint: Checkpoint, verdict: Verdict) -> None:
         return
     bad += [] if learnt or not files else ["every weight is zero"]
     verdict.check("finite", "HO-G133", bad, "train again")
-    sizes = {"num_tensors": len(tensors), "total_bytes": sum(tensor.bytes for tensor in tensors)}
-    verdict.report |= {"files": [path.name for path in files]} | sizes
+    verdict.report["files"] = [path.name for path in files]
+    verdict.report["num_tensors"] = len(tensors)
+    verdict.report["total_bytes"] = sum(tensor.bytes for tensor in tensors)
 
 
 def prediction(checkpoint: Checkpoint, verdict: Verdict) -> None:

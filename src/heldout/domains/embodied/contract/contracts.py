@@ -95,7 +95,7 @@ class BackboneContract:
         found: Mapping[str, str | None] = self.config["entrypoints"]
         return found
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """The published summary."""
         keys = ("id", "display_name", "status", "model_family", "dataset_contract", "training_objective")
         return {key: self.config[key] for key in keys} | {

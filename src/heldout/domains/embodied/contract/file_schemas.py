@@ -72,7 +72,7 @@ def schema_of(config: Mapping[str, Any], name: str) -> Any:
     return reference(name) if f"heldout:{name}" in _known() else None
 
 
-def reference(name: str) -> dict[str, Any]:
+def reference(name: str) -> dict[str, object]:
     """A schema that comes with heldout, by reference."""
     return {"$ref": f"heldout:{name}"}
 

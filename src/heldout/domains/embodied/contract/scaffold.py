@@ -52,7 +52,7 @@ def scaffold(
     *,
     overwrite: bool = False,
     dry_run: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write a contract, or in a dry run only make and validate it.
 
     Returns:
@@ -87,7 +87,7 @@ def scaffold(
     }
 
 
-def fill(new: NewBackbone, template: Mapping[str, Any]) -> dict[str, Any]:
+def fill(new: NewBackbone, template: Mapping[str, Any]) -> dict[str, object]:
     """The template with everything that belongs to its family taken out."""
     config: dict[str, Any] = copy.deepcopy(dict(template))
     config |= {

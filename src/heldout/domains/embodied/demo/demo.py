@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import BackboneContract, find_contract, load_registry
 from heldout.domains.embodied.demo.families import BEFORE_EVALUATION, TRAINERS, Job, Trained, check_options
-from heldout.domains.embodied.demo.rows import row_of
+from heldout.domains.embodied.demo.rows import Demonstration, Row, row_of
 from heldout.domains.embodied.demo.steps import Say, Steps
 from heldout.domains.embodied.demo.study import DemoStudy, DemoVariant, FamilySpec, options
 from heldout.domains.embodied.evaluate.plan import Plan
 from heldout.domains.embodied.simulate.physics import SimOptions
 from heldout.domains.embodied.watch.watch import FULL, Watch, WatchOptions
-from heldout.errors import CorpusError, HeldoutError, PrerequisiteError, StaleError, UnitError
-from heldout.evidence import sha256_file, write_json
+from heldout.errors import CorpusError, HeldoutError, PrerequisiteError, UnitError
+from heldout.evidence import alone, sha256_file, write_json
 from heldout.package.content.secrets import require_search
 from heldout.package.public.publish import package_public
 
@@ -63,7 +61,7 @@ class Places:
 
 def demo_embodied(
     out: Path, study: DemoStudy, *, variants: Sequence[str] = (), workers: int | None = None, say: Say = print
-) -> dict[str, Any]:
+) -> Demonstration:
     """Go the whole road. Started again, it does what is missing.
 
     Args:
@@ -86,18 +84,13 @@ def demo_embodied(
     for variant, family in chosen:
         check_options(variant, family)
     require_search()
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / ".demo.lock", timeout=0):
-            return _run(Places(out), study, chosen, workers or min(_MOST_WORKERS, os.cpu_count() or 1), say)
-    except Timeout:
-        hint = "wait for it, or give another --out"
-        raise StaleError("another demonstration runs there", where=str(out), hint=hint) from None
+    with alone(out, "runs a demonstration there", lock=".demo.lock"):
+        return _run(Places(out), study, chosen, workers or min(_MOST_WORKERS, os.cpu_count() or 1), say)
 
 
 def _run(
     places: Places, study: DemoStudy, chosen: Sequence[tuple[DemoVariant, FamilySpec]], workers: int, say: Say
-) -> dict[str, Any]:
+) -> Demonstration:
     out, steps = places.root, Steps(places.root / "steps", say)
     contracts = load_registry(out)
     sim = options(SimOptions, study.spec.corpus.simulate, "corpus.simulate")
@@ -108,7 +101,13 @@ def _run(
         job = Job(variant, family, places.index, key, places.exports, folder, sim, steps, workers)
         rows.append(_variant(job, places, contracts, study.spec.smoke_windows))
     promote = all(row["verdict"] == "PROMOTE" for row in rows)
-    document = {"schema": SCHEMA, "study": study.spec.study, "out": str(out), "rows": rows, "promote": promote}
+    document: Demonstration = {
+        "schema": SCHEMA,
+        "study": study.spec.study,
+        "out": str(out),
+        "rows": rows,
+        "promote": promote,
+    }
     write_json(out / DOCUMENT_FILE, document)
     return document
 
@@ -157,7 +156,7 @@ def _corpus(
     return steps.once("index", [key, spec.windows], places.index, cut)
 
 
-def _variant(job: Job, places: Places, contracts: Mapping[str, BackboneContract], smoke: int) -> dict[str, Any]:
+def _variant(job: Job, places: Places, contracts: Mapping[str, BackboneContract], smoke: int) -> Row:
     """Train, gate, evaluate, package; whatever ends it is the reason of its row."""
     contract = find_contract(contracts, job.variant.family)
     evaluation = job.out / "watched" / FULL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from heldout.domains.embodied.demo.steps import Steps
 from heldout.domains.embodied.demo.study import DemoVariant, FamilySpec, options
 from heldout.domains.embodied.simulate.physics import SimOptions
+from heldout.domains.embodied.training.files import Epoch
 from heldout.errors import StudyError, near_miss
 from heldout.evidence import digest
 
@@ -114,14 +115,18 @@ def train_qwen(job: Job) -> Trained:
     settings = options(ExportSettings, job.family.export, job.block("export"))
     size = options(TinySize, job.family.base, job.block("base"))
 
-    def fit(name: str, block: dict[str, Any], base: Path, mode: str) -> TrainOptions:
+    def fit(name: str, block: Mapping[str, object], base: Path, mode: str) -> TrainOptions:
         own = {"dataset_jsonl": data, "run_id": f"{job.variant.id}-{name}", "output_dir": job.out / name}
-        told = options(TrainOptions, block | own | {"model_id": base, "tuning_mode": mode}, job.block(name))
+        told = options(TrainOptions, {**block, **own, "model_id": base, "tuning_mode": mode}, job.block(name))
         last = train(told)["history"][-1]
         job.steps.tell(job.step(name), f"{last['global_step']} steps, {_losses(last)}")
         return told
 
-    data, key = job.exported(settings, lambda out: _counted("windows", export(job.index, out, settings), "num_samples"))
+    def write(out: Path) -> str:
+        made = export(job.index, out, settings)
+        return _counted("windows", made["num_samples"], made["split_counts"])
+
+    data, key = job.exported(settings, write)
     tiny = job.out / "tiny"
     job.steps.once(
         job.step("base"),
@@ -142,7 +147,12 @@ def train_world(job: Job) -> Trained:
 
     settings = options(FutureSettings, job.family.export, job.block("export"))
     told = options(TrainOptions, job.family.train, job.block("train"))
-    data, _ = job.exported(settings, lambda out: _counted("pairs", export(job.index, out, settings), "num_pairs"))
+
+    def write(out: Path) -> str:
+        made = export(job.index, out, settings)
+        return _counted("pairs", made["num_pairs"], made["split_counts"])
+
+    data, _ = job.exported(settings, write)
     document = train(data, job.out / "train", told)
     best = next(one for one in document["history"] if one["epoch"] == document["best_epoch"])
     job.steps.tell(job.step("train"), f"epoch {best['epoch']} of {len(document['history'])}, {_losses(best)}")
@@ -179,9 +189,9 @@ TRAINERS: dict[str, Callable[[Job], Trained]] = {
 BEFORE_EVALUATION: dict[str, Callable[[Job, Trained, Path], None]] = {"policy_vla_branch": roll_out}
 
 
-def _counted(what: str, document: dict[str, Any], key: str) -> str:
-    splits = ", ".join(f"{split} {number}" for split, number in sorted(document["split_counts"].items()))
-    return f"{document[key]} {what}: {splits}"
+def _counted(what: str, count: int, splits: Mapping[str, int]) -> str:
+    told = ", ".join(f"{split} {number}" for split, number in sorted(splits.items()))
+    return f"{count} {what}: {told}"
 
 
 def _without_bars() -> None:
@@ -191,6 +201,6 @@ def _without_bars() -> None:
     logging.disable_progress_bar()
 
 
-def _losses(one: dict[str, Any]) -> str:
-    val = one.get("val_loss")
+def _losses(one: Epoch) -> str:
+    val = one["val_loss"]
     return f"loss {one['train_loss']:.4g} on train" + ("" if val is None else f", {val:.4g} on validation")

@@ -4,16 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from heldout.errors import InputError
 from heldout.evidence import read_json, sha256_file
 from heldout.gate.verdict_files import read_verdict
 
 
+class Headline(TypedDict):
+    """One metric beside what costs nothing."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    baselines: dict[str, float | None]
+
+
+class Row(TypedDict):
+    """A variant; one without an evaluation has neither counts nor files."""
+
+    backbone: str
+    variant: str
+    verdict: str | None
+    reasons: list[str]
+    headline: Headline | None
+    report: str | None
+    package: str | None
+    held_out_episodes: NotRequired[int]
+    rules_passed: NotRequired[int]
+    rules: NotRequired[int]
+    package_sha256: NotRequired[str]
+
+
+class Demonstration(TypedDict):
+    """``demo.json``."""
+
+    schema: str
+    study: str
+    out: str
+    rows: list[Row]
+    promote: bool
+
+
 def row_of(
     facts: Mapping[str, Any], evaluation: Path | None, package: Path | None, *, reason: str | None = None
-) -> dict[str, Any]:
+) -> Row:
     """One row of the document.
 
     Args:
@@ -25,25 +61,32 @@ def row_of(
     Raises:
         InputError: If the evaluation has no verdict.
     """
-    row: dict[str, Any] = {"backbone": facts["backbone"], "variant": facts["variant"], "verdict": None}
-    row |= {"reasons": [reason] if reason else [], "headline": None, "report": None, "package": None}
+    row: Row = {
+        "backbone": facts["backbone"],
+        "variant": facts["variant"],
+        "verdict": None,
+        "reasons": [reason] if reason else [],
+        "headline": None,
+        "report": None,
+        "package": None,
+    }
     if evaluation is None:
         return row
     verdict, metrics = read_verdict(evaluation), read_json(evaluation / "metrics.json")
     if verdict is None:
         raise InputError("the evaluation has no verdict", where=str(evaluation), hint="start it again")
-    row |= {"verdict": verdict["verdict"], "held_out_episodes": metrics["held_out_episode_count"]}
+    row["verdict"], row["held_out_episodes"] = verdict["verdict"], metrics["held_out_episode_count"]
     row["reasons"] = [rule["sentence"] for rule in verdict["rules"] if rule["outcome"] != "PASS"]
     row["rules_passed"] = sum(rule["outcome"] == "PASS" for rule in verdict["rules"])
     row["rules"] = len(verdict["rules"])
     row["headline"] = _headline(str(facts["headline"]), metrics["evidence"])
     row["report"] = str(evaluation / "report.html")
     if package is not None:
-        row |= {"package": str(package), "package_sha256": sha256_file(package)}
+        row["package"], row["package_sha256"] = str(package), sha256_file(package)
     return row
 
 
-def _headline(name: str, evidence: Mapping[str, Any]) -> dict[str, Any] | None:
+def _headline(name: str, evidence: Mapping[str, Any]) -> Headline | None:
     found = evidence.get(name)
     if found is None:
         return None
@@ -57,7 +100,7 @@ def _headline(name: str, evidence: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def lines(document: Mapping[str, Any]) -> Iterator[str]:
+def lines(document: Demonstration) -> Iterator[str]:
     """The table, a line at a time."""
     rows = document["rows"]
     name = max(len(row["backbone"]) for row in rows)
@@ -67,9 +110,9 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{row['backbone']:<{name}}  {row['variant']:<{variant}}  {said:<7}  {_figures(row)}"
         for reason in row["reasons"]:
             yield f"  why      {reason}"
-        for key in ("report", "package"):
-            if row[key]:
-                yield f"  {key:<8} {row[key]}"
+        for key, path in (("report", row["report"]), ("package", row["package"])):
+            if path:
+                yield f"  {key:<8} {path}"
     held = [row["variant"] for row in rows if row["verdict"] == "HOLD"]
     failed = [row["variant"] for row in rows if row["verdict"] is None]
     yield ""
@@ -81,7 +124,7 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield "Every rule of every variant passed on held-out episodes."
 
 
-def _figures(row: Mapping[str, Any]) -> str:
+def _figures(row: Row) -> str:
     one = row["headline"]
     if one is None:
         return ""

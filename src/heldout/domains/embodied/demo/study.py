@@ -139,7 +139,7 @@ def load_demo_study(
     return DemoStudy(document, validate(EmbodiedStudy, raw, document) if changes else spec)
 
 
-def shortcuts(tasks: int | None, seeds: int | None, steps: int | None) -> dict[str, Any]:
+def shortcuts(tasks: int | None, seeds: int | None, steps: int | None) -> dict[str, object]:
     """What the short options of the command line set, by dotted key."""
     found = {"corpus.tasks": tasks, "corpus.seeds": seeds, "families.policy_vla_branch.train.steps": steps}
     for stage in ("first_stage", "train"):

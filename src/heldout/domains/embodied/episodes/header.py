@@ -150,7 +150,7 @@ class EpisodeHeader(_Strict):
         """Streams of one modality, by name."""
         return {name: stream for name, stream in self.streams.items() if stream.modality == modality}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The document."""
         return self.model_dump(mode="json", by_alias=True)
 

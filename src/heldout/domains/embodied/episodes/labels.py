@@ -8,9 +8,9 @@ carries a typed reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from heldout.errors import InputError
 
 LABELS_SCHEMA = "heldout.episode-labels/1"
+LABEL_FIELDS = ("action", "subtask", "transition", "next_action", "contact")
 UNKNOWN: Final = "unknown"
 _NO_LABEL = frozenset({"", "n/a"})
 SkipCode = Literal[
@@ -52,6 +53,25 @@ class ObjectRun(NamedTuple):
     objects: tuple[str, ...]
 
 
+class Span(TypedDict):
+    """Frames from the first to the last, inclusive."""
+
+    start_frame: int
+    end_frame: int
+
+
+class Answer(TypedDict, total=False):
+    """What is true of a window; objects stand most frequent first, what nobody knows is ``unknown``."""
+
+    action: str
+    subtask: str
+    objects: list[str]
+    contact: str
+    transition: str
+    next_action: str
+    evidence_window: Span
+
+
 @dataclass(frozen=True)
 class FrameLabels:
     """What the frames of an episode show.
@@ -70,7 +90,7 @@ class FrameLabels:
     objects: tuple[ObjectRun, ...] = ()
     rule: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The document ``labels.json``."""
         return {
             "schema": LABELS_SCHEMA,
@@ -185,9 +205,7 @@ def majority(track: Sequence[Run], start: int, end: int, min_fraction: float) ->
     return Majority(label, None, share)
 
 
-def answer(
-    labels: FrameLabels, contact: NDArray[np.bool_] | None, start: int, end: int, min_fraction: float
-) -> dict[str, Any]:
+def answer(labels: FrameLabels, contact: NDArray[np.bool_] | None, start: int, end: int, min_fraction: float) -> Answer:
     """The seven fields of a window's answer, by the published rules.
 
     Args:
@@ -198,8 +216,7 @@ def answer(
         min_fraction: Share that a majority needs.
 
     Returns:
-        ``action``, ``subtask``, ``objects`` (most frequent first), ``contact``, ``transition``, ``next_action`` (of the
-        following window of equal length; unknown if it would leave the episode), ``evidence_window``.
+        All fields; ``next_action`` is of the following window of equal length, unknown if it would leave the episode.
     """
     length = end - start + 1
     follows = end + length < labels.frames
@@ -224,3 +241,9 @@ def _objects(track: Sequence[ObjectRun], start: int, end: int) -> list[str]:
             for name in run.objects:
                 found[name] += shared
     return [name for name, _ in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def objects_of(answer: Mapping[str, Any]) -> frozenset[str]:
+    """The objects, as a set; what is no list of texts is empty."""
+    value = answer.get("objects")
+    return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()

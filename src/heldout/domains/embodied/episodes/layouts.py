@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from heldout.domains.embodied.episodes.header import HEADER_FILE, EpisodeHeader, parse_header
-from heldout.domains.embodied.episodes.lerobot import INFO, LeRobotEpisode, episode_folders, root_of
+from heldout.domains.embodied.episodes.lerobot import LeRobotEpisode, episode_folders, root_of
+from heldout.domains.embodied.episodes.lerobot_tables import INFO
 from heldout.domains.embodied.episodes.store import WORK, Episode, StoredEpisode
 from heldout.domains.embodied.episodes.xperience import ANNOTATION, XperienceEpisode, missing_files
 from heldout.errors import InputError

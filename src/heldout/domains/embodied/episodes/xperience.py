@@ -99,7 +99,7 @@ class XperienceEpisode(Episode):
 
     def content_sha256(self) -> str:
         """Digest of the pose, or else of the inertial data, and of the lengths: reading gigabytes would take hours."""
-        facts: dict[str, Any] = {name: list(s.shape) for name, s in self.header.streams.items() if s.kind == "array"}
+        facts: dict[str, object] = {name: list(s.shape) for name, s in self.header.streams.items() if s.kind == "array"}
         for name in ("slam/trans_xyz", "imu/accel_xyz", "full_body_mocap/keypoints"):
             if name in self.header.streams:
                 facts["sha256"] = sha256_bytes(np.ascontiguousarray(self.array(name)).tobytes())
@@ -173,7 +173,7 @@ def _clock(folder: Path) -> float:
     return _CLOCK_HZ
 
 
-def _array(folder: Path, data: Any, name: str, frames: int, clock: float) -> dict[str, Any]:
+def _array(folder: Path, data: Any, name: str, frames: int, clock: float) -> dict[str, object]:
     modality, units, sources = _ARRAYS[name]
     return {
         "kind": "array",
@@ -188,7 +188,7 @@ def _array(folder: Path, data: Any, name: str, frames: int, clock: float) -> dic
     }
 
 
-def _video(folder: Path, name: str, rate: float) -> dict[str, Any]:
+def _video(folder: Path, name: str, rate: float) -> dict[str, object]:
     size = (folder / name).stat().st_size
     known = {"kind": "video", "modality": "video", "file": name, "bytes": size, "units": "1"}
     return known | {"rate_hz": rate, "dtype": "|u1"}

@@ -8,35 +8,25 @@ of the windows looked at the windows.
 
 from __future__ import annotations
 
-import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-
 from heldout.documents.names import HOLD_FILE, LEDGER_FILE, POLICY_FILE, PROMOTE_FILE
 from heldout.domains.embodied.contract.contracts import BUILT_IN, BackboneContract, load_contract
-from heldout.domains.embodied.evaluate.families import Truth, answer_of
 from heldout.domains.embodied.evaluate.plan import index_named
-from heldout.domains.embodied.index.names import OPENINGS_FILE
-from heldout.domains.embodied.index.sealed import read_openings
+from heldout.domains.embodied.index.known import beside, whole_ledger
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.score.answers import LABEL_FIELDS, objects_of
 from heldout.domains.embodied.score.rules import COUNTS, FORM, GATE, JSON_VALIDITY, LEAST_EPISODES, policy_sha256
 from heldout.domains.embodied.score.score import FAMILIES, INTERVALS, family_of
-from heldout.errors import HeldoutError, TamperedError
-from heldout.evidence import START, Link, canonical, digest, head, read_json
-from heldout.gate import Policy
+from heldout.errors import HeldoutError
+from heldout.evidence import Link, digest, head, read_json
 from heldout.ledger import targets
-from heldout.ledger.history import Groups, History
-from heldout.ledger.policy import Declared, policy_of, register
-from heldout.ledger.policy import amend as amended
-from heldout.ledger.trials import Ledger, Look, Trial, read_ledger
-from heldout.predict.session import Sample
+from heldout.ledger.books import Books
+from heldout.ledger.history import Groups, History, records_named
+from heldout.ledger.policy import Declared
+from heldout.ledger.trials import read_ledger
 
 SCHEMA = "heldout.evaluation-rules/1"
 AMEND = "heldout eval amend INDEX --backbone ID --reason ..."
@@ -45,10 +35,10 @@ COMPARISONS = "comparisons"
 ASKS = {"predictions.jsonl": "answers", "future_predictions.jsonl": "futures", "policy_predictions.jsonl": "actions"}
 
 
-def rules_of(contract: BackboneContract) -> dict[str, Any]:
+def rules_of(contract: BackboneContract) -> dict[str, object]:
     """What of a contract decides, in the form of a study's rules: names and prose may change, this may not."""
     primary = [str(name) for name in contract.config["primary_metrics"]]
-    rules: list[dict[str, Any]] = [
+    rules: list[dict[str, object]] = [
         {"id": name, "metric": name, "against": "trivial", "at_least": 0.0}
         for name in primary
         if name not in (COUNTS, FORM)
@@ -77,55 +67,20 @@ def rules_of(contract: BackboneContract) -> dict[str, Any]:
     }
 
 
-def groups_of(source: IndexSource, split: str, truth: Truth, scored: Iterable[str] | None = None) -> Groups:
-    """Episodes of a split as the ledger names them: by the answers of all of their windows, whatever is scored of them.
-
-    Args:
-        source: The index.
-        split: Which windows.
-        truth: Answers by window.
-        scored: Episodes that are scored; all by default.
-    """
-    samples = source.samples(split)
-    said = [(sample.group, answer_of(truth, sample.id)) for sample in samples]
-    return Groups(named_groups(said, scored), source.sha256, digest([split, [sample.id for sample in samples]]))
-
-
-def named_groups(said: Iterable[tuple[str, Mapping[str, Any]]], scored: Iterable[str] | None = None) -> dict[str, Any]:
-    """The document of some episodes, of the answers of their windows in order of time.
-
-    Args:
-        said: Episode and answer of every window.
-        scored: Episodes that the document is of; all by default.
-    """
-    answers = defaultdict[str, list[list[Any]]](list)
-    for episode, one in said:
-        fields = [unicodedata.normalize("NFC", str(one.get(field))) for field in LABEL_FIELDS]
-        answers[episode].append([*fields, sorted(objects_of(one))])
-    names = [name for name, found in answers.items() for _ in found]
-    texts = np.array([canonical(answer).decode() for found in answers.values() for answer in found])
-    contents = {name: digest(found) for name, found in answers.items()}
-    return targets.targets_document(
-        pl.Series(names), texts, answers if scored is None else set(scored), contents=contents
-    )
-
-
 @dataclass(frozen=True)
-class Books:
-    """Ledger and registrations of one index, or of the comparisons on it.
+class IndexBooks(Books):
+    """Ledger and registrations of one index, or of the comparisons on it, which lie in a folder of theirs.
 
     Attributes:
         index: Folder of the index.
         index_sha256: Digest of the index.
         near: A folder of evaluations: indexes that they name are asked too.
-        part: Folder in each index; that of comparisons, or none.
         silent: Whether a record says nothing against the rules at hand, by the folder that it is in.
     """
 
     index: Path
     index_sha256: str
     near: Path | None = None
-    part: str = ""
     silent: Callable[[Path, Link], bool] = lambda study, link: False
 
     @property
@@ -133,49 +88,22 @@ class Books:
         """Digest of the last look."""
         return head(read_ledger(self.folder))
 
-    @property
-    def folder(self) -> Path:
-        """Where the files lie."""
-        return self.index / self.part
-
     def known(self) -> Iterator[History]:
         """What these books and all others near them say.
 
         Raises:
             TamperedError: If one does not hold, or an evaluation near it names a record that is missing.
         """
-        own = History.read(self.folder)
-        if not self.part:
+        part = self.folder.relative_to(self.index)
+        if self.folder == self.index:
+            own = whole_ledger(self.index)
             self._check_named(own)
+        else:
+            own = History.read(self.folder)
         yield self.relevant(own)
-        for index in sorted(self._others()):
-            if any((index / self.part / name).exists() for name in (LEDGER_FILE, POLICY_FILE)):
-                yield self.relevant(History.read(index / self.part))
-
-    def policy(self, declared: Declared) -> Policy:
-        """What they say of declared rules."""
-        return policy_of(list(self.known()), declared)
-
-    def register(self, held: Ledger, declared: Declared, *, smoke: bool) -> Policy:
-        """Write rules down before a look, unless something forbids it; a smoke look registers nothing."""
-        known = list(self.known())
-        if not smoke:
-            register(held, self.folder, declared, known)
-        return self.policy(declared)
-
-    def amend(self, declared: Declared, reason: str) -> Policy:
-        """Allow changed rules, for a reason.
-
-        Raises:
-            InputError: Without a reason, or if there is nothing to amend.
-        """
-        self.folder.mkdir(exist_ok=True)
-        return amended(self.folder, declared, reason, self.known)
-
-    def record(self, held: Ledger, look: Look, declared: Declared, policy: Policy) -> Trial:
-        """Count a look, with what was seen and by which rules."""
-        groups, rules = (targets.store(self.folder, one) for one in (declared.groups.document, declared.rules))
-        return held.record(replace(look, groups_sha256=groups, rules_sha256=rules, policies_head=policy.head))
+        for other in (index / part for index in sorted(self._others())):
+            if any((other / name).exists() for name in (LEDGER_FILE, POLICY_FILE)):
+                yield self.relevant(History.read(other))
 
     def still(self, verdict: Mapping[str, Any], contract: BackboneContract) -> bool:
         """Whether the books say the same of a verdict's rules now as when it was given; nothing is opened for it."""
@@ -189,7 +117,7 @@ class Books:
             return False
         document = targets.read(self.folder, str(look["groups_sha256"]))
         groups = Groups(document, self.index_sha256, str(look["split_sha256"]))
-        policy = self.policy(declared_of(contract, groups)).to_json()
+        policy = self.policy(Declared(rules_of(contract), groups)).to_json()
         return all(policy[key] == stated.get(key) for key in ("registered", "registration", "amendments"))
 
     def relevant(self, history: History) -> History:
@@ -202,28 +130,15 @@ class Books:
 
     def _others(self) -> set[Path]:
         """Other indexes: in the folder of this one, and those that evaluations near it name."""
-        home = self.index.resolve()
-        beside = {path.resolve() for path in home.parent.iterdir() if path.is_dir()}
         named = {index.resolve() for _, index in _evaluations(self.near)}
-        return (beside | named) - {home}
+        return {*beside(self.index), *named} - {self.index.resolve()}
 
     def _check_named(self, own: History) -> None:
-        """None of the records that openings of the answers, or evaluations near these books, name may be missing."""
-        looks, policies = own.heads
-        named = [(LEDGER_FILE, str(one.get("ledger_head", START)), OPENINGS_FILE) for one in read_openings(self.index)]
+        """None of the records that evaluations near these books name may be missing."""
         for folder, index in _evaluations(self.near):
             for document in _verdicts(folder) if index.resolve() == self.index.resolve() else ():
                 if self._is_of(document):
-                    by = f"the verdict of {folder.name}"
-                    named += [(LEDGER_FILE, _named(document, "trial", "ledger_head"), by)]
-                    named += [(POLICY_FILE, _named(document, "policy", "registration"), by)]
-        for name, record, by in named:
-            if record not in {START, *(looks if name == LEDGER_FILE else policies)}:
-                raise TamperedError(
-                    f"{name} lacks a record that {by} names",
-                    where=str(own.study / name),
-                    hint="put the file back from a copy: without it nobody knows what was looked at",
-                )
+                    own.refuse_missing(records_named(document), f"the verdict of {folder.name}")
 
     def _is_of(self, document: Mapping[str, Any]) -> bool:
         """Whether a verdict was given over the index that lies here now."""
@@ -231,7 +146,7 @@ class Books:
         return isinstance(judged, Mapping) and judged.get("index_sha256") == self.index_sha256
 
 
-def books_of(source: IndexSource, contract: BackboneContract, near: Path | None = None) -> Books:
+def books_of(source: IndexSource, contract: BackboneContract, near: Path | None = None) -> IndexBooks:
     """The books of an index, as they concern a contract."""
     mine, asks = policy_sha256(contract.config["primary_metrics"], older=True), ASKS[family_of(contract)]
     known = [
@@ -249,23 +164,7 @@ def books_of(source: IndexSource, contract: BackboneContract, near: Path | None 
             return "gate_sha256" in link.record and link.record["gate_sha256"] in fine
         return chosen_before and targets.read(study, link.record["rules_sha256"])["split"].get("asks") != asks
 
-    return Books(source.folder, source.sha256, near, silent=silent)
-
-
-def declared_of(contract: BackboneContract, groups: Groups) -> Declared:
-    """What an evaluation by a contract declares."""
-    return Declared(rules_of(contract), groups)
-
-
-def episodes_of(samples: Sequence[Sample]) -> set[str]:
-    """Episodes of some windows."""
-    return {sample.group for sample in samples}
-
-
-def _named(document: Mapping[str, Any], block: str, key: str) -> str:
-    """The record that a verdict names; the start of every chain if it names none."""
-    found = document.get(block)
-    return str((found.get(key) if isinstance(found, Mapping) else None) or START)
+    return IndexBooks(source.folder, source.folder, source.sha256, near, silent)
 
 
 def _evaluations(near: Path | None) -> Iterator[tuple[Path, Path]]:

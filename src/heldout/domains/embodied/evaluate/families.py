@@ -9,15 +9,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from heldout.domains.embodied.index.known import Truth, answer_of
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.score.score import Scored
 from heldout.errors import InputError
 from heldout.evidence import loads
 from heldout.predict.session import Sample
 
-Truth = Mapping[str, Mapping[str, Any]]
 FAMILIES = {
     "predictions.jsonl": "heldout.domains.embodied.evaluate.families:AnswerFamily",
     "future_predictions.jsonl": "heldout.domains.embodied.world.evaluation:FutureFamily",
@@ -39,7 +39,7 @@ class Family(Protocol):
         """Windows whose answers are asked."""
         ...
 
-    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, Any]]:
+    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, object]]:
         """Published rows, one a sample."""
         ...
 
@@ -108,7 +108,7 @@ class AnswerFamily(Plain):
         """Those that are predicted."""
         return samples
 
-    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, Any]]:
+    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, object]]:
         """Rows of ``predictions.jsonl``, without what follows from them."""
         found = []
         for sample, record, row in zip(samples, self.source.records(samples), said, strict=True):
@@ -126,14 +126,3 @@ class AnswerFamily(Plain):
                 }
             )
         return found
-
-
-def answer_of(truth: Truth, name: str) -> Mapping[str, Any]:
-    """The answer of a window.
-
-    Raises:
-        InputError: If it has none.
-    """
-    if name not in truth:
-        raise InputError("the window has no answer", where=name, hint="build the index again")
-    return truth[name]

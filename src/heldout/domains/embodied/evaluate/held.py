@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from heldout.domains.embodied.episodes.labels import LABEL_FIELDS, objects_of
 from heldout.domains.embodied.episodes.observed import opened
-from heldout.domains.embodied.evaluate.families import Truth, answer_of
 from heldout.domains.embodied.index.heads import Head
+from heldout.domains.embodied.index.known import Truth, answer_of
+from heldout.domains.embodied.index.shape import Record
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.score.answers import LABEL_FIELDS, objects_of
 from heldout.errors import HeldoutError, InputError
 from heldout.gate.outcome import RuleOutcome
 from heldout.predict.session import Sample
@@ -39,10 +40,8 @@ def held_rule(why: str | None, index_sha256: str | None) -> RuleOutcome:
         index_sha256: Digest of the index that shows it.
     """
     bound = "shown by a window index"
-    if why is not None:
-        return RuleOutcome(RULE, "UNKNOWN", None, bound, why)
     words = f"windows and truths are those of the index {str(index_sha256)[:12]}, and none is missing"
-    return RuleOutcome(RULE, "PASS", None, bound, words)
+    return RuleOutcome.of(RULE, None if why else True, None, bound, why or words)
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ class Brought:
         shift, known = shifts.pop(), set(spans.values())
         return [name for name, one in spans.items() if (*one[:2], one[2] + shift, one[3] + shift) in known]
 
-    def _records(self, heads: Sequence[Head]) -> Iterable[tuple[str, dict[str, Any]]]:
+    def _records(self, heads: Sequence[Head]) -> Iterable[tuple[str, Record]]:
         samples = [Sample(head.id, head.episode_id, (head.offset, head.length)) for head in heads]
         return zip((head.id for head in heads), self.source.records(samples), strict=True)
 
@@ -181,7 +180,7 @@ class Brought:
         return InputError(what, where=f"{self.where}: {row['id']}", hint=hint)
 
 
-def _span(record: Mapping[str, Any]) -> tuple[str, str, int, int]:
+def _span(record: Record) -> tuple[str, str, int, int]:
     window = record["window"]
     place = str(record["episode_id"]), str(record.get("scale_id", ""))
     return *place, int(window["start_frame"]), int(window["end_frame"])

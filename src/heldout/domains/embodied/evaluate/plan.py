@@ -58,7 +58,7 @@ class Plan:
         if ":" not in factory:
             hint = near_miss(self.predictor, BUILT_IN, "built in") + "; or module:name"
             raise InputError(f"there is no predictor {self.predictor!r}", where="--predictor", hint=hint)
-        options: dict[str, Any] = {"index": str(self.index), "adapter": str(self.adapter) if self.adapter else None}
+        options: dict[str, object] = {"index": str(self.index), "adapter": str(self.adapter) if self.adapter else None}
         return PredictorSpec(factory, options | ({"decoding": dict(self.decoding)} if self.decoding else {}))
 
     def check(self) -> Plan:
@@ -94,7 +94,7 @@ class Plan:
             code=program_digest((factory.partition(":")[0], *_MODULES, *modules), _PART),
         )
 
-    def to_json(self, out: Path, contract: BackboneContract) -> dict[str, Any]:
+    def to_json(self, out: Path, contract: BackboneContract) -> dict[str, object]:
         """The document ``plan.json``; paths relative to its folder."""
         adapter = os.path.relpath(self.adapter, out) if self.adapter else None
         return {
@@ -109,13 +109,13 @@ class Plan:
         }
 
 
-def parse_decoding(words: Sequence[str]) -> dict[str, Any] | None:
+def parse_decoding(words: Sequence[str]) -> dict[str, object] | None:
     """Read ``name=value`` words, such as ``max_new_tokens=64``.
 
     Raises:
         InputError: If one has no value, or a name stands twice.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for word in words:
         name, separator, value = word.partition("=")
         if not (name and separator and value):

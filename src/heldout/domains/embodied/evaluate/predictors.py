@@ -7,17 +7,16 @@ text that a model would.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.episodes.layouts import open_episode
-from heldout.domains.embodied.episodes.store import Episode
+from heldout.domains.embodied.episodes.labels import LABEL_FIELDS
+from heldout.domains.embodied.index.reader import kept_episode, streams, summary
+from heldout.domains.embodied.index.shape import Record
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.score.answers import LABEL_FIELDS
 from heldout.domains.embodied.score.train_labels import TrainLabels, collect
 from heldout.errors import InputError
 from heldout.evidence import canonical
@@ -31,7 +30,6 @@ BUILT_IN = {
     "qwen3_omni_lora": "heldout.domains.embodied.qwen.predictor:Omni",
     "smollm2_prefix_lora": "heldout.domains.embodied.qwen.predictor:Omni",
 }
-_EPISODES = 64
 
 
 def train_labels(source: IndexSource) -> TrainLabels:
@@ -73,7 +71,7 @@ class Nearest:
         self._source = IndexSource(Path(index))
         samples = self._source.samples("train")
         records = list(self._source.records(samples))
-        self._names = sorted(set.intersection(*(set(_streams(record)) for record in records)))
+        self._names = sorted(set.intersection(*(set(streams(record)) for record in records)))
         if not self._names:
             raise InputError("the windows share no measured stream", where=index, hint="use --predictor majority")
         features = np.stack([self._features(record) for record in records])
@@ -91,32 +89,15 @@ class Nearest:
             found.append(_row(self._answers[nearest], record))
         return found
 
-    def _features(self, record: Mapping[str, Any]) -> FloatArray:
-        episode = _episode(self._source.folder / record["provenance"]["episode_path"])
-        spans = _streams(record)
+    def _features(self, record: Record) -> FloatArray:
+        episode = kept_episode(self._source.folder / record["provenance"]["episode_path"])
+        spans = streams(record)
         missing = [name for name in self._names if name not in spans]
         if missing:
             raise InputError(f"the window lacks {', '.join(missing)}", where=str(record["id"]), hint="select again")
-        return np.concatenate([_summary(episode, name, *spans[name]) for name in self._names])
+        return np.concatenate([[*summary(episode, name, *spans[name]).values()] for name in self._names])
 
 
-def _streams(record: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Span of each measured stream that is the source of no answer."""
-    streams = record["modalities"].get("sensor_streams") or []
-    return {one["name"]: (one["first_sample"], one["last_sample"]) for one in streams if not one["not_for"]}
-
-
-def _summary(episode: Episode, name: str, first: int, last: int) -> FloatArray:
-    values = np.asarray(episode.array(name, first, last + 1), dtype=np.float64)
-    values = values.reshape(len(values), -1)
-    return np.concatenate([values.mean(axis=0), values.std(axis=0), values[-1] - values[0]])
-
-
-@lru_cache(maxsize=_EPISODES)
-def _episode(folder: Path) -> Episode:
-    return open_episode(folder)
-
-
-def _row(answer: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    window = {key: record["window"][key] for key in ("start_frame", "end_frame")}
+def _row(answer: Mapping[str, Any], record: Record) -> dict[str, str]:
+    window = {"start_frame": record["window"]["start_frame"], "end_frame": record["window"]["end_frame"]}
     return {"raw_prediction": canonical({**answer, "evidence_window": window}).decode()}

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from heldout.domains.embodied.contract.contracts import BackboneContract
-from heldout.domains.embodied.evaluate.held import NO_INDEX, Brought, held_rule
+from heldout.domains.embodied.evaluate.held import NO_INDEX, RULE, Brought, held_rule
 from heldout.domains.embodied.evaluate.plan import BROUGHT_FILE, PLAN_FILE
 from heldout.domains.embodied.evaluate.predictors import train_labels as train_labels_of
-from heldout.domains.embodied.evaluate.sitting import Sitting
+from heldout.domains.embodied.evaluate.sitting import Opened, Windows, verdict_document
 from heldout.domains.embodied.index.names import INDEX_FILE, MANIFEST_FILE
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.score.files import MAKES, judged_files, write_files
-from heldout.domains.embodied.score.report import FrameReader, page
-from heldout.domains.embodied.score.rules import policy_sha256
-from heldout.domains.embodied.score.score import FAMILIES, Row, Scored, check_rows, family_of, read_rows, score
+from heldout.domains.embodied.score.files import MAKES, outputs, write_files
+from heldout.domains.embodied.score.score import FAMILIES, Scored, check_rows, family_of, read_rows, score
 from heldout.domains.embodied.score.train_labels import TrainLabels, read_train_labels
-from heldout.errors import HeldoutError, InputError
-from heldout.evidence import digest, dumps, read_plain, sha256_bytes, sha256_file, write_json
-from heldout.evidence import provenance as made
-from heldout.gate.verdict import build_verdict, recommend_evaluation
-from heldout.gate.verdict_files import write_verdict
-from heldout.ledger.trials import Ledger, Outcome
+from heldout.errors import InputError
+from heldout.evidence import digest, read_plain, sha256_file, write_json
+from heldout.ledger.trials import Ledger
 from heldout.predict.session import Sample
-from heldout.printable import printable_lines
+from heldout.run.verdict import write_verdict
 
 BROUGHT_SCHEMA = "heldout.brought/1"
 
@@ -40,7 +32,7 @@ def score_file(
     out: Path | None = None,
     *,
     index: Path | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Score a file.
 
     Args:
@@ -64,37 +56,32 @@ def score_file(
     if place is None:
         if train_labels is None:
             raise InputError("nobody says what train answered", where="eval score", hint="give --index INDEX")
-        train = read_train_labels(train_labels)
-        scored = score(contract, rows, train, where=str(predictions), facts=facts)
+        scored = score(contract, rows, read_train_labels(train_labels), where=str(predictions), facts=facts)
         scored = replace(scored, rules=[*scored.rules, held_rule(NO_INDEX, None)])
-        return _judged(scored, predictions, out, {"held_out": {"why": NO_INDEX, "index_sha256": None}}, None)
+        return _judged(scored, Opened({}), predictions, out, None)
     source = IndexSource(place)
     train = _same_train(source, train_labels)
     brought = Brought(source, family, rows, str(predictions))
-    split, name = brought.split, out.resolve().name if out else predictions.name
-    rows = [{"split": split} | row for row in rows]  # published actions may leave it out; the index knows
+    rows = [{"split": brought.split, **row} for row in rows]  # published actions may leave it out; the index knows
     samples = [Sample(str(row["id"]), str(row["episode_id"]), None) for row in rows]
-    with Ledger(source.folder) as ledger:
-        sitting = Sitting.begin(
-            ledger,
-            source,
-            contract,
-            split,
-            samples,
-            asked=source.samples(split),
+    windows = Windows(source, contract, brought.split, samples)
+    name = out.resolve().name if out else predictions.name
+    with Ledger(source.folder) as held:
+        opened = Opened.of(
+            held,
+            windows,
+            windows.look(name, contract.id, digest(["brought", sha256_file(predictions)])),
+            asked=source.samples(brought.split),
             purpose=f"predictions of {predictions.name}, brought",
             near=(out or predictions).resolve().parent,
         )
-        variant = digest(["brought", sha256_file(predictions)])
-        try:
-            held = {"why": brought.why_not_held(sitting.answers), "index_sha256": source.sha256}
-            scored = score(contract, rows, train, where=str(predictions), facts=facts)
-        except HeldoutError:
-            sitting.count(name, contract.id, variant, None, "FAILED")
-            raise
-        ruled = [*scored.rules, held_rule(held["why"], source.sha256), *sitting.rules()]
-        count = partial(sitting.count, name, contract.id, variant)
-        return _judged(replace(scored, rules=ruled), predictions, out, {"held_out": held}, source, count)
+
+        def shown() -> Scored:
+            held = held_rule(brought.why_not_held(opened.answers), source.sha256)
+            found = score(contract, rows, train, where=str(predictions), facts=facts)
+            return replace(found, rules=[*found.rules, held])
+
+        return _judged(opened.scored(shown), opened, predictions, out, source)
 
 
 def _check_out(out: Path | None, family: str) -> None:
@@ -131,27 +118,25 @@ def _same_train(source: IndexSource, named: Path | None) -> TrainLabels:
 
 
 def _judged(
-    scored: Scored,
-    predictions: Path,
-    out: Path | None,
-    blocks: dict[str, Any],
-    source: IndexSource | None,
-    count: Callable[[Scored, Outcome], dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """Judge, count the look, and write what there is to write."""
+    scored: Scored, opened: Opened, predictions: Path, out: Path | None, source: IndexSource | None
+) -> dict[str, object]:
+    """Judge, write what there is to write, and count the look."""
     scored, made_files = outputs(scored, beside=_beside(scored.contract, predictions.parent))
     judged = {"predictions_sha256": sha256_file(predictions)}
     judged |= {"index_sha256": source.sha256} if source else {}
     # Ranks and errors of futures follow from features that only their predictor has.
     shown = source is not None and scored.family != "future_predictions.jsonl"
-    verdict = verdict_document(scored, judged, evidence="predicted" if shown else "reported") | blocks
-    verdict |= count(scored, verdict["verdict"]) if count else {}
+    verdict = verdict_document(scored, judged, evidence="predicted" if shown else "reported")
+    held = next(rule for rule in scored.rules if rule.id == RULE)
+    why = None if held.outcome == "PASS" else held.sentence
+    verdict |= {"held_out": {"why": why, "index_sha256": source.sha256 if source else None}}
     files = write_files(out, made_files) if out else {}
     if out:
         (out / BROUGHT_FILE).unlink(missing_ok=True)  # of an earlier scoring, maybe by an index
     if out and source:
         place = Path(os.path.relpath(source.folder.resolve(), out.resolve())).as_posix()
         write_json(out / BROUGHT_FILE, {"schema": BROUGHT_SCHEMA, "index": place, "predictions": predictions.name})
+    verdict = opened.judged(verdict, scored)
     if out:
         write_verdict(out, verdict)
     required = set(scored.contract.artifacts["required_eval_files"])
@@ -164,45 +149,7 @@ def _judged(
     }
 
 
-def outputs(
-    scored: Scored, frames: FrameReader | None = None, beside: Mapping[str, bytes] | None = None
-) -> tuple[Scored, dict[str, bytes]]:
-    """The required files and ``report.html``, and the scoring with what is to be said of the files."""
-    judged, files = judged_files(scored, beside)
-    return judged, files | {"report.html": printable_lines(page(judged, frames)).encode()}
-
-
-def windows_sha256(rows: Sequence[Row]) -> str:
-    """Which windows of which episodes were judged, in their order, by digest."""
-    return digest([[str(row["id"]), str(row["episode_id"])] for row in rows])
-
-
 def _beside(contract: BackboneContract, folder: Path) -> dict[str, bytes]:
     """Required files that nobody here makes, from the folder of the predictions."""
     wanted = [name for name in contract.artifacts["required_eval_files"] if name not in MAKES]
     return {name: read_plain(folder / name) for name in wanted if (folder / name).is_file()}
-
-
-def verdict_document(scored: Scored, judged: Mapping[str, Any], *, evidence: Any = "computed") -> dict[str, Any]:
-    """The verdict: PROMOTE only if every rule is PASS."""
-    metrics = scored.metrics
-    return build_verdict(
-        study=f"embodied-{scored.contract.id}",
-        variant=str(scored.facts.get("predictor") or scored.contract.id),
-        seeds=[],
-        outcomes=scored.rules,
-        findings=[],
-        smoke=metrics["smoke"],
-        judged=dict(judged)
-        | {
-            "metrics_sha256": sha256_bytes(dumps(metrics)),
-            "train_labels_sha256": scored.train.sha256,
-            "train_counts_sha256": sha256_bytes(dumps(scored.train.to_json())),
-            "windows_sha256": windows_sha256(scored.rows),
-            "contract_sha256": digest(scored.contract.config),
-            "gate_sha256": policy_sha256(scored.contract.config["primary_metrics"]),
-        },
-        provenance=made.build(args={}, inputs={}, outputs={}),
-        evidence=evidence,
-        advice=recommend_evaluation,
-    )

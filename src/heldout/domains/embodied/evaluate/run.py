@@ -8,32 +8,57 @@ be counted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, final
 
 from heldout.domains.embodied.contract.contracts import BackboneContract
 from heldout.domains.embodied.evaluate.books import books_of
 from heldout.domains.embodied.evaluate.families import Family, make_family
 from heldout.domains.embodied.evaluate.plan import PLAN_FILE, Plan, read_plan
 from heldout.domains.embodied.evaluate.predictors import train_labels
-from heldout.domains.embodied.evaluate.reported import outputs, verdict_document
-from heldout.domains.embodied.evaluate.sitting import Sitting
+from heldout.domains.embodied.evaluate.sitting import Opened, Windows, verdict_document
 from heldout.domains.embodied.index.source import IndexSource
-from heldout.domains.embodied.score.files import write_files
+from heldout.domains.embodied.score.files import outputs, write_files
 from heldout.domains.embodied.score.frames import last_frames
 from heldout.domains.embodied.score.rules import policy_sha256
 from heldout.domains.embodied.score.score import Scored, family_of, score
-from heldout.errors import HeldoutError, InputError
+from heldout.errors import InputError
 from heldout.evidence import digest, read_json, sha256_bytes, sha256_file, write_json
-from heldout.gate.verdict_files import read_verdict, write_verdict
+from heldout.gate.verdict_files import read_verdict
 from heldout.ledger.trials import Ledger
 from heldout.predict.identity import Identity
 from heldout.predict.session import Sample, Session
 from heldout.predict.shards import Shard, merge
+from heldout.run.verdict import write_verdict
 
 SCHEMA = "heldout.evaluation/1"
 EVALUATION_FILE = "evaluation.json"
+
+
+@final
+class Evaluated(TypedDict):
+    """A whole evaluation; by what it was made stands beside it."""
+
+    schema: str
+    metrics: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    files: Mapping[str, str]
+    predicted: NotRequired[int]
+    shards: NotRequired[int]
+
+
+@final
+class Predicted(TypedDict):
+    """A shard, of which nothing is scored yet."""
+
+    schema: str
+    key: str
+    sample_offset: int
+    sample_stride: int
+    samples: int
+    of: int
+    predicted: int
 
 
 @dataclass(frozen=True)
@@ -70,7 +95,7 @@ class Evaluation:
         samples = family.samples(plan.split, plan.limit)
         return cls(plan, contract, source, family, samples, plan.identity(source, samples, family.sources))
 
-    def finish(self, rows: Sequence[bytes], out: Path) -> dict[str, Any]:
+    def finish(self, rows: Sequence[bytes], out: Path) -> Evaluated:
         """Open the answers, score, write every file, judge. What is finished already is left as it is.
 
         Returns:
@@ -78,33 +103,25 @@ class Evaluation:
         """
         bound = {"key": self.identity.key, "contract": digest(self.contract.config)}
         bound |= {"rows": sha256_bytes(b"\n".join(rows)), **self.family.bound(out)}
-        name, split = out.resolve().name, self.plan.split
-        with Ledger(self.source.folder) as ledger:
+        name, source = out.resolve().name, self.source
+        windows = Windows(source, self.contract, self.plan.split, self.samples, self._smoke)
+        with Ledger(source.folder) as held:
             done = self._finished(out, bound)
             if done is not None:
                 return done
-            sitting = Sitting.begin(
-                ledger,
-                self.source,
-                self.contract,
-                split,
-                self.samples,
-                asked=self.family.windows(split, self.samples),
+            opened = Opened.of(
+                held,
+                windows,
+                windows.look(name, self.plan.predictor, self._variant),
+                asked=self.family.windows(self.plan.split, self.samples),
                 purpose=f"evaluation {name}, identity {self.identity.key}",
                 near=out.resolve().parent,
-                smoke=self._smoke,
             )
-            try:
-                scored = self.family.complete(self._score(rows, sitting.answers), out)
-            except HeldoutError:
-                sitting.count(name, self.plan.predictor, self._variant, None, "FAILED")
-                raise
-            scored = replace(scored, rules=[*scored.rules, *sitting.rules()])
-            scored, written = outputs(scored, last_frames(self.source, self.samples))
+            scored = opened.scored(lambda: self.family.complete(self._score(rows, opened.answers), out))
+            scored, written = outputs(scored, last_frames(source, self.samples))
             files = write_files(out, written | self.family.files(scored))
-            judged = {"predictions_sha256": files[scored.family], "index_sha256": self.source.sha256}
-            verdict = verdict_document(scored, judged | {"identity": self.identity.key})
-            verdict |= sitting.count(name, self.plan.predictor, self._variant, scored, verdict["verdict"])
+            judged = {"predictions_sha256": files[scored.family], "index_sha256": source.sha256}
+            verdict = opened.judged(verdict_document(scored, judged | {"identity": self.identity.key}), scored)
         write_verdict(out, verdict)
         document = {"schema": SCHEMA, "bound": bound, "identity": self.identity.to_json(), "samples": len(rows)}
         write_json(out / EVALUATION_FILE, document | {"outputs": files, "verdict": verdict["verdict"]})
@@ -131,7 +148,7 @@ class Evaluation:
         identity = self.identity
         return digest([identity.adapter, identity.prompt, identity.decoding, identity.code])
 
-    def _finished(self, out: Path, bound: Mapping[str, str]) -> dict[str, Any] | None:
+    def _finished(self, out: Path, bound: Mapping[str, str]) -> Evaluated | None:
         """What is there already, if it is of these predictions, whole, and what the books say has not changed."""
         path = out / EVALUATION_FILE
         document = read_json(path) if path.is_file() else {}
@@ -158,7 +175,7 @@ def run(
     shard: Shard | None = None,
     workers: int = 1,
     closed_loop: Path | None = None,
-) -> dict[str, Any]:
+) -> Evaluated | Predicted:
     """Predict what is missing, and finish if this is the whole evaluation.
 
     Args:
@@ -183,7 +200,7 @@ def run(
         if shard.stride > 1:
             raise InputError("a shard is not judged", where="--closed-loop", hint="give it to heldout eval merge")
         evaluation.family.take_runs(closed_loop, out)
-    facts: dict[str, Any] = {"run_id": out.resolve().name, "eval_split": plan.split}
+    facts: dict[str, str | int] = {"run_id": out.resolve().name, "eval_split": plan.split}
     facts |= {"sample_offset": shard.offset, "sample_stride": shard.stride}
     session = Session(out, evaluation.identity, shard.take(evaluation.samples), facts)
     if not (out / PLAN_FILE).exists():
@@ -191,15 +208,21 @@ def run(
     finished = session.run(plan.spec, workers=workers)
     rows = finished.require()
     if shard.stride > 1:
-        counts = {"samples": len(rows), "of": len(evaluation.samples), "predicted": finished.predicted}
-        head = {"schema": "heldout.evaluation-shard/1", "key": evaluation.identity.key}
-        return head | {"sample_offset": shard.offset, "sample_stride": shard.stride} | counts
-    return evaluation.finish(rows, out) | {"predicted": finished.predicted}
+        return {
+            "schema": "heldout.evaluation-shard/1",
+            "key": evaluation.identity.key,
+            "sample_offset": shard.offset,
+            "sample_stride": shard.stride,
+            "samples": len(rows),
+            "of": len(evaluation.samples),
+            "predicted": finished.predicted,
+        }
+    return {**evaluation.finish(rows, out), "predicted": finished.predicted}
 
 
 def merge_shards(
     folders: Sequence[Path], contract: BackboneContract, out: Path, *, closed_loop: Path | None = None
-) -> dict[str, Any]:
+) -> Evaluated:
     """Put shards together and score them as one evaluation.
 
     Raises:
@@ -212,10 +235,10 @@ def merge_shards(
     if closed_loop is not None:
         evaluation.family.take_runs(closed_loop, out)
     write_json(out / PLAN_FILE, plan.to_json(out, contract))
-    return evaluation.finish(rows, out) | {"shards": len(folders)}
+    return {**evaluation.finish(rows, out), "shards": len(folders)}
 
 
-def _result(metrics: Mapping[str, Any], verdict: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+def _result(metrics: Mapping[str, Any], verdict: Mapping[str, Any], files: Mapping[str, str]) -> Evaluated:
     return {
         "schema": "heldout.eval-run/1",
         "metrics": dict(metrics),

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from heldout.corpus.guards import Finding
 from heldout.domains.embodied.contract.contracts import BackboneContract
 from heldout.domains.embodied.episodes.layouts import open_episode
 from heldout.domains.embodied.episodes.store import Episode
@@ -20,6 +21,7 @@ from heldout.domains.embodied.index.guards import check_index
 from heldout.domains.embodied.index.heads import Heads
 from heldout.domains.embodied.index.names import INDEX_FILE, MANIFEST_FILE, SEALED, SKIPPED_FILE, TARGETS_FILE
 from heldout.domains.embodied.index.records import EpisodeCut, index_record, relative, train_options
+from heldout.domains.embodied.index.shape import ClipPolicy, IndexManifest, Record
 from heldout.domains.embodied.index.windows import Scale, SkippedWindow, WindowOptions
 from heldout.domains.embodied.select.manifest import MANIFEST_FILE as EPISODES_FILE
 from heldout.domains.embodied.select.manifest import read_manifest
@@ -36,7 +38,7 @@ def build_index(
     contracts: Mapping[str, BackboneContract],
     *,
     run_id: str | None = None,
-) -> dict[str, Any]:
+) -> IndexManifest:
     """Cut every usable episode of a manifest and write the index with its manifest.
 
     Args:
@@ -72,23 +74,21 @@ def build_index(
         raise CorpusError("no window has a label", where=str(manifest), hint="shorter windows: --window, --stride")
     _write_skipped(out / SKIPPED_FILE, cuts)
     unusable = [entry for entry in document["episodes"] if not entry.get("usable", True)]
-    body = tally.document(out, contracts) | {
-        "run_id": run_id or out.resolve().name,
-        "source_dataset_jsonl": None,
-        "source_dataset_manifest": relative(manifest, out),
-        "source_dataset_manifest_sha256": sha256_file(manifest),
-        "source_dataset_summary": document["summary"],
-        "clip_policy": _policy(options),
-        "label_options": {"from": "train", "action": len(label_options.action), "subtask": len(label_options.subtask)},
-        "skipped_windows": _skip_counts(cuts),
-        "skipped_episodes": [
-            {"episode_id": entry["episode_id"], "split": entry["split"], "code": problem["code"]}
-            for entry in unusable
-            for problem in entry["problems"][:1]
-        ],
-        "evidence_window_is_evidence": False,
+    made = tally.manifest(out, contracts, Source(None, relative(manifest, out), document["summary"]), run_id)
+    made["source_dataset_manifest_sha256"] = sha256_file(manifest)
+    made["clip_policy"] = _policy(options)
+    made["label_options"] = {
+        "from": "train",
+        "action": len(label_options.action),
+        "subtask": len(label_options.subtask),
     }
-    return write_manifest(out, body, check_index(out / INDEX_FILE, document))
+    made["skipped_windows"] = _skip_counts(cuts)
+    made["skipped_episodes"] = [
+        {"episode_id": entry["episode_id"], "split": entry["split"], "code": problem["code"]}
+        for entry in unusable
+        for problem in entry["problems"][:1]
+    ]
+    return write_manifest(out, made, check_index(out / INDEX_FILE, document))
 
 
 def _open(home: Path, entry: Mapping[str, Any]) -> Episode:
@@ -103,6 +103,20 @@ def _open(home: Path, entry: Mapping[str, Any]) -> Episode:
     return episode
 
 
+class Source(NamedTuple):
+    """What an index was made from.
+
+    Attributes:
+        jsonl: The data set that was imported.
+        manifest: That of the episodes, or of the data set.
+        summary: What that says of itself.
+    """
+
+    jsonl: str | None
+    manifest: str | None
+    summary: object
+
+
 @dataclass
 class Tally:
     """What was written."""
@@ -114,11 +128,15 @@ class Tally:
     modalities: Counter[str]
     heads: Heads
 
-    def document(self, out: Path, contracts: Mapping[str, BackboneContract]) -> dict[str, Any]:
-        """The published counts, and digests of the files; writes the heads."""
+    def manifest(
+        self, out: Path, contracts: Mapping[str, BackboneContract], source: Source, run_id: str | None
+    ) -> IndexManifest:
+        """What was written, by count and digest; writes the heads."""
+        modalities = ("mosaic_video", "video", "audio", "sensor_features", "language")
         targets = out / TARGETS_FILE
         return {
             "schema": SCHEMA,
+            "run_id": run_id or out.resolve().name,
             "output_jsonl": INDEX_FILE,
             "output_sha256": sha256_file(out / INDEX_FILE),
             "heads": self.heads.write(out),
@@ -126,18 +144,20 @@ class Tally:
             "num_episodes": len(set().union(*self.episodes.values())),
             "sample_split_counts": dict(self.samples),
             "episode_split_counts": {split: len(names) for split, names in self.episodes.items()},
-            "modality_record_counts": {
-                name: self.modalities[name]
-                for name in ("mosaic_video", "video", "audio", "sensor_features", "language")
-            },
+            "modality_record_counts": {name: self.modalities[name] for name in modalities},
             "adapter_contracts": {name: one.config["dataset_contract"] for name, one in contracts.items()},
             "sealed_targets": {"path": TARGETS_FILE, "sha256": sha256_file(targets), "records": self.sealed}
             if self.sealed
             else None,
+            "source_dataset_jsonl": source.jsonl,
+            "source_dataset_manifest": source.manifest,
+            "source_dataset_summary": source.summary,
+            "evidence_window_is_evidence": False,
+            "findings": [],
         }
 
 
-def write_index(out: Path, records: Iterable[dict[str, Any]]) -> Tally:
+def write_index(out: Path, records: Iterable[Record]) -> Tally:
     """Write records one by one; answers of sealed splits go to a file of their own."""
     tally = Tally(0, 0, Counter(), defaultdict(set), Counter(), Heads())
     with (
@@ -156,23 +176,23 @@ def write_index(out: Path, records: Iterable[dict[str, Any]]) -> Tally:
     return tally
 
 
-def write_manifest(out: Path, body: dict[str, Any], findings: Sequence[Any]) -> dict[str, Any]:
+def write_manifest(out: Path, made: IndexManifest, findings: Sequence[Finding]) -> IndexManifest:
     """Write the index's manifest with what its guard found."""
-    document = body | {"findings": [finding.to_json() for finding in findings]}
-    write_json(out / MANIFEST_FILE, document)
-    return document
+    made["findings"] = [finding.to_json() for finding in findings]
+    write_json(out / MANIFEST_FILE, made)
+    return made
 
 
-def _seal(record: dict[str, Any]) -> dict[str, Any]:
+def _seal(record: Record) -> Record:
     views = {name: dict(one) for name, one in record["adapter_views"].items()}
     for one in views.values():
         for key, value in one.items():
             if isinstance(value, list):
                 one[key] = [name for name in value if name not in ("action_label", "next_action_label")]
-    return record | {"supervision": {}, "sealed": True, "adapter_views": views}
+    return {**record, "supervision": {}, "sealed": True, "adapter_views": views}
 
 
-def _count(tally: Tally, record: dict[str, Any], length: int) -> None:
+def _count(tally: Tally, record: Record, length: int) -> None:
     media = record["modalities"]["media"]
     tally.heads.add(record, length)
     tally.records += 1
@@ -204,7 +224,7 @@ def _all_skips(cuts: Sequence[EpisodeCut]) -> Iterator[tuple[EpisodeCut, Skipped
     return ((one, skip) for one in cuts for skip in one.skipped)
 
 
-def _policy(options: WindowOptions) -> dict[str, Any]:
+def _policy(options: WindowOptions) -> ClipPolicy:
     return {
         "scales": [{"scale_id": s.id, "window_frames": s.window, "stride_frames": s.stride} for s in options.scales],
         "context_frames": options.context_frames,

@@ -9,6 +9,7 @@ from typing import Any
 
 from heldout.corpus.guards import Finding
 from heldout.domains.embodied.episodes.labels import UNKNOWN
+from heldout.domains.embodied.index.shape import Record
 from heldout.domains.embodied.select.shapes import RecordShape, check_shape
 from heldout.errors import InputError
 from heldout.evidence import loads, open_plain
@@ -16,7 +17,7 @@ from heldout.evidence import loads, open_plain
 _SHOWN = 5
 
 
-def read_index(path: Path) -> Iterator[dict[str, Any]]:
+def read_index(path: Path) -> Iterator[Record]:
     """Records one by one; the whole index is never in memory.
 
     Raises:
@@ -25,7 +26,7 @@ def read_index(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with open_plain(path) as stream:
             for number, line in enumerate(stream, start=1):
-                record = loads(line, where=f"{path}:{number}")
+                record: Record = loads(line, where=f"{path}:{number}")
                 check_shape(RecordShape, record, where=f"{path}:{number}", hint="build the index again")
                 yield record
     except OSError as error:
@@ -56,7 +57,7 @@ class _Seen:
         self._train: dict[str, set[str]] = {"action": set(), "subtask": set()}
         self._audio = self._records = 0
 
-    def take(self, record: Mapping[str, Any]) -> None:
+    def take(self, record: Record) -> None:
         name, window = str(record["id"]), record["window"]
         media, language = record["modalities"]["media"], record["modalities"]["language"]
         self._records += 1
@@ -67,10 +68,10 @@ class _Seen:
         self._splits[str(record["episode_id"])].add(str(record["split"]))
         if media["context_window"]["end_frame"] > window["end_frame"]:
             self._ahead.append(name)
-        if states_window(str(language["question"] or ""), window):
+        if states_window(str(language["question"] or ""), window["start_frame"], window["end_frame"]):
             self._stated.append(name)
-        for key in ("action", "subtask"):
-            self._options[key].update(language[f"{key}_options"])
+        for key, offered in (("action", language["action_options"]), ("subtask", language["subtask_options"])):
+            self._options[key].update(offered)
             if record["split"] == "train":
                 self._train[key].add(str(record["supervision"].get(key, UNKNOWN)))
 
@@ -115,10 +116,10 @@ class _Seen:
         return found
 
 
-def states_window(question: str, window: Mapping[str, Any]) -> bool:
+def states_window(question: str, first: int, last: int) -> bool:
     """Whether a text names both the first and the last frame of a window."""
     words = {word.strip(".,;:?!()[]{}\"'") for word in question.replace("-", " ").replace("..", " ").split()}
-    return str(window["start_frame"]) in words and str(window["end_frame"]) in words
+    return str(first) in words and str(last) in words
 
 
 def _some(names: list[str]) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from heldout.domains.embodied.index.shape import Record
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_plain, sha256_bytes, write_bytes
 
@@ -46,7 +47,7 @@ class Heads(msgspec.Struct):
     splits: list[str] = []
     lengths: list[int] = []
 
-    def add(self, record: dict[str, Any], length: int) -> None:
+    def add(self, record: Record, length: int) -> None:
         """Note a record that was written."""
         self.ids.append(record["id"])
         self.episode_ids.append(record["episode_id"])

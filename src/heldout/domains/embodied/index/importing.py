@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contract.contracts import BackboneContract
-from heldout.domains.embodied.index.build import write_index, write_manifest
+from heldout.domains.embodied.index.build import Source, write_index, write_manifest
 from heldout.domains.embodied.index.guards import check_index
 from heldout.domains.embodied.index.names import INDEX_FILE
 from heldout.domains.embodied.index.records import PROMPT_TYPE, TARGET
+from heldout.domains.embodied.index.shape import IndexManifest, Record
 from heldout.domains.embodied.index.views import view
 from heldout.domains.embodied.select.shapes import RecordShape, check_shape
 from heldout.errors import InputError
 from heldout.evidence import loads, open_plain, read_json, sha256_file
 
 _REQUIRED = ("id", "episode_id", "split", "center_window", "media", "answer_json")
-_ANSWER = ("action", "subtask", "objects", "contact", "transition", "next_action", "evidence_window")
 
 
 def import_dataset(
@@ -32,7 +32,7 @@ def import_dataset(
     *,
     manifest: Path | None = None,
     run_id: str | None = None,
-) -> dict[str, Any]:
+) -> IndexManifest:
     """Convert a data set.
 
     Args:
@@ -54,18 +54,14 @@ def import_dataset(
     tally = write_index(out, _records(dataset, out, contracts))
     if not tally.records:
         raise InputError("the data set is empty", where=str(dataset), hint="check the export")
-    body = tally.document(out, contracts) | {
-        "run_id": run_id or out.resolve().name,
-        "source_dataset_jsonl": Path(os.path.relpath(dataset, out)).as_posix(),
-        "source_dataset_jsonl_sha256": sha256_file(dataset),
-        "source_dataset_manifest": Path(os.path.relpath(manifest, out)).as_posix() if manifest else None,
-        "source_dataset_summary": read_json(manifest) if manifest else None,
-        "evidence_window_is_evidence": False,
-    }
-    return write_manifest(out, body, check_index(out / INDEX_FILE))
+    named = Path(os.path.relpath(manifest, out)).as_posix() if manifest else None
+    source = Source(Path(os.path.relpath(dataset, out)).as_posix(), named, read_json(manifest) if manifest else None)
+    document = tally.manifest(out, contracts, source, run_id)
+    document["source_dataset_jsonl_sha256"] = sha256_file(dataset)
+    return write_manifest(out, document, check_index(out / INDEX_FILE))
 
 
-def convert(record: Mapping[str, Any]) -> dict[str, Any]:
+def convert(record: Mapping[str, Any]) -> Record:
     """One record without views; paths as they are.
 
     Raises:
@@ -74,14 +70,18 @@ def convert(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     media, window, answer = record["media"], record["center_window"], record["answer_json"]
     last = window["end_frame"]
-    converted: dict[str, Any] = {
+    converted: Record = {
         "id": str(record["id"]),
         "source_record_id": str(record["id"]),
         "episode_id": str(record["episode_id"]),
         "split": str(record["split"]),
         "target": record.get("target", TARGET),
         "prompt_type": record.get("prompt_type", PROMPT_TYPE),
-        "window": {key: int(window[key]) for key in ("start_frame", "end_frame", "num_frames")},
+        "window": {
+            "start_frame": int(window["start_frame"]),
+            "end_frame": int(last),
+            "num_frames": int(window["num_frames"]),
+        },
         "modalities": {
             "media": {
                 "video_streams": list(media.get("video_paths") or []),
@@ -104,7 +104,15 @@ def convert(record: Mapping[str, Any]) -> dict[str, Any]:
                 "subtask_options": list(record.get("subtask_options") or []),
             },
         },
-        "supervision": {key: answer[key] for key in _ANSWER},
+        "supervision": {
+            "action": answer["action"],
+            "subtask": answer["subtask"],
+            "objects": answer["objects"],
+            "contact": answer["contact"],
+            "transition": answer["transition"],
+            "next_action": answer["next_action"],
+            "evidence_window": answer["evidence_window"],
+        },
         "sealed": False,
         "provenance": {
             "dataset_record_fields": sorted(record),
@@ -129,7 +137,7 @@ def question_of(record: Mapping[str, Any]) -> str | None:
     return None if question is None else str(question)
 
 
-def _records(dataset: Path, out: Path, contracts: Mapping[str, BackboneContract]) -> Iterator[dict[str, Any]]:
+def _records(dataset: Path, out: Path, contracts: Mapping[str, BackboneContract]) -> Iterator[Record]:
     try:
         with open_plain(dataset) as stream:
             for number, line in enumerate(stream, start=1):
@@ -150,12 +158,13 @@ def _records(dataset: Path, out: Path, contracts: Mapping[str, BackboneContract]
                     ) from None
                 check_shape(RecordShape, converted, where=where, hint="the record is not of the format: mend it")
                 moved = _moved(converted, dataset.parent, out)
-                yield moved | {"adapter_views": {name: view(one, moved) for name, one in contracts.items()}}
+                moved["adapter_views"] = {name: view(one, moved) for name, one in contracts.items()}
+                yield moved
     except OSError as error:
         raise InputError(f"cannot read the data set: {error.strerror}", where=str(dataset), hint="check it") from None
 
 
-def _moved(record: dict[str, Any], home: Path, out: Path) -> dict[str, Any]:
+def _moved(record: Record, home: Path, out: Path) -> Record:
     """Relative paths, which stand relative to the data set, become relative to the index."""
 
     def move(path: str | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from heldout.domains.embodied.contract.contracts import BackboneContract
 from heldout.domains.embodied.episodes.labels import UNKNOWN
 from heldout.domains.embodied.episodes.store import Episode
+from heldout.domains.embodied.index.shape import Record, Sensor, Video
 from heldout.domains.embodied.index.views import view
 from heldout.domains.embodied.index.windows import Window, WindowOptions, cut
 from heldout.errors import CorpusError
@@ -56,13 +57,13 @@ def index_record(
     out: Path,
     *,
     many: bool,
-) -> dict[str, Any]:
+) -> Record:
     """The record of one window; with ``many`` scales its id names the scale."""
     header = one.episode.header
     name = f"{header.episode_id}:win:{window.start:06d}-{window.end:06d}"
     heard = {n: s for n, s in header.of_modality("audio").items() if one.synthetic or not s.synthetic}
     audio = next((relative(one.episode.path(n), out) for n in sorted(heard)), None)
-    record: dict[str, Any] = {
+    record: Record = {
         "id": f"{window.scale.id}:{name}" if many else name,
         "source_record_id": None,
         "episode_id": header.episode_id,
@@ -107,7 +108,8 @@ def index_record(
     }
     if many:
         record["scale_id"] = window.scale.id
-    return record | {"adapter_views": {key: view(contract, record) for key, contract in contracts.items()}}
+    record["adapter_views"] = {key: view(contract, record) for key, contract in contracts.items()}
+    return record
 
 
 def relative(path: Path, out: Path) -> str:
@@ -115,7 +117,7 @@ def relative(path: Path, out: Path) -> str:
     return Path(os.path.relpath(path, out)).as_posix()
 
 
-def _videos(episode: Episode, window: Window, out: Path) -> list[dict[str, Any]]:
+def _videos(episode: Episode, window: Window, out: Path) -> list[Video]:
     """Frames ``first .. last`` (inclusive) of each video that were taken during the context."""
     found = []
     for name, stream in sorted(episode.header.streams.items()):
@@ -123,18 +125,24 @@ def _videos(episode: Episode, window: Window, out: Path) -> list[dict[str, Any]]
             first, end = episode.header.span(name, window.context_start, window.context_end)
             if end > first:
                 path, offset = relative(episode.path(name), out), episode.video_offset(name)
-                span = {"first_frame": first + offset, "last_frame": end - 1 + offset}
-                found.append({"name": name, "path": path} | span)
+                found.append(Video(name=name, path=path, first_frame=first + offset, last_frame=end - 1 + offset))
     return found
 
 
-def _sensors(episode: Episode, window: Window) -> list[dict[str, Any]]:
+def _sensors(episode: Episode, window: Window) -> list[Sensor]:
     """Samples of each measured array during the context; what only a simulator or an annotator knows is left out."""
     found = []
     for name, stream in sorted(episode.header.streams.items()):
         if stream.kind == "array" and not stream.privileged and stream.rate_hz is not None:
             first, end = episode.header.span(name, window.context_start, window.context_end)
             if end > first:
-                entry = {"name": name, "modality": stream.modality, "first_sample": first, "last_sample": end - 1}
-                found.append(entry | {"not_for": sorted(stream.label_source)})
+                found.append(
+                    Sensor(
+                        name=name,
+                        modality=stream.modality,
+                        first_sample=first,
+                        last_sample=end - 1,
+                        not_for=sorted(stream.label_source),
+                    )
+                )
     return found

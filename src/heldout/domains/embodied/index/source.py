@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from heldout.domains.embodied.episodes.labels import Answer
 from heldout.domains.embodied.index.heads import Head, read_heads
 from heldout.domains.embodied.index.names import INDEX_FILE, MANIFEST_FILE, SEALED
 from heldout.domains.embodied.index.sealed import open_targets
+from heldout.domains.embodied.index.shape import IndexManifest, Record
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import digest, loads, open_plain, read_json, sha256_file
 from heldout.predict.session import Sample
@@ -36,15 +37,16 @@ class IndexSource:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open an index.
+        """Open an index, by its folder or its file.
 
         Raises:
             InputError: If there is none.
             TamperedError: If it is not the one that its manifest names.
         """
-        self.folder = folder.parent if folder.name == INDEX_FILE else folder
-        self._path = self.folder / INDEX_FILE
-        self.manifest: Mapping[str, Any] = read_json(self.folder / MANIFEST_FILE)
+        named = folder.name == INDEX_FILE or folder.is_file()
+        self.folder = folder.parent if named else folder
+        self._path = folder if named else folder / INDEX_FILE
+        self.manifest: IndexManifest = read_json(self.folder / MANIFEST_FILE)
         if not self._path.is_file():
             raise InputError("there is no index", where=str(self._path), hint="heldout index build writes one")
         self.sha256 = sha256_file(self._path)
@@ -60,10 +62,15 @@ class IndexSource:
             InputError: If there are none.
         """
         heads = (head for head in self.heads() if head.split == split)
-        found = [Sample(head.id, head.episode_id, (head.offset, head.length)) for head in islice(heads, limit or None)]
+        found = self.samples_of(islice(heads, limit or None))
         if not found:
             raise InputError(f"split {split!r} has no windows", where=str(self._path), hint="train, val or test")
         return found
+
+    @staticmethod
+    def samples_of(heads: Iterable[Head]) -> list[Sample]:
+        """These windows as samples."""
+        return [Sample(head.id, head.episode_id, (head.offset, head.length)) for head in heads]
 
     def heads(self) -> Iterator[Head]:
         """Of all windows; an index without heads, from elsewhere or from before, is read."""
@@ -82,7 +89,7 @@ class IndexSource:
                 yield Head(one.id, one.episode_id, one.split, offset, len(line))
                 offset += len(line)
 
-    def records(self, samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
+    def records(self, samples: Sequence[Sample]) -> Iterator[Record]:
         """The record of each sample, in order."""
         with open_plain(self._path) as stream:
             for sample in samples:
@@ -90,7 +97,7 @@ class IndexSource:
                 stream.seek(offset)
                 yield loads(stream.read(length), where=f"{self._path}: {sample.id}")
 
-    def prompt(self, sample: Sample) -> dict[str, Any]:
+    def prompt(self, sample: Sample) -> dict[str, str]:
         """What is asked and what may be answered, by digest."""
         language = next(self.records([sample]))["modalities"]["language"]
         return {
@@ -100,7 +107,7 @@ class IndexSource:
 
     def answers(
         self, split: str, samples: Sequence[Sample], purpose: str, ledger_head: str | None = None
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, Answer]:
         """What is true, by window id; opening a sealed split is written down first."""
         if split in SEALED and self.manifest.get("sealed_targets"):
             return open_targets(self.folder, purpose, ledger_head)

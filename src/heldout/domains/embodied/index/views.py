@@ -10,16 +10,17 @@ A contract's ``window_view`` maps a name to what stands in the record's ``adapte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from heldout.domains.embodied.contract.contracts import BackboneContract
+from heldout.domains.embodied.episodes.labels import Span
+from heldout.domains.embodied.index.shape import Record
 from heldout.errors import InputError
 
 _RULES = ("of", "if", "span")
 
 
-def inputs_of(record: Mapping[str, Any]) -> set[str]:
+def inputs_of(record: Record) -> set[str]:
     """Names of the inputs that a record has."""
     media, features = record["modalities"]["media"], record["modalities"]["sensor_features"]
     language, answer = record["modalities"]["language"], record["supervision"]
@@ -38,7 +39,7 @@ def inputs_of(record: Mapping[str, Any]) -> set[str]:
     return {name for name, there in have.items() if there}
 
 
-def view(contract: BackboneContract, record: Mapping[str, Any]) -> dict[str, Any]:
+def view(contract: BackboneContract, record: Record) -> dict[str, object]:
     """The view of one record; a contract without ``window_view`` gives its data contract alone.
 
     Raises:
@@ -51,7 +52,7 @@ def view(contract: BackboneContract, record: Mapping[str, Any]) -> dict[str, Any
     return {name: _resolve(contract, name, rule, record, have) for name, rule in spec.items()}
 
 
-def _resolve(contract: BackboneContract, name: str, rule: Any, record: Mapping[str, Any], have: set[str]) -> Any:
+def _resolve(contract: BackboneContract, name: str, rule: Any, record: Record, have: set[str]) -> Any:
     if not isinstance(rule, dict):
         return rule
     match rule:
@@ -60,12 +61,15 @@ def _resolve(contract: BackboneContract, name: str, rule: Any, record: Mapping[s
         case {"if": str(one)}:
             return one in have
         case {"span": "window"}:
-            return {key: record["window"][key] for key in ("start_frame", "end_frame")}
+            return _span(record["window"])
         case {"span": "context"}:
-            context = record["modalities"]["media"]["context_window"]
-            return {key: context[key] for key in ("start_frame", "end_frame")}
+            return _span(record["modalities"]["media"]["context_window"])
     raise InputError(
         f"the view's rule {rule!r} does not exist",
         where=f"{contract.path}: window_view.{name}",
         hint=f"rules: {', '.join(_RULES)}",
     )
+
+
+def _span(span: Span) -> Span:
+    return {"start_frame": span["start_frame"], "end_frame": span["end_frame"]}

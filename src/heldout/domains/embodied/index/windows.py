@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from heldout.domains.embodied.episodes.labels import FrameLabels, SkipCode, answer, majority
+from heldout.domains.embodied.episodes.labels import Answer, FrameLabels, SkipCode, answer, majority
 from heldout.domains.embodied.episodes.store import Episode
 from heldout.errors import InputError
 
@@ -61,7 +61,7 @@ class Window(NamedTuple):
     end: int
     context_start: int
     context_end: int
-    answer: dict[str, Any]
+    answer: Answer
 
 
 class SkippedWindow(NamedTuple):

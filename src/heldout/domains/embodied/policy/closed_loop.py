@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from heldout.corpus.guards import Finding
-from heldout.domains.embodied.policy.model import load_policy
+from heldout.domains.embodied.policy.model import Simulated, load_policy, read_config
 from heldout.domains.embodied.policy.rollout import EXPERT, POLICY, UNTRAINED
 from heldout.domains.embodied.score.metrics_future import mean_of, pairs
 from heldout.domains.embodied.simulate.tasks import TASKS
@@ -23,7 +23,7 @@ from heldout.domains.embodied.training.files import METADATA_FILE, checkpoint_fo
 from heldout.errors import InputError, RefusedError, TamperedError
 from heldout.evidence import canonical, digest, loads, read_json, read_json_lines, write_bytes, write_json
 from heldout.evidence.sources import program_digest
-from heldout.gate.outcome import RuleOutcome
+from heldout.gate.outcome import RuleBlock, RuleOutcome
 from heldout.gate.verdict import verdict_of
 from heldout.predict.identity import Identity
 from heldout.predict.session import PredictorSpec, Sample, Session
@@ -36,6 +36,23 @@ FOLDER, DOCUMENT_FILE, ROWS_FILE = "closed_loop", "closed_loop.json", "rollouts.
 METRIC = "closed_loop_success_rate"
 _PART = "heldout.domains.embodied"
 _ROLLOUTS = f"{_PART}.policy.rollout"
+
+
+class ClosedLoop(TypedDict):
+    """``closed_loop.json``."""
+
+    schema: str
+    verdict: Literal["PROMOTE", "HOLD"]
+    rule: RuleBlock
+    closed_loop_success_rate: float | None
+    evidence: Mapping[str, Any]
+    by_task: dict[str, dict[str, float]]
+    runs: int
+    plan: Mapping[str, object]
+    trained_on: Sequence[Simulated]
+    checkpoint_sha256: str
+    identity: str
+    rows_sha256: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,7 @@ class RolloutOptions:
     every: int = 4
 
 
-def closed_loop(checkpoint: Path, out: Path, options: RolloutOptions, *, workers: int = 1) -> dict[str, Any]:
+def closed_loop(checkpoint: Path, out: Path, options: RolloutOptions, *, workers: int = 1) -> ClosedLoop:
     """Run what is missing, and judge.
 
     Args:
@@ -101,11 +118,11 @@ def closed_loop(checkpoint: Path, out: Path, options: RolloutOptions, *, workers
     rows = [loads(row, where="rollouts") for row in session.run(spec, workers=workers).require()]
     evidence = success_evidence(rows)
     rule = beats_untrained(evidence)
-    document = {
+    document: ClosedLoop = {
         "schema": SCHEMA,
         "verdict": verdict_of([rule]),
         "rule": rule.to_json(),
-        METRIC: evidence["value"],
+        "closed_loop_success_rate": evidence["value"],
         "evidence": evidence,
         "by_task": by_task(rows),
         "runs": len(rows),
@@ -120,7 +137,7 @@ def closed_loop(checkpoint: Path, out: Path, options: RolloutOptions, *, workers
     return document
 
 
-def success_evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def success_evidence(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Success rate of the policy, beside the untrained one (ruled) and the expert, paired by task and seed."""
     by_contender: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
@@ -143,8 +160,7 @@ def beats_untrained(evidence: Mapping[str, Any]) -> RuleOutcome:
     span = f"gain {_number(gain['gain'])} ({_number(gain['low'])} to {_number(gain['high'])})"
     does = {True: "beats", False: "does not beat", None: "cannot be compared with"}[evidence["beats_trivial"]]
     words = f"success {_number(evidence['value'])} {does} the untrained policy's {_number(other['value'])}: {span}"
-    outcome: Any = {True: "PASS", False: "FAIL", None: "UNKNOWN"}[evidence["beats_trivial"]]
-    return RuleOutcome(f"beats_trivial:{METRIC}", outcome, gain["low"], bound, words)
+    return RuleOutcome.of(f"beats_trivial:{METRIC}", evidence["beats_trivial"], gain["low"], bound, words)
 
 
 def by_task(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -155,7 +171,7 @@ def by_task(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     return {task: {name: float(np.mean(values)) for name, values in one.items()} for task, one in sorted(found.items())}
 
 
-def read_closed_loop(folder: Path) -> dict[str, Any] | None:
+def read_closed_loop(folder: Path) -> ClosedLoop | None:
     """The document of a folder, its rates computed again from its runs; None if nothing was run there.
 
     Raises:
@@ -165,7 +181,7 @@ def read_closed_loop(folder: Path) -> dict[str, Any] | None:
     path = folder / DOCUMENT_FILE
     if not path.is_file():
         return None
-    document = read_json(path)
+    document: ClosedLoop = read_json(path)
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError("these are no closed-loop runs", where=str(path), hint="heldout embodied policy rollout")
     rows = read_json_lines(folder / ROWS_FILE)
@@ -189,7 +205,7 @@ def _samples(names: Sequence[str], options: RolloutOptions) -> list[Sample]:
     ]
 
 
-def _check(names: Sequence[str], options: RolloutOptions, shown: Sequence[Mapping[str, Any]]) -> None:
+def _check(names: Sequence[str], options: RolloutOptions, shown: Sequence[Simulated]) -> None:
     known = {task.name for task in TASKS}
     unknown = sorted(set(names) - known)
     if unknown or not names or options.seeds < 1 or options.first_seed < 0:
@@ -199,7 +215,7 @@ def _check(names: Sequence[str], options: RolloutOptions, shown: Sequence[Mappin
         raise RefusedError(one.what, where=one.where, hint=one.hint, code=one.code)
 
 
-def check_seeds(names: Collection[str], seeds: Collection[int], shown: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def check_seeds(names: Collection[str], seeds: Collection[int], shown: Sequence[Simulated]) -> list[Finding]:
     """HO-G137: runs of a task from a seed that was trained on."""
     seen = sorted(f"{one['task']} seed {one['seed']}" for one in shown if one["task"] in names and one["seed"] in seeds)
     if not seen:
@@ -208,10 +224,10 @@ def check_seeds(names: Collection[str], seeds: Collection[int], shown: Sequence[
     return [Finding(SEEN_CODE, blocking=True, what=what, where="--first-seed", hint="seeds that training never saw")]
 
 
-def _trained_on(folder: Path) -> list[dict[str, Any]]:
+def _trained_on(folder: Path) -> list[Simulated]:
     """Task and seed of every episode of the training."""
-    found = read_json(folder / "model_config.json").get("trained_on")
-    if not isinstance(found, list):
+    found = read_config(folder).get("trained_on")
+    if found is None:
         raise InputError(
             "the checkpoint does not say which simulated episodes it was trained on",
             where=str(folder / METADATA_FILE),

@@ -15,7 +15,8 @@ from typing import Any
 from heldout.domains.embodied.episodes.observed import opened
 from heldout.domains.embodied.episodes.paths import hand_path, last_place
 from heldout.domains.embodied.episodes.store import Episode
-from heldout.domains.embodied.evaluate.families import Plain, Truth, answer_of
+from heldout.domains.embodied.evaluate.families import Plain
+from heldout.domains.embodied.index.known import Truth, answer_of
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.policy.closed_loop import DOCUMENT_FILE, FOLDER, METRIC, ROWS_FILE, read_closed_loop
 from heldout.domains.embodied.policy.model import load_policy
@@ -52,7 +53,7 @@ class PolicyFamily(Plain):
         """Those that are predicted."""
         return samples
 
-    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, Any]]:
+    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, object]]:
         """Rows of ``policy_predictions.jsonl``; a path that would leave its episode has no truth."""
         found = []
         for record, row in zip(self.source.records(samples), said, strict=True):
@@ -107,11 +108,11 @@ class PolicyFamily(Plain):
         document = read_closed_loop(out / FOLDER)
         if document is None:
             why = "it was not run; heldout embodied policy rollout, then heldout eval run --closed-loop"
-            evidence: dict[str, Any] = nothing(why)
+            evidence: Mapping[str, Any] = nothing(why)
         elif document["checkpoint_sha256"] != folder_digest(self._folder):
             evidence = nothing("the runs there are of another checkpoint")
         else:
-            evidence = dict(document["evidence"])
+            evidence = document["evidence"]
         metrics = dict(scored.metrics) | {METRIC: evidence["value"]}
         metrics["evidence"] = dict(metrics["evidence"]) | {METRIC: evidence}
         rules = judge(metrics, [*scored.contract.config["primary_metrics"], METRIC])
@@ -128,10 +129,10 @@ class PolicyFamily(Plain):
         trained = read_json(path) if path.is_file() else None
         return {AUDIT_FILE: json_bytes(audit_predictions(scored.rows, self._policy.space, trained))}
 
-    def _truth(self, episode: Episode, frame: int) -> dict[str, Any]:
+    def _truth(self, episode: Episode, frame: int) -> dict[str, object]:
         place, velocity = last_place(episode, self._policy.chunks, frame)
         path = hand_path(episode, self._policy.chunks, frame)
-        found: dict[str, Any] = {"last_points": [place.tolist()], "last_velocity": [velocity.tolist()]}
+        found: dict[str, object] = {"last_points": [place.tolist()], "last_velocity": [velocity.tolist()]}
         return found if path is None else found | {"true_trajectory": [[one] for one in path.tolist()]}
 
     def _simulated(self) -> bool:

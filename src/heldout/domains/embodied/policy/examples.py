@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.episodes.labels import UNKNOWN, answer
+from heldout.domains.embodied.episodes.labels import UNKNOWN, Answer, answer
 from heldout.domains.embodied.episodes.observed import opened, stream_span
 from heldout.domains.embodied.episodes.paths import Chunks, coasting, hand_path
 from heldout.domains.embodied.episodes.store import Episode
@@ -30,6 +30,16 @@ class Demonstration(NamedTuple):
 
     episode_id: str
     episode: Episode
+
+
+class _Instant(NamedTuple):
+    episode: str
+    seen: Observation
+    actions: FloatArray
+    acted: NDArray[np.bool_]
+    path: FloatArray
+    moved: bool
+    label: Answer
 
 
 @dataclass(frozen=True)
@@ -86,45 +96,48 @@ def collect(shown: Sequence[Demonstration], spec: ObservationSpec, chunks: Chunk
     Raises:
         CorpusError: If there is none.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[_Instant] = []
     for one in shown:
         spec.check(one.episode)
         rows += [_example(one, spec, chunks, frame) for frame in range(0, one.episode.header.frames - 1, stride)]
     if not rows:
         raise CorpusError("there is nothing to learn from", where="train", hint="select more episodes")
-    seen: list[Observation] = [row["seen"] for row in rows]
     return Examples(
-        np.stack([one.sensors for one in seen]),
-        np.stack([one.pictures for one in seen]),
-        np.stack([one.told for one in seen]),
-        np.stack([row["actions"] for row in rows]),
-        np.stack([row["acted"] for row in rows]),
-        np.stack([row["path"] for row in rows]),
-        np.array([row["moved"] for row in rows]),
-        {field: [str(row["label"][field]) for row in rows] for field in ("action", "next_action", "contact")},
-        [list(row["label"]["objects"]) for row in rows],
-        [row["episode"] for row in rows],
+        np.stack([row.seen.sensors for row in rows]),
+        np.stack([row.seen.pictures for row in rows]),
+        np.stack([row.seen.told for row in rows]),
+        np.stack([row.actions for row in rows]),
+        np.stack([row.acted for row in rows]),
+        np.stack([row.path for row in rows]),
+        np.array([row.moved for row in rows]),
+        {
+            "action": [row.label["action"] for row in rows],
+            "next_action": [row.label["next_action"] for row in rows],
+            "contact": [row.label["contact"] for row in rows],
+        },
+        [row.label["objects"] for row in rows],
+        [row.episode for row in rows],
     )
 
 
-def _example(one: Demonstration, spec: ObservationSpec, chunks: Chunks, frame: int) -> dict[str, Any]:
+def _example(one: Demonstration, spec: ObservationSpec, chunks: Chunks, frame: int) -> _Instant:
     episode = one.episode
     last = episode.header.frames - 1
     actions = stream_span(episode, chunks.action_stream, frame, min(frame + chunks.actions - 1, last))
     missing = chunks.actions - len(actions)
     path = hand_path(episode, chunks, frame)
-    return {
-        "episode": one.episode_id,
-        "seen": spec.of_episode(episode, frame),
-        "actions": np.concatenate([actions, np.repeat(actions[-1:], missing, axis=0)]) if missing else actions,
-        "acted": np.arange(chunks.actions) < len(actions),
-        "path": np.zeros((chunks.path, 3)) if path is None else path - coasting(episode, chunks, frame),
-        "moved": path is not None,
-        "label": window_label(episode, chunks, frame),
-    }
+    return _Instant(
+        episode=one.episode_id,
+        seen=spec.of_episode(episode, frame),
+        actions=np.concatenate([actions, np.repeat(actions[-1:], missing, axis=0)]) if missing else actions,
+        acted=np.arange(chunks.actions) < len(actions),
+        path=np.zeros((chunks.path, 3)) if path is None else path - coasting(episode, chunks, frame),
+        moved=path is not None,
+        label=window_label(episode, chunks, frame),
+    )
 
 
-def window_label(episode: Episode, chunks: Chunks, frame: int) -> dict[str, Any]:
+def window_label(episode: Episode, chunks: Chunks, frame: int) -> Answer:
     """The answer of the window that ends at a frame; nothing is known of one that begins before the episode."""
     labels, start = _labels(episode), frame - chunks.window + 1
     if labels is None or start < 0:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,36 @@ CONTACT = ("no", "yes")
 Arrays = Mapping[str, NDArray[Any]]
 
 
+class Simulated(TypedDict):
+    """A simulated episode."""
+
+    task: str
+    seed: int
+
+
+class PolicyConfig(TypedDict):
+    """``model_config.json``."""
+
+    schema: str
+    model_type: str
+    observations: Mapping[str, object]
+    chunks: Mapping[str, Any]
+    labels: list[str]
+    objects: list[str]
+    network: dict[str, int]
+    seed: int
+    trained_on: NotRequired[list[Simulated]]
+
+
+class Said(TypedDict):
+    """What a policy says of what it does."""
+
+    action: str
+    next_action: str
+    contact: str
+    objects: list[str]
+
+
 class Decision(NamedTuple):
     """What a policy makes of an observation.
 
@@ -40,13 +70,13 @@ class Decision(NamedTuple):
         actions: The next ones, inside the action space, ``[chunk, dims]``.
         beyond: Share of their numbers that had to be cut at a bound.
         path: What is added to constant velocity, metres, ``[frames, 3]``.
-        said: ``action``, ``next_action``, ``contact`` and ``objects``.
+        said: In words.
     """
 
     actions: FloatArray
     beyond: float
     path: FloatArray
-    said: dict[str, Any]
+    said: Said
 
 
 @dataclass(frozen=True)
@@ -80,7 +110,7 @@ class Policy:
         flat = heads["path"][0].astype(np.float64)
         path = (flat * self.normaliser.path.std + self.normaliser.path.mean).reshape(self.chunks.path, 3)
         likely = heads["objects"][0]
-        said = {
+        said: Said = {
             "action": self.labels[int(heads["action"][0].argmax())],
             "next_action": self.labels[int(heads["next_action"][0].argmax())],
             "contact": CONTACT[int(heads["contact"][0].argmax())],
@@ -121,9 +151,7 @@ def load_policy(folder: Path, *, untrained: bool = False) -> Policy:
         InputError: If it is no policy.
         TamperedError: If a file is not the one that the checkpoint's manifest names.
     """
-    config = read_json(folder / CONFIG_FILE)
-    if not isinstance(config, dict) or config.get("schema") != CONFIG_SCHEMA:
-        raise InputError("no policy is there", where=str(folder), hint="heldout embodied policy train makes one")
+    config = read_config(folder)
     wrong = unlike_manifest(folder)
     if wrong:
         what = f"{', '.join(wrong)} is not what the manifest names"
@@ -136,21 +164,33 @@ def load_policy(folder: Path, *, untrained: bool = False) -> Policy:
     return Policy(spec, Chunks(**config["chunks"]), space, normaliser, labels, objects, net)
 
 
-def fresh_network(config: dict[str, Any]) -> Any:
-    """The network before its first step: a function of the seed."""
-    deterministic_torch(int(config["seed"]))
-    from heldout.domains.embodied.policy.network import build
+def read_config(folder: Path) -> PolicyConfig:
+    """``model_config.json`` of a checkpoint.
 
-    return build(config)
+    Raises:
+        InputError: If it is none of a policy.
+    """
+    config: PolicyConfig = read_json(folder / CONFIG_FILE)
+    if not isinstance(config, dict) or config.get("schema") != CONFIG_SCHEMA:
+        raise InputError("no policy is there", where=str(folder), hint="heldout embodied policy train makes one")
+    return config
+
+
+def fresh_network(config: PolicyConfig) -> Any:
+    """The network before its first step: a function of the seed."""
+    deterministic_torch(config["seed"])
+    from heldout.domains.embodied.policy.network import PolicyNetwork
+
+    return PolicyNetwork(config["network"])
 
 
 def load_predict(folder: Path) -> Callable[[Arrays], Arrays]:
     """A function of the network's inputs, of the weights on disk."""
-    net = _trained(folder, read_json(folder / CONFIG_FILE))
+    net = _trained(folder, read_config(folder))
     return lambda inputs: run_network(net, inputs)
 
 
-def _trained(folder: Path, config: dict[str, Any]) -> Any:
+def _trained(folder: Path, config: PolicyConfig) -> Any:
     import torch
 
     net = fresh_network(config)

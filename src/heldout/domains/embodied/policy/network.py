@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -35,8 +35,8 @@ class Eye(nn.Module):  # type: ignore[misc]
 class PolicyNetwork(nn.Module):  # type: ignore[misc]
     """An observation to everything that is predicted of it."""
 
-    def __init__(self, sizes: dict[str, int]) -> None:
-        """Build it; see ``build``."""
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        """Build it; ``sizes`` are the block ``network`` of a ``model_config.json``."""
         super().__init__()
         self.sizes = sizes
         self.eyes = nn.ModuleList(Eye(sizes["side"], sizes["points"]) for _ in range(sizes["cameras"]))
@@ -66,8 +66,3 @@ class PolicyNetwork(nn.Module):  # type: ignore[misc]
         seen = [eye(pictures[:, number].permute(0, 3, 1, 2).float() / 255) for number, eye in enumerate(self.eyes)]
         inside = self.body(torch.cat([sensors, told, *seen], dim=1))
         return {name: head(inside) for name, head in self.heads.items()}
-
-
-def build(config: dict[str, Any]) -> PolicyNetwork:
-    """The network of a ``model_config.json``."""
-    return PolicyNetwork({name: int(value) for name, value in config["network"].items()})

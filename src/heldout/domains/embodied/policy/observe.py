@@ -76,7 +76,7 @@ class ObservationSpec:
             )
         return cls(tuple(sorted(streams)), tuple(sorted(cameras or ())), side, back, tuple(sorted(told)))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON."""
         return {
             "streams": list(self.streams),

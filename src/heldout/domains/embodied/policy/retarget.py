@@ -23,7 +23,7 @@ WHY_NONE = "commands of the end effector stay commands of the same end effector:
 _LAG = 4  # frames in which a hand follows
 
 
-def audit(episodes: Sequence[Episode], space: ActionSpace, normaliser: Normaliser, chunks: Chunks) -> dict[str, Any]:
+def audit(episodes: Sequence[Episode], space: ActionSpace, normaliser: Normaliser, chunks: Chunks) -> dict[str, object]:
     """The audit of demonstrations.
 
     Args:
@@ -58,7 +58,7 @@ def audit(episodes: Sequence[Episode], space: ActionSpace, normaliser: Normalise
     }
 
 
-def audit_predictions(rows: Sequence[Mapping[str, Any]], space: ActionSpace, trained: Any) -> dict[str, Any]:
+def audit_predictions(rows: Sequence[Mapping[str, Any]], space: ActionSpace, trained: Any) -> dict[str, object]:
     """The audit of predicted actions: what had to be cut, and whether actions and path agree.
 
     Args:

@@ -70,7 +70,7 @@ class ActionSpace:
         found: FloatArray = np.clip(actions, self.low, self.high)
         return found
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """``action_space.json``."""
         dims = [{"name": name, "unit": self.unit, "low": self.low, "high": self.high} for name in self.names]
         return {"schema": SPACE_SCHEMA, "stream": self.stream, "rate_hz": self.rate_hz, "dims": dims}
@@ -112,7 +112,7 @@ class Normaliser:
         parts = (self.action, self.sensors, self.path)
         return tuple(sorted({name for one in parts for name in one.fitted_on}))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """``normalization_stats.json``; ``mean`` and ``std`` at the top are those of actions."""
         return {
             "schema": STATS_SCHEMA,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from heldout.domains.embodied.episodes.labels import UNKNOWN
 from heldout.domains.embodied.episodes.paths import Chunks
+from heldout.domains.embodied.episodes.store import Episode
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.policy.examples import Demonstration, Examples, collect, demonstrations
 from heldout.domains.embodied.policy.model import (
@@ -20,6 +21,8 @@ from heldout.domains.embodied.policy.model import (
     CONTACT,
     INPUTS,
     MODEL_TYPE,
+    PolicyConfig,
+    Simulated,
     fresh_network,
     run_network,
 )
@@ -29,6 +32,9 @@ from heldout.domains.embodied.policy.space import CONVERSION, SPACE_FILE, STATS_
 from heldout.domains.embodied.training.files import (
     PROBE_FILE,
     WEIGHTS_FILE,
+    Epoch,
+    Made,
+    Metadata,
     Tell,
     deterministic_torch,
     json_bytes,
@@ -81,7 +87,7 @@ class PolicyOptions:
     seed: int = 7
 
 
-def train(index: Path, out: Path, options: PolicyOptions) -> dict[str, Any]:
+def train(index: Path, out: Path, options: PolicyOptions) -> Metadata:
     """Train on the train episodes of an index.
 
     Args:
@@ -137,9 +143,7 @@ def fit_normaliser(shown: Sequence[Demonstration], examples: Examples, train: Se
     return found
 
 
-def _fit(
-    source: IndexSource, options: PolicyOptions, tell: Tell
-) -> tuple[dict[str, bytes], dict[str, Any], dict[str, Any]]:
+def _fit(source: IndexSource, options: PolicyOptions, tell: Tell) -> Made:
     shown, held = demonstrations(source, "train"), demonstrations(source, "val")
     if not shown:
         raise CorpusError("there is no train episode", where=str(source.folder), hint="select more")
@@ -149,8 +153,8 @@ def _fit(
     examples = collect(shown, spec, chunks, options.stride)
     checked = collect(held, spec, chunks, options.stride) if held else None
     normaliser = fit_normaliser(shown, examples, [one.episode_id for one in shown])
-    trained_on = simulated([one.episode for one in shown])
-    config = _config(examples, spec, chunks, space, options) | {"trained_on": trained_on}
+    config = _config(examples, spec, chunks, space, options)
+    config["trained_on"] = simulated([one.episode for one in shown])
     tell("train_loop_start", num_train_samples=len(examples), num_val_samples=len(checked or []), steps=options.steps)
     net, history = _optimise(config, options, examples, checked, normaliser, tell)
     probed = {name: values[:_PROBED] for name, values in _inputs(examples, normaliser).items()}
@@ -167,7 +171,7 @@ def _fit(
         "conversion": CONVERSION,
         "fitted_on": list(normaliser.fitted_on),
     }
-    metadata = {
+    metadata: Metadata = {
         "schema": "heldout.training/1",
         "backbone": "policy_vla_branch",
         "model_id": MODEL_TYPE,
@@ -179,10 +183,10 @@ def _fit(
         "history": history,
         "fitted_on": list(normaliser.fitted_on),
     }
-    return files, told, metadata
+    return Made(files, told, metadata)
 
 
-def simulated(episodes: Sequence[Any]) -> list[dict[str, Any]]:
+def simulated(episodes: Sequence[Episode]) -> list[Simulated]:
     """Task and seed of the simulated episodes: closed-loop runs must have others."""
     found = {(e.header.provenance.get("task"), e.header.provenance.get("seed")) for e in episodes}
     known = sorted((str(task), int(seed)) for task, seed in found if task is not None and seed is not None)
@@ -190,17 +194,16 @@ def simulated(episodes: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _chunks(source: IndexSource, options: PolicyOptions) -> Chunks:
-    policy = source.manifest.get("clip_policy") or {}
-    scales = policy.get("scales") or [{"window_frames": 20}]
-    fraction = float(policy.get("min_label_fraction", 0.6))
-    return replace(
-        Chunks(options.chunk, options.path), window=int(scales[0]["window_frames"]), min_label_fraction=fraction
-    )
+    chunks, policy = Chunks(options.chunk, options.path), source.manifest.get("clip_policy")
+    if policy is None:
+        return chunks
+    window, fraction = policy["scales"][0]["window_frames"], policy["min_label_fraction"]
+    return replace(chunks, window=window, min_label_fraction=fraction)
 
 
 def _config(
     examples: Examples, spec: ObservationSpec, chunks: Chunks, space: ActionSpace, options: PolicyOptions
-) -> dict[str, Any]:
+) -> PolicyConfig:
     labels = sorted({*examples.labels["action"], *examples.labels["next_action"]} - {UNKNOWN})
     objects = sorted({name for names in examples.objects for name in names})
     if not labels:
@@ -236,7 +239,7 @@ def _inputs(examples: Examples, normaliser: Normaliser) -> dict[str, NDArray[Any
     return {"sensors": sensors.astype(np.float32), "pictures": examples.pictures, "told": told}
 
 
-def _targets(examples: Examples, normaliser: Normaliser, config: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _targets(examples: Examples, normaliser: Normaliser, config: PolicyConfig) -> dict[str, NDArray[Any]]:
     """What the heads should say; -1 is not known."""
     rows = len(examples)
     actions = (examples.actions - normaliser.action.mean) / normaliser.action.std
@@ -255,13 +258,13 @@ def _targets(examples: Examples, normaliser: Normaliser, config: Mapping[str, An
 
 
 def _optimise(
-    config: dict[str, Any],
+    config: PolicyConfig,
     options: PolicyOptions,
     examples: Examples,
     checked: Examples | None,
     normaliser: Normaliser,
     tell: Tell,
-) -> tuple[Any, list[dict[str, Any]]]:
+) -> tuple[Any, list[Epoch]]:
     net = fresh_network(config)
     torch = deterministic_torch(options.seed)
     inputs, targets = _tensors(torch, examples, normaliser, config)
@@ -269,7 +272,7 @@ def _optimise(
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
     order = np.random.Generator(np.random.Philox(options.seed))
-    history: list[dict[str, Any]] = []
+    history: list[Epoch] = []
     total, count, rows = 0.0, 0, np.zeros(0, np.int64)
     for step in range(1, options.steps + 1):
         net.train()
@@ -296,8 +299,8 @@ def _optimise(
 
 
 def _tensors(
-    torch: Any, examples: Examples, normaliser: Normaliser, config: Mapping[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
+    torch: Any, examples: Examples, normaliser: Normaliser, config: PolicyConfig
+) -> tuple[list[Any], Mapping[str, Any]]:
     inputs = _inputs(examples, normaliser)
     targets = _targets(examples, normaliser, config)
     return (

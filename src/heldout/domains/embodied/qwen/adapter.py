@@ -11,11 +11,13 @@ from heldout.domains.embodied.qwen.base import save_base
 from heldout.domains.embodied.qwen.batch import question
 from heldout.domains.embodied.qwen.options import DATASET_CONTRACT, OBJECTIVE, TrainOptions
 from heldout.domains.embodied.qwen.settings import FILE as EXPORT_FILE
+from heldout.domains.embodied.qwen.shape import TrainingMetadata
 from heldout.domains.embodied.qwen.state import Progress, gather
 from heldout.errors import RefusedError
 from heldout.evidence import atomic_path, read_json, read_plain, sha256_file, write_bytes, write_json
 
 if TYPE_CHECKING:
+    from heldout.domains.embodied.qwen.state import Tensors
     from heldout.domains.embodied.qwen.trainer import Training
 
 METADATA_FILE, PROBE_FILE = "training_metadata.json", "probe.safetensors"
@@ -24,7 +26,7 @@ SCHEMA = "heldout.training-metadata/1"
 _PROBE_TOKENS = 8
 
 
-def finished(options: TrainOptions, key: str) -> dict[str, Any] | None:
+def finished(options: TrainOptions, key: str) -> TrainingMetadata | None:
     """The metadata of a training that is over; None if it is not.
 
     Raises:
@@ -33,7 +35,7 @@ def finished(options: TrainOptions, key: str) -> dict[str, Any] | None:
     path = options.results / METADATA_FILE
     if not path.is_file():
         return None
-    document: dict[str, Any] = read_json(path)
+    document: TrainingMetadata = read_json(path)
     if document.get("key") != key:
         raise RefusedError(
             "another training is finished there",
@@ -44,7 +46,7 @@ def finished(options: TrainOptions, key: str) -> dict[str, Any] | None:
     return document
 
 
-def finish(training: Training, progress: Progress) -> dict[str, Any]:
+def finish(training: Training, progress: Progress) -> TrainingMetadata:
     """Save what was trained; the metadata comes last, for it says that the rest is there."""
     options = training.options
     folder = options.adapter
@@ -60,11 +62,19 @@ def finish(training: Training, progress: Progress) -> dict[str, Any]:
     elif options.tuning_mode == "lora":
         _save_adapter(folder, model, weights)
         _save_probe(folder, training, model)
-        document |= {"adapter_sha256": sha256_file(folder / WEIGHTS_FILE)}
+        document["adapter_sha256"] = sha256_file(folder / WEIGHTS_FILE)
     else:
         origin = dict(training.base["origin"]) | {"model_id": training.base["model_id"]}
-        stage = {key: document[key] for key in ("run_id", "tuning_mode", "dataset_sha256", "num_train_samples", "key")}
-        stage |= {"trained_on": options.train_split, "steps": progress.step, "before": training.base["sha256"]}
+        stage = {
+            "run_id": document["run_id"],
+            "tuning_mode": document["tuning_mode"],
+            "dataset_sha256": document["dataset_sha256"],
+            "num_train_samples": document["num_train_samples"],
+            "key": document["key"],
+            "trained_on": options.train_split,
+            "steps": progress.step,
+            "before": training.base["sha256"],
+        }
         save_base(folder, model, training.tokenizer, origin | {"stages": [*training.base["stages"], stage]}, weights)
     if options.save_mode != "none":
         training.tokenizer.save_pretrained(str(folder))
@@ -78,7 +88,7 @@ def finish(training: Training, progress: Progress) -> dict[str, Any]:
     return document
 
 
-def _save_adapter(folder: Path, model: Any, weights: dict[str, Any]) -> None:
+def _save_adapter(folder: Path, model: Any, weights: Tensors) -> None:
     """The published files, under the names that PEFT gives them; without the card that it would write."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
@@ -112,7 +122,7 @@ def _save_probe(folder: Path, training: Training, model: Any) -> None:
         save_file(probe, str(partial))
 
 
-def _metadata(training: Training, progress: Progress) -> dict[str, Any]:
+def _metadata(training: Training, progress: Progress) -> TrainingMetadata:
     options, base = training.options, training.base
     folder = options.adapter
     lora = {
@@ -165,7 +175,7 @@ def _base_folder(options: TrainOptions) -> Path:
     return find_base(options.model_id)
 
 
-def _built(weights: dict[str, Any]) -> dict[str, Any]:
+def _built(weights: Tensors) -> dict[str, object]:
     prefixes: dict[str, dict[str, int]] = {}
     for name, tensor in weights.items():
         parts = name.removeprefix("base_model.model.").split(".")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from heldout.domains.embodied.qwen.quiet import quiet
-from heldout.domains.embodied.qwen.tokens import MEDIA, load_tokenizer, train_tokenizer
+from heldout.domains.embodied.qwen.shape import Base
+from heldout.domains.embodied.qwen.tokens import MEDIA, train_tokenizer
 from heldout.domains.embodied.training.files import folder_digest
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import read_json, write_json
@@ -149,14 +150,13 @@ def kind_of(folder: Path) -> Kind:
     return KINDS[name]
 
 
-def load_base(folder: Path, dtype: str, *, device_map: str | None = None, trust_remote_code: bool = False) -> Any:
+def load_base(folder: Path, dtype: str, *, device_map: str | None = None) -> Any:
     """The model of a folder.
 
     Args:
         folder: With safetensors weights.
         dtype: ``float32`` or ``bfloat16``.
         device_map: ``auto`` spreads the model over all accelerators of one process.
-        trust_remote_code: Never needed for this family.
 
     Raises:
         InputError: If it is of another family, or its weights do not fill the model.
@@ -171,7 +171,7 @@ def load_base(folder: Path, dtype: str, *, device_map: str | None = None, trust_
             dtype=getattr(torch, dtype),
             device_map=device_map,
             local_files_only=True,
-            trust_remote_code=trust_remote_code,
+            trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
             **({"config": _thinker_config(folder)} if name == OMNI else {}),
@@ -184,8 +184,8 @@ def load_base(folder: Path, dtype: str, *, device_map: str | None = None, trust_
     return model
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """Model id, backbone, digest of all files, and by which stages its weights came to be."""
+def describe(folder: Path) -> Base:
+    """The base in a folder."""
     kind = kind_of(folder)
     origin = read_json(folder / ORIGIN_FILE) if (folder / ORIGIN_FILE).is_file() else {}
     return {
@@ -196,11 +196,6 @@ def describe(folder: Path) -> dict[str, Any]:
         "stages": list(origin.get("stages", [])),
         "origin": origin,
     }
-
-
-def tokenizer_of(folder: Path) -> Any:
-    """See ``load_tokenizer``."""
-    return load_tokenizer(folder)
 
 
 def _thinker_config(folder: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from heldout.domains.embodied.qwen.sound import Mel, mel
 from heldout.domains.embodied.qwen.tokens import IGNORED, Encoded, encode
 from heldout.errors import InputError, TamperedError
 from heldout.evidence import read_json, read_json_lines, sha256_file
+
+if TYPE_CHECKING:
+    from heldout.domains.embodied.qwen.state import Tensors
 
 _KEPT = 4096  # clips whose pixels stay in memory
 
@@ -67,9 +70,11 @@ class Dataset:
         self.records = read_json_lines(path)
         self._clips: dict[str, Pixels] = {}
 
-    def split(self, name: str, most: int = 0) -> list[dict[str, Any]]:
+    def split(self, name: str, most: int = 0) -> list[Mapping[str, Any]]:
         """Records of a split that have answers; with ``most`` the first so many."""
-        found = [record for record in self.records if record["split"] == name and not record.get("sealed")]
+        found: list[Mapping[str, Any]] = [
+            record for record in self.records if record["split"] == name and not record.get("sealed")
+        ]
         return found[:most] if most else found
 
     def texts(self, split: str = "train") -> Iterator[str]:
@@ -119,7 +124,7 @@ def make_example(
     return Example(encode(tokenizer, text, *places, target), patches, grid_seconds, heard)
 
 
-def collate(examples: Sequence[Example], pad: int, device: Any, dtype: Any) -> dict[str, Any]:
+def collate(examples: Sequence[Example], pad: int, device: Any, dtype: Any) -> Tensors:
     """Tensors of a batch, padded on the right, under the names of the thinker's arguments, with ``labels``."""
     import torch
 
@@ -132,7 +137,7 @@ def collate(examples: Sequence[Example], pad: int, device: Any, dtype: Any) -> d
         ids[row, :size] = torch.tensor(one.encoded.ids)
         labels[row, :size] = torch.tensor(one.encoded.labels)
         mask[row, :size] = 1
-    batch: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    batch: Tensors = {"input_ids": ids, "attention_mask": mask, "labels": labels}
     clips = [one for one in examples if one.patches is not None]
     if clips:
         batch["pixel_values_videos"] = torch.cat([torch.from_numpy(_patches(one).values) for one in clips]).to(dtype)
@@ -150,7 +155,7 @@ def collate(examples: Sequence[Example], pad: int, device: Any, dtype: Any) -> d
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def question(example: Example, pad: int, device: Any, dtype: Any) -> dict[str, Any]:
+def question(example: Example, pad: int, device: Any, dtype: Any) -> Tensors:
     """Tensors of one sample that is to be answered: as ``collate``, without labels."""
     inputs = collate([example], pad, device, dtype)
     inputs.pop("labels")

@@ -79,7 +79,7 @@ class Grammar:
     objects: Sequence[str]
     lists: Sequence[Sequence[str]]
     spans: Sequence[Sequence[int]]
-    _made: dict[str, Any] = field(default_factory=dict)
+    _made: dict[str, object] = field(default_factory=dict)
 
     def matcher(self, *, narrow: bool = False) -> Any:
         """A new matcher; a narrow one allows only lists and spans that train has."""

@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from heldout.domains.embodied.episodes.labels import UNKNOWN
+from heldout.domains.embodied.episodes.labels import UNKNOWN, Answer
 from heldout.domains.embodied.episodes.media import write_video, write_wav
 from heldout.domains.embodied.index.names import SEALED
+from heldout.domains.embodied.index.shape import Record
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.prompt import messages, target_text
 from heldout.domains.embodied.qwen.retrieval import Retriever
 from heldout.domains.embodied.qwen.sensors import Bridge, features, measured
 from heldout.domains.embodied.qwen.settings import FILE, SCHEMA, SOUND_HZ, ExportSettings
+from heldout.domains.embodied.qwen.shape import DatasetManifest
 from heldout.domains.embodied.qwen.sound import withheld
 from heldout.domains.embodied.qwen.windows import View, Viewer
 from heldout.errors import CorpusError, HeldoutError
@@ -30,7 +32,6 @@ from heldout.evidence import atomic_path, canonical, sha256_file, write_json
 DATASET_FILE, MANIFEST_FILE = "dataset.jsonl", "dataset_manifest.json"
 MANIFEST_SCHEMA = "heldout.qwen-dataset/1"
 _SPLITS = ("train", "val", "test")
-Record = Mapping[str, Any]
 
 
 @dataclass
@@ -46,7 +47,7 @@ class _Tally:
 
 def export(
     index: Path, out: Path, settings: ExportSettings, *, run_id: str | None = None, fit_tile: bool = False
-) -> dict[str, Any]:
+) -> DatasetManifest:
     """Export every window of an index.
 
     Args:
@@ -102,7 +103,7 @@ def fit_viewer(train: Sequence[Record], home: Path, settings: ExportSettings) ->
 
 def _write_episodes(
     source: IndexSource, split: str, viewer: Viewer, out: Path, tally: _Tally
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     """Records of a split; an episode's sensor features are written when its last window is."""
     rows: list[tuple[Record, np.ndarray[Any, Any]]] = []
     for record in source.records(source.samples(split)):
@@ -122,11 +123,11 @@ def _write_episodes(
 
 def _record(
     record: Record, view: View, place: int, dim: int, out: Path, viewer: Viewer, tally: _Tally
-) -> dict[str, Any]:
+) -> dict[str, object]:
     episode, split = str(record["episode_id"]), str(record["split"])
     sealed = split in SEALED
     media = _media(record, view, out, viewer.settings)
-    answer = {} if sealed else dict(record["supervision"])
+    answer: Answer = {} if sealed else record["supervision"]
     kinds = [kind for kind, there in (("video", len(view.frames)), ("audio", view.sound is not None)) if there]
     number = tally.numbers[episode]
     tally.numbers[episode] += 1
@@ -168,7 +169,7 @@ def _record(
     }
 
 
-def _media(record: Record, view: View, out: Path, settings: ExportSettings) -> dict[str, Any]:
+def _media(record: Record, view: View, out: Path, settings: ExportSettings) -> dict[str, object]:
     context, window = record["modalities"]["media"]["context_window"], record["window"]
     start, end = context["start_frame"], context["end_frame"]
     stem = f"{_safe(str(record['episode_id']))}_w{window['start_frame']:06d}-{window['end_frame']:06d}_ctx{start}_{end}"
@@ -208,7 +209,7 @@ def _write_features(out: Path, rows: Sequence[tuple[Record, np.ndarray[Any, Any]
         )
 
 
-def _document(viewer: Viewer, source: IndexSource, train: Sequence[Record]) -> dict[str, Any]:
+def _document(viewer: Viewer, source: IndexSource, train: Sequence[Record]) -> dict[str, object]:
     """``export.json``: what a predictor needs to make the same inputs, and what train knows."""
     lists = Counter(tuple(target_objects(record["supervision"])) for record in train)
     spans = sorted({(r["window"]["start_frame"], r["window"]["end_frame"]) for r in train})
@@ -234,8 +235,7 @@ def target_objects(answer: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _manifest(out: Path, tally: _Tally, viewer: Viewer, source: IndexSource, run_id: str) -> dict[str, Any]:
-    policy = dict(source.manifest.get("clip_policy") or {})
+def _manifest(out: Path, tally: _Tally, viewer: Viewer, source: IndexSource, run_id: str) -> DatasetManifest:
     settings = viewer.settings
     return {
         "schema": MANIFEST_SCHEMA,
@@ -252,7 +252,11 @@ def _manifest(out: Path, tally: _Tally, viewer: Viewer, source: IndexSource, run
         "label_counts_from": "train and val",
         "action_options": list(viewer.labels["action"]),
         "subtask_options": list(viewer.labels["subtask"]),
-        "clip_policy": policy | {"mosaic": settings.to_json(), "audio_span": "context"},
+        "clip_policy": {
+            **(source.manifest.get("clip_policy") or {}),
+            "mosaic": settings.to_json(),
+            "audio_span": "context",
+        },
         "feature_manifest": {
             "streams": list(viewer.bridge.streams) if viewer.bridge else [],
             "fitted_on": list(viewer.bridge.fitted_on) if viewer.bridge else [],

@@ -44,7 +44,7 @@ class TrainOptions:
         seed: Of the order and of dropout.
         device_map: ``auto`` or ``none``; ``none`` with several processes.
         dtype: ``auto`` is bfloat16 on an accelerator and float32 on a processor; the published one is bfloat16.
-        trust_remote_code: Published; never needed.
+        trust_remote_code: Published; without effect: no code that lies in a base is ever run.
         use_audio_in_video: Published; sound stands beside the clip here.
         gradient_checkpointing: Less memory for more time.
         progress_every: Steps between two lines of progress.
@@ -147,7 +147,7 @@ class TrainOptions:
         share = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """Options that the weights depend on."""
         found = {name: value for name, value in asdict(self).items() if name not in _NOT_IDENTITY}
         return found | {"lora_target_modules": list(self.lora_target_modules)}

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from heldout.domains.embodied.index.shape import Record
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.qwen.adapter import CONFIG_FILE, METADATA_FILE
 from heldout.domains.embodied.qwen.base import ENVIRONMENT, ORIGIN_FILE, find_base, load_base
@@ -62,7 +63,7 @@ class Omni:
         """The answer of each window; ``free_prediction`` is what was said without the schema."""
         return [self._row(record) for record in self._source.records(samples)]
 
-    def _row(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    def _row(self, record: Record) -> dict[str, str]:
         view = self.viewer.view(record, self._source.folder)
         frames = as_seen(view.frames, self.settings)
         sound = view.sound.astype("float32") / 32768 if view.sound is not None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from heldout.domains.embodied.score.answers import FIELDS, normalise
 from heldout.evidence import canonical
@@ -11,6 +11,13 @@ from heldout.evidence import canonical
 MOST_OBJECTS = 8
 SYSTEM = "You describe recordings. Answer with exactly one JSON object and nothing else."
 _YES_NO = ["yes", "no", "unknown"]
+
+
+class Message(TypedDict):
+    """A turn of the published conversation."""
+
+    role: str
+    content: list[dict[str, str]]
 
 
 def user_text(question: str, options: Mapping[str, Sequence[str]], sensors: str) -> str:
@@ -29,10 +36,10 @@ def user_text(question: str, options: Mapping[str, Sequence[str]], sensors: str)
     return "\n".join(lines)
 
 
-def messages(text: str, media: Sequence[str], target: str | None) -> list[dict[str, Any]]:
+def messages(text: str, media: Sequence[str], target: str | None) -> list[Message]:
     """The published conversation: system, user with its media, and the assistant where the answer is known."""
     content = [{"type": kind} for kind in media] + [{"type": "text", "text": text}]
-    talk: list[dict[str, Any]] = [
+    talk: list[Message] = [
         {"role": "system", "content": [{"type": "text", "text": SYSTEM}]},
         {"role": "user", "content": content},
     ]
@@ -43,7 +50,7 @@ def messages(text: str, media: Sequence[str], target: str | None) -> list[dict[s
 
 def target_text(answer: Mapping[str, Any]) -> str:
     """The answer as text: compact JSON with sorted keys, labels normalised, at most eight objects, none twice."""
-    clean: dict[str, Any] = {}
+    clean: dict[str, object] = {}
     for field in FIELDS:
         value = answer[field]
         if field == "objects":
@@ -56,7 +63,7 @@ def target_text(answer: Mapping[str, Any]) -> str:
     return canonical(clean).decode()
 
 
-def answer_schema(options: Mapping[str, Sequence[str]], objects: Sequence[str]) -> dict[str, Any]:
+def answer_schema(options: Mapping[str, Sequence[str]], objects: Sequence[str]) -> dict[str, object]:
     """JSON Schema of an answer, keys in the order of the target text.
 
     Args:
@@ -64,13 +71,13 @@ def answer_schema(options: Mapping[str, Sequence[str]], objects: Sequence[str]) 
         objects: Names that train knows; without them any text may be.
     """
 
-    def label(key: str) -> dict[str, Any]:
+    def label(key: str) -> dict[str, object]:
         known = list(options.get(key) or ())
         return {"enum": [*known, *([] if "unknown" in known else ["unknown"])]} if known else {"type": "string"}
 
     frame = {"type": "integer", "minimum": 0, "maximum": 999_999}
-    name: dict[str, Any] = {"enum": sorted(objects)} if objects else {"type": "string", "minLength": 1}
-    fields: dict[str, Any] = {
+    name: dict[str, object] = {"enum": sorted(objects)} if objects else {"type": "string", "minLength": 1}
+    fields: dict[str, object] = {
         "action": label("action"),
         "contact": {"enum": _YES_NO},
         "evidence_window": {

@@ -47,7 +47,7 @@ class Retriever:
             found[key] = sorted(list(nearest)[:most])
         return found
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON."""
         return {"points": self.points.tolist(), "groups": list(self.groups)} | {
             key: list(self.labels[key]) for key in _KEYS

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 from heldout.domains.embodied.episodes.layouts import open_episode
 from heldout.domains.embodied.episodes.store import Episode
+from heldout.domains.embodied.index.shape import Record
 from heldout.errors import InputError
 
 SCHEMA = "heldout.sensor-bridge/1"
 _OPEN = 32
 _LIMIT = 3.0  # standard deviations
 _DIGITS = 9  # of what is written down
-Record = Mapping[str, Any]
 
 
 def measured(record: Record) -> dict[str, tuple[int, int]]:
@@ -92,7 +92,7 @@ class Bridge:
         clipped = np.clip(self.project(values), -_LIMIT, _LIMIT)
         return " ".join(str(int(number)) for number in np.round(clipped * 3))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON; what never changes has scale null."""
         return {
             "schema": SCHEMA,

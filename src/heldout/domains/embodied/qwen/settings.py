@@ -84,7 +84,7 @@ class ExportSettings:
         rows, columns = self.layout
         return rows * self.tile[0], columns * self.tile[1]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON."""
         return asdict(self) | {"tile": list(self.tile), "streams": list(self.streams)}
 

@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from heldout.domains.embodied.training.files import Epoch
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import atomic_path, plain_path
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = dict[str, torch.Tensor]
 
 SCHEMA = "heldout.training-state/1"
 _NAME = re.compile(r"state-(\d{8})\.safetensors")
 _KEPT = 2
 _MODEL, _OPTIMIZER = "model.", "optimizer."
+
+
+class OptimizerState(TypedDict):
+    """What an optimizer knows: moments by parameter, and the options of its groups."""
+
+    state: dict[str, Tensors]
+    param_groups: list[dict[str, object]]
 
 
 @dataclass
@@ -41,7 +53,7 @@ class Progress:
     step: int = 0
     loss: float = 0.0
     tokens: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
 
 
 def newest(folder: Path) -> Path | None:
@@ -50,17 +62,15 @@ def newest(folder: Path) -> Path | None:
     return max(found, default=None)
 
 
-def save_state(
-    folder: Path, identity: str, progress: Progress, weights: Mapping[str, Any], optimizer: Mapping[str, Any]
-) -> Path:
+def save_state(folder: Path, identity: str, progress: Progress, weights: Tensors, optimizer: OptimizerState) -> Path:
     """Write a checkpoint and remove all but the last two.
 
     Args:
         folder: Of checkpoints.
         identity: Key of the training.
         progress: Where it is.
-        weights: Trained tensors by name.
-        optimizer: Its state, by names of parameters.
+        weights: That are trained.
+        optimizer: Its state.
     """
     from safetensors.torch import save_file
 
@@ -77,7 +87,7 @@ def save_state(
     return path
 
 
-def read_state(path: Path, identity: str) -> tuple[Progress, dict[str, Any], dict[str, Any]]:
+def read_state(path: Path, identity: str) -> tuple[Progress, Tensors, OptimizerState]:
     """Progress, weights and optimizer state of a checkpoint.
 
     Raises:
@@ -102,7 +112,7 @@ def read_state(path: Path, identity: str) -> tuple[Progress, dict[str, Any], dic
             code="HO-E420",
         )
     weights = {name.removeprefix(_MODEL): one for name, one in tensors.items() if name.startswith(_MODEL)}
-    moments: dict[str, dict[str, Any]] = {}
+    moments: dict[str, Tensors] = {}
     for name, one in tensors.items():
         if name.startswith(_OPTIMIZER):
             parameter, _, key = name.removeprefix(_OPTIMIZER).rpartition("|")
@@ -113,7 +123,7 @@ def read_state(path: Path, identity: str) -> tuple[Progress, dict[str, Any], dic
     return Progress(**head["progress"]), weights, {"state": moments, "param_groups": groups}
 
 
-def gather(model: Any, optimizer: Any | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def gather(model: Any, optimizer: Any | None = None) -> tuple[Tensors, OptimizerState]:
     """Trained weights and optimizer state, whole, on the processor; sharded ones are gathered from all processes."""
     import torch.distributed.checkpoint.state_dict as states
 
@@ -122,10 +132,11 @@ def gather(model: Any, optimizer: Any | None = None) -> tuple[dict[str, Any], di
     frozen = {name for name, one in model.named_parameters(remove_duplicate=False) if not one.requires_grad}
     found = states.get_model_state_dict(model, options=options)
     weights = {name: tensor for name, tensor in found.items() if name not in frozen}
-    return weights, states.get_optimizer_state_dict(model, optimizer, options=options) if optimizer else {}
+    nothing: OptimizerState = {"state": {}, "param_groups": []}
+    return weights, states.get_optimizer_state_dict(model, optimizer, options=options) if optimizer else nothing
 
 
-def restore(model: Any, optimizer: Any, weights: dict[str, Any], state: dict[str, Any]) -> None:
+def restore(model: Any, optimizer: Any, weights: Tensors, state: OptimizerState) -> None:
     """Put weights and optimizer state back, sharded as the model is."""
     import torch.distributed.checkpoint.state_dict as states
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heldout.domains.embodied.qwen.adapter import finish, finished
 from heldout.domains.embodied.qwen.base import describe, find_base, load_base
@@ -14,11 +14,15 @@ from heldout.domains.embodied.qwen.batch import Dataset, collate
 from heldout.domains.embodied.qwen.loss import answer_loss
 from heldout.domains.embodied.qwen.options import DATASET_CONTRACT, OBJECTIVE, TrainOptions
 from heldout.domains.embodied.qwen.plan import Plan
+from heldout.domains.embodied.qwen.shape import Base, TrainingMetadata
 from heldout.domains.embodied.qwen.state import Progress, gather, newest, read_state, restore, save_state
 from heldout.domains.embodied.qwen.targets import Targets, adapt, parse_targets
 from heldout.domains.embodied.qwen.tokens import load_tokenizer
 from heldout.errors import InputError, PrerequisiteError, UnitError
 from heldout.evidence import JsonLines, digest
+
+if TYPE_CHECKING:
+    from heldout.domains.embodied.qwen.state import Tensors
 
 PROGRESS_FILE = "progress.jsonl"
 LOSS_MODE = "answer_token_ce"
@@ -31,7 +35,7 @@ class Training:
 
     options: TrainOptions
     dataset: Dataset
-    base: Mapping[str, Any]
+    base: Base
     tokenizer: Any
     accelerator: Any
     model: Any
@@ -51,7 +55,7 @@ class Training:
             self.log.append({"event": name, "timestamp": stamp, "run_id": self.options.run_id, **facts})
 
 
-def train(options: TrainOptions) -> dict[str, Any]:
+def train(options: TrainOptions) -> TrainingMetadata:
     """Train, or go on with a training that was interrupted; a finished one is left as it is.
 
     Returns:
@@ -106,7 +110,7 @@ def _accelerator(options: TrainOptions) -> Any:
 def _prepare(
     options: TrainOptions,
     dataset: Dataset,
-    base: Mapping[str, Any],
+    base: Base,
     folder: Any,
     accelerator: Any,
     key: str,
@@ -138,7 +142,7 @@ def _prepare(
     spread = (
         options.device_map if world == 1 and torch.cuda.device_count() > 1 and options.device_map == "auto" else None
     )
-    model = load_base(folder, name, device_map=spread, trust_remote_code=options.trust_remote_code)
+    model = load_base(folder, name, device_map=spread)
     targets = Targets([], [])
     if options.tuning_mode == "lora":
         targets = parse_targets(options.lora_target_modules, model)
@@ -189,7 +193,7 @@ def _wrap(options: TrainOptions, accelerator: Any, model: Any) -> tuple[Any, Any
     return model, accelerator.prepare(optimizer(model))
 
 
-def _setup(training: Training) -> dict[str, Any]:
+def _setup(training: Training) -> dict[str, object]:
     options = training.options
     return {
         "dataset_jsonl": training.dataset.path.name,
@@ -272,8 +276,10 @@ def _step(training: Training, progress: Progress) -> None:
 
 def _end_epoch(training: Training, progress: Progress) -> None:
     val = validation_loss(training)
-    found = {"epoch": progress.epoch, "train_loss": progress.loss / max(1, progress.tokens), "val_loss": val}
-    progress.history.append(found | {"global_step": progress.step})
+    loss = progress.loss / max(1, progress.tokens)
+    progress.history.append(
+        {"epoch": progress.epoch, "train_loss": loss, "val_loss": val, "global_step": progress.step}
+    )
     training.event("epoch_end", **progress.history[-1])
     progress.epoch, progress.micro, progress.loss, progress.tokens = progress.epoch + 1, 0, 0.0, 0
     if training.options.checkpoint_every:
@@ -312,11 +318,11 @@ def _save(training: Training, progress: Progress) -> None:
     training.accelerator.wait_for_everyone()
 
 
-def _batch(training: Training, places: Sequence[int]) -> dict[str, Any]:
+def _batch(training: Training, places: Sequence[int]) -> Tensors:
     return _encode(training, [training.train[place] for place in places])
 
 
-def _encode(training: Training, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _encode(training: Training, records: Sequence[Mapping[str, Any]]) -> Tensors:
     examples = [training.dataset.example(training.tokenizer, record) for record in records]
     return collate(examples, training.tokenizer.pad_token_id, training.accelerator.device, training.dtype)
 

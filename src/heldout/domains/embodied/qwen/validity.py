@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from heldout.domains.embodied.evaluate.plan import read_plan
 from heldout.domains.embodied.index.source import IndexSource
@@ -16,7 +16,24 @@ from heldout.predict.partial import PARTIAL_FILE, read_partial
 SCHEMA = "heldout.qwen-validity/1"
 
 
-def validity(evaluation: Path) -> dict[str, Any]:
+class Shares(TypedDict):
+    """Of the answers that are valid."""
+
+    json_validity_rate: float
+    json_validity_strict: float
+
+
+class Validity(TypedDict):
+    """The document."""
+
+    schema: str
+    samples: int
+    constrained: Shares
+    free: Shares
+    changed: float
+
+
+def validity(evaluation: Path) -> Validity:
     """Shares of valid answers of an evaluation.
 
     Args:
@@ -32,7 +49,7 @@ def validity(evaluation: Path) -> dict[str, Any]:
     plan, _ = read_plan(evaluation)
     source = IndexSource(plan.index)
     language = next(source.records(source.samples("train", 1)))["modalities"]["language"]
-    options = {key: language[f"{key}_options"] for key in ("action", "subtask")}
+    options = {"action": language["action_options"], "subtask": language["subtask_options"]}
     rows = [loads(row, where=name) for name, row in read_partial(evaluation / PARTIAL_FILE).rows.items()]
     if not rows or any("free_prediction" not in row for row in rows):
         hint = "heldout eval run with the predictor qwen3_omni_lora"
@@ -47,7 +64,7 @@ def validity(evaluation: Path) -> dict[str, Any]:
     }
 
 
-def _shares(texts: Sequence[str], options: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def _shares(texts: Sequence[str], options: Mapping[str, Sequence[str]]) -> Shares:
     return {
         "json_validity_rate": sum(is_valid(parse_answer(text)) for text in texts) / len(texts),
         "json_validity_strict": sum(strict_problem(text, options) is None for text in texts) / len(texts),

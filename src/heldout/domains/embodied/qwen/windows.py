@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from heldout.domains.embodied.index.shape import Record
 from heldout.domains.embodied.qwen.clip import Pixels, mosaic
 from heldout.domains.embodied.qwen.prompt import user_text
 from heldout.domains.embodied.qwen.retrieval import Retriever
@@ -17,8 +18,6 @@ from heldout.domains.embodied.qwen.sensors import Bridge, features
 from heldout.domains.embodied.qwen.settings import ExportSettings, read_export
 from heldout.domains.embodied.qwen.sound import window_sound
 from heldout.errors import InputError, RefusedError
-
-Record = Mapping[str, Any]
 
 
 class View(NamedTuple):
@@ -87,7 +86,7 @@ class Viewer:
             raise InputError("the window has nothing to look at", where=str(record["id"]), hint="select again")
         context, clock = record["modalities"]["media"]["context_window"], float(record["provenance"]["clock_hz"])
         seconds = (context["end_frame"] - context["start_frame"] + 1) / clock
-        text = user_text(record["modalities"]["language"]["question"], options, sensors)
+        text = user_text(record["modalities"]["language"]["question"] or "", options, sensors)
         return View(frames, seconds, sound, options, sensors, text)
 
     def check(self, record: Record) -> None:
@@ -105,8 +104,8 @@ class Viewer:
                 hint="heldout index build --context causal",
                 code="HO-G111",
             )
-        for key in ("action", "subtask"):
-            foreign = sorted(set(language[f"{key}_options"]) - set(self.labels[key]))
+        for key, offered in (("action", language["action_options"]), ("subtask", language["subtask_options"])):
+            foreign = sorted(set(offered) - set(self.labels[key]))
             if foreign:
                 raise InputError(
                     f"{key} options hold labels of no train window: {', '.join(foreign[:5])}",

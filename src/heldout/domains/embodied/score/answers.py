@@ -12,13 +12,12 @@ from heldout.errors import InputError
 from heldout.evidence import canonical, loads
 
 FIELDS = ("action", "subtask", "objects", "contact", "transition", "next_action", "evidence_window")
-LABEL_FIELDS = ("action", "subtask", "transition", "next_action", "contact")
 _FENCE = re.compile(r"^```[a-zA-Z]*\s*\n?(.*?)\n?\s*```$", re.DOTALL)
 _QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"})
 _YES_NO = frozenset({"yes", "no", UNKNOWN})
 
 
-def parse_answer(text: str) -> dict[str, Any]:
+def parse_answer(text: str) -> dict[str, object]:
     """The published parse: without a code fence, else from the first ``{`` to the last ``}``; no object gives ``{}``.
 
     What strict JSON cannot hold (NaN, infinity, half of a surrogate pair) becomes null, so that it can be written.
@@ -113,12 +112,6 @@ def label_of(answer: Mapping[str, Any], field: str) -> str:
     """A field as a class: what is no text is a class of its own, which is nobody's truth."""
     value = answer.get(field)
     return value if isinstance(value, str) else "\x00none" if value is None else "\x00no text"
-
-
-def objects_of(answer: Mapping[str, Any]) -> frozenset[str]:
-    """The objects, as a set; what is no list of texts is empty."""
-    value = answer.get("objects")
-    return frozenset(name for name in value if isinstance(name, str)) if isinstance(value, list) else frozenset()
 
 
 def _finite(text: str) -> float | None:

@@ -16,7 +16,7 @@ import numpy as np
 from heldout.domains.embodied.contract.file_schemas import breaches
 from heldout.domains.embodied.score.metrics_answers import Answers, confusion, per_class_rows
 from heldout.domains.embodied.score.metrics_policy import ERRORS, trajectory_table
-from heldout.domains.embodied.score.report import markdown
+from heldout.domains.embodied.score.report import FrameReader, markdown, page
 from heldout.domains.embodied.score.rules import files_rule
 from heldout.domains.embodied.score.score import FAMILIES, Scored
 from heldout.evidence import canonical, dumps, sha256_bytes, write_bytes
@@ -42,26 +42,24 @@ _REPORT = "RUN_REPORT.md"
 Row = Mapping[str, Any]
 
 
-def judged_files(scored: Scored, beside: Mapping[str, bytes] | None = None) -> tuple[Scored, dict[str, bytes]]:
-    """Every required file by name, and the scoring with the rule that all are there and keep their schemas.
+def outputs(
+    scored: Scored, frames: FrameReader | None = None, beside: Mapping[str, bytes] | None = None
+) -> tuple[Scored, dict[str, bytes]]:
+    """Every required file that is known here and ``report.html``, and the scoring with the rule that all are there.
 
     Args:
         scored: Without that rule.
+        frames: Reads the last picture of a window.
         beside: Files that nobody here can make, such as what a server says of itself.
     """
-    files = dict(beside or {}) | evaluation_files(scored)
     config, required = scored.contract.config, scored.contract.artifacts["required_eval_files"]
+    made = {name: _MAKERS[name](scored) for name in dict.fromkeys([*required, *CARRIED]) if name in _MAKERS}
+    files = dict(beside or {}) | made
     broken = [str(one) for name in required if name in files for one in breaches(config, name, files[name])]
     judged = replace(scored, rules=[*scored.rules, files_rule(required, files, broken)])
     if _REPORT in files:
         files[_REPORT] = printable_lines(markdown(judged)).encode()
-    return judged, files
-
-
-def evaluation_files(scored: Scored) -> dict[str, bytes]:
-    """Every required file that is known here, by name; one that nobody here can make is left out."""
-    wanted = dict.fromkeys([*scored.contract.artifacts["required_eval_files"], *CARRIED])
-    return {name: _MAKERS[name](scored) for name in wanted if name in _MAKERS}
+    return judged, files | {"report.html": printable_lines(page(judged, frames)).encode()}
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:

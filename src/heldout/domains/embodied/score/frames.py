@@ -22,11 +22,11 @@ def last_frames(source: IndexSource, samples: Sequence[Sample]) -> FrameReader:
     def read(row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
         record = next(source.records([by_id[str(row["id"])]]))
         videos = record["modalities"]["media"]["video_streams"]
-        if not videos or "last_frame" not in videos[0]:
+        path, last = (videos[0]["path"], videos[0].get("last_frame")) if videos else (None, None)
+        if path is None or last is None:
             return None
-        last = int(videos[0]["last_frame"])
         try:
-            image: NDArray[np.uint8] = read_frames(source.folder / videos[0]["path"], last, last + 1)[0]
+            image: NDArray[np.uint8] = read_frames(source.folder / path, last, last + 1)[0]
         except HeldoutError:
             return None  # the report is whole without it
         return image

@@ -18,14 +18,8 @@ from typing import Any
 import numpy as np
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.episodes.labels import UNKNOWN
-from heldout.domains.embodied.score.answers import (
-    LABEL_FIELDS,
-    is_valid,
-    label_of,
-    objects_of,
-    strict_problem,
-)
+from heldout.domains.embodied.episodes.labels import LABEL_FIELDS, UNKNOWN, objects_of
+from heldout.domains.embodied.score.answers import is_valid, label_of, strict_problem
 from heldout.domains.embodied.score.train_labels import TrainLabels
 from heldout.study import BootstrapSpec
 from heldout.task import labels as formulas
@@ -69,14 +63,14 @@ class Answers:
         return Draws([str(self.rows[place]["episode_id"]) for place in places], self.spec)
 
 
-def score_answers(answers: Answers) -> dict[str, Any]:
+def score_answers(answers: Answers) -> dict[str, object]:
     """The body of ``metrics.json``: published names at the top, ``evidence`` with every metric beside its baselines."""
     rows, train = answers.rows, answers.train
     seen = [row["true_label"] in train.labels["action"] for row in rows]
     right = [row["predicted_label"] == row["true_label"] for row in rows]
     unseen_labels = sorted({row["true_label"] for row, known in zip(rows, seen, strict=True) if not known})
-    fields: dict[str, Any] = {}
-    evidence: dict[str, Any] = {}
+    fields: dict[str, dict[str, object]] = {}
+    evidence: dict[str, dict[str, object]] = {}
     for field in LABEL_FIELDS:
         fields[field], found = _field(answers, field)
         evidence |= found
@@ -100,7 +94,7 @@ def score_answers(answers: Answers) -> dict[str, Any]:
     return published | _form(answers) | {"fields": fields, "evidence": evidence}
 
 
-def _form(answers: Answers) -> dict[str, Any]:
+def _form(answers: Answers) -> dict[str, object]:
     """How well-formed the answers are, and what the evidence window is worth."""
     problems = [strict_problem(str(row["raw_prediction"]), answers.train.options) for row in answers.rows]
     stated = answers.train.window_is_stated
@@ -117,7 +111,7 @@ def _form(answers: Answers) -> dict[str, Any]:
     }
 
 
-def _field(answers: Answers, field: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _field(answers: Answers, field: str) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
     """A field's own table, and the metrics of it by their published names."""
     rows = answers.rows
     # The published accuracy of actions is over all rows, that of other fields over those whose truth is known.
@@ -180,7 +174,7 @@ class Board:
             "persistence": Contender(sums.of_labels(truth, kept), ruled=_next(field)),
         }
 
-    def metric(self, statistic: Any) -> dict[str, Any]:
+    def metric(self, statistic: Any) -> dict[str, object]:
         """A metric of the sums, beside the others'."""
         return beside(self._draws, statistic, self.ours, self._others)
 
@@ -189,12 +183,12 @@ class Board:
         listed = np.array([name in self.listed for name in self.classes])
         return formulas.macro_f1(sums[..., np.tile(listed, 3)])
 
-    def per_class(self) -> list[dict[str, Any]]:
+    def per_class(self) -> list[dict[str, object]]:
         """Of our predictions."""
         return formulas.per_class(self.classes, self.ours.sum(axis=0))
 
 
-def per_class_rows(answers: Answers) -> list[dict[str, Any]]:
+def per_class_rows(answers: Answers) -> list[dict[str, object]]:
     """``per_class_metrics.csv``: actions, over the options and every label that is truth or prediction."""
     board = Board(answers, "action", range(len(answers.rows)))
     return [one for one in board.per_class() if one["class_name"] in board.listed]
@@ -207,7 +201,7 @@ def confusion(answers: Answers, field: str = "action") -> tuple[list[str], list[
     return names, [[pairs[true, said] for said in names] for true in names]
 
 
-def _objects(answers: Answers) -> dict[str, Any]:
+def _objects(answers: Answers) -> dict[str, object]:
     """Micro F1 of sets: sums are right, true and said."""
     draws = answers.draws(range(len(answers.rows)))
     truth = [objects_of(row["true_json"]) for row in answers.rows]
@@ -263,6 +257,6 @@ def _share(hits: Sequence[bool]) -> float | None:
     return sum(hits) / len(hits) if hits else None
 
 
-def nothing(why: str) -> dict[str, Any]:
+def nothing(why: str) -> dict[str, object]:
     """A metric that does not exist here, and why; it beats nothing."""
     return {"value": None, "interval": None, "baselines": {}, "trivial": None, "beats_trivial": None, "why": why}

@@ -29,7 +29,7 @@ K = 5
 _LABELS = ("action", "transition", "contact")
 
 
-def score_futures(rows: Sequence[Row], spec: BootstrapSpec, train: Mapping[str, Counter[str]]) -> dict[str, Any]:
+def score_futures(rows: Sequence[Row], spec: BootstrapSpec, train: Mapping[str, Counter[str]]) -> dict[str, object]:
     """The body of ``metrics.json``.
 
     Args:
@@ -42,7 +42,7 @@ def score_futures(rows: Sequence[Row], spec: BootstrapSpec, train: Mapping[str, 
     draws = Draws([str(row["episode_id"]) for row in rows], spec)
     candidates = len({str(row["future_record_id"]) for row in rows})
     same = _same_episode(rows)
-    evidence: dict[str, Any] = {
+    evidence: dict[str, dict[str, object]] = {
         "future_retrieval_mrr": _retrieval(
             draws, rows, lambda ranks: 1 / ranks, float(np.mean(1 / np.arange(1, candidates + 1)))
         ),
@@ -68,7 +68,7 @@ def future_rows(
     std: FloatArray,
     keys: Sequence[Mapping[str, Any]],
     shown: int = K,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Rows of ``future_predictions.jsonl`` from features: every query against the futures of all.
 
     Distances are taken on standardised features, so that a few large dimensions do not decide; a feature that train
@@ -154,7 +154,7 @@ def pairs(values: FloatArray) -> FloatArray:
     return np.stack([values, np.ones_like(values)], axis=1)
 
 
-def _against(draws: Draws, values: FloatArray, constants: Mapping[str, float]) -> dict[str, Any]:
+def _against(draws: Draws, values: FloatArray, constants: Mapping[str, float]) -> dict[str, object]:
     """The mean of a value a row, beside what a lottery expects of every row."""
     others = {name: Contender(draws.sums(pairs(np.full_like(values, value)))) for name, value in constants.items()}
     return beside(draws, mean_of, draws.sums(pairs(values)), others)
@@ -162,7 +162,7 @@ def _against(draws: Draws, values: FloatArray, constants: Mapping[str, float]) -
 
 def _retrieval(
     draws: Draws, rows: Sequence[Row], value: Callable[[FloatArray], FloatArray], chance: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A value of ranks, beside a lottery and beside those that repeat the present or the mean of train."""
     ours = value(np.array([float(row["rank"]) for row in rows]))
     others = {"chance": Contender(draws.sums(pairs(np.full_like(ours, chance))))}
@@ -191,7 +191,7 @@ def _chance_of_same(rows: Sequence[Row]) -> float:
     return float((counts**2).sum() / counts.sum() ** 2)
 
 
-def _order(rows: Sequence[Row], same: FloatArray, spec: BootstrapSpec) -> dict[str, Any]:
+def _order(rows: Sequence[Row], same: FloatArray, spec: BootstrapSpec) -> dict[str, object]:
     """Of queries of one episode in a row whose futures are both of it: whether these stand in order; equal is half.
 
     Rows of an episode stand in order of time, as they do in every index.
@@ -214,7 +214,7 @@ def _order(rows: Sequence[Row], same: FloatArray, spec: BootstrapSpec) -> dict[s
     return _against(Draws(groups, spec), np.array(values), {"chance": 0.5}) | {"pairs": len(values)}
 
 
-def _errors(rows: Sequence[Row], draws: Draws) -> dict[str, Any]:
+def _errors(rows: Sequence[Row], draws: Draws) -> dict[str, dict[str, object]]:
     """Raw errors under the published name; standardised ones beside copying the last and the mean of train."""
     name = "feature_reconstruction_error"
     standard = f"{name}_standardised"
@@ -236,7 +236,7 @@ def _column(rows: Sequence[Row], name: str) -> FloatArray:
     return pairs(np.array([float(row[name]) for row in rows]))
 
 
-def _labels(rows: Sequence[Row], field: str, spec: BootstrapSpec, train: Counter[str]) -> dict[str, Any]:
+def _labels(rows: Sequence[Row], field: str, spec: BootstrapSpec, train: Counter[str]) -> dict[str, object]:
     """Exact equality of the retrieved future's label, where the truth is known."""
     known = [row for row in rows if row.get(f"true_{field}", UNKNOWN) != UNKNOWN]
     if not known:
@@ -254,7 +254,7 @@ def label_metric(
     spec: BootstrapSpec,
     train: Counter[str],
     kept: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Accuracy of labels, beside majority and chance of train, and persistence where it is given; with recall a class.
 
     Without train labels there is no majority: the metric then beats nothing.

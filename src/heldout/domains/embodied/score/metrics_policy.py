@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from heldout.backbone import FloatArray
-from heldout.domains.embodied.episodes.labels import UNKNOWN
-from heldout.domains.embodied.score.answers import objects_of
+from heldout.domains.embodied.episodes.labels import UNKNOWN, objects_of
 from heldout.domains.embodied.score.metrics_answers import nothing, set_f1, set_sums
 from heldout.domains.embodied.score.metrics_future import label_metric, mean_of, pairs
 from heldout.errors import InputError
@@ -29,7 +28,7 @@ _FIELDS = ("action", "next_action", "contact")
 
 def score_policy(
     rows: Sequence[Row], spec: BootstrapSpec, train: Mapping[str, Counter[str]], usual_objects: frozenset[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The body of ``metrics.json``.
 
     Args:
@@ -40,7 +39,7 @@ def score_policy(
         train: By field, train windows of each label.
         usual_objects: Objects of most train windows.
     """
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, dict[str, object]] = {}
     for field in _FIELDS:
         known = [row for row in rows if row["true"].get(field, UNKNOWN) != UNKNOWN]
         evidence[f"{field}_accuracy"] = _labels(known, field, spec, train) if known else nothing("no truth is known")
@@ -69,9 +68,9 @@ def trajectory_errors(true: FloatArray, pred: FloatArray) -> dict[str, float]:
     return dict(zip(ERRORS, (float(value) for value in values), strict=True))
 
 
-def trajectory_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def trajectory_table(rows: Sequence[Row]) -> list[Row]:
     """``trajectory_metrics.csv``: errors of every row that has a trajectory, ours and those of the cheap contenders."""
-    found = []
+    found: list[Row] = []
     for row in rows:
         if row.get("true_trajectory") is None:
             continue
@@ -81,7 +80,7 @@ def trajectory_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def _trajectories(rows: Sequence[Row], spec: BootstrapSpec) -> dict[str, Any]:
+def _trajectories(rows: Sequence[Row], spec: BootstrapSpec) -> dict[str, dict[str, object]]:
     table = trajectory_table(rows)
     ours = [one for one in table if one["contender"] == "model"]
     if not ours:
@@ -89,7 +88,7 @@ def _trajectories(rows: Sequence[Row], spec: BootstrapSpec) -> dict[str, Any]:
     draws = Draws([str(one["episode_id"]) for one in ours], spec)
     names = sorted({str(one["contender"]) for one in table} - {"model"})
     columns = {name: [one for one in table if one["contender"] == name] for name in names}
-    found = {}
+    found: dict[str, dict[str, object]] = {}
     for error in ERRORS:
         others = {
             name: Contender(draws.sums(_column(column, error)))
@@ -128,14 +127,16 @@ def _points(row: Row, name: str) -> FloatArray:
     return values
 
 
-def _labels(rows: Sequence[Row], field: str, spec: BootstrapSpec, train: Mapping[str, Counter[str]]) -> dict[str, Any]:
+def _labels(
+    rows: Sequence[Row], field: str, spec: BootstrapSpec, train: Mapping[str, Counter[str]]
+) -> dict[str, object]:
     kept = [str(row["true"].get("action", UNKNOWN)) for row in rows] if field == "next_action" else None
     truth = [str(row["true"][field]) for row in rows]
     said = [str(row["pred"].get(field)) for row in rows]
     return label_metric([str(r["episode_id"]) for r in rows], truth, said, spec, train.get(field, Counter()), kept)
 
 
-def _objects(rows: Sequence[Row], spec: BootstrapSpec, usual: frozenset[str]) -> dict[str, Any]:
+def _objects(rows: Sequence[Row], spec: BootstrapSpec, usual: frozenset[str]) -> dict[str, object]:
     if not any(objects_of(row["true"]) for row in rows):
         return nothing("no row names an object")
     draws = Draws([str(row["episode_id"]) for row in rows], spec)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.domains.embodied.score.answers import LABEL_FIELDS
+from heldout.domains.embodied.episodes.labels import LABEL_FIELDS
 from heldout.domains.embodied.score.score import Scored
 from heldout.gate.verdict import verdict_of
 from heldout.report.pages import page_head

@@ -28,9 +28,9 @@ def judge(metrics: Mapping[str, Any], primary: Sequence[str], *, older: bool = F
         primary: The contract's primary metrics; each is a rule.
         older: Whether by the gate of older verdicts, which did not judge the trivial contenders.
     """
-    rules = [_rows(metrics), _split(metrics), _episodes(metrics)]
+    rules = [_rows(metrics), _split(metrics), episodes_rule(metrics)]
     if metrics.get("smoke"):
-        rules.append(RuleOutcome("smoke", "FAIL", None, "none", f"a smoke evaluation: {metrics['smoke']}"))
+        rules.append(RuleOutcome.of("smoke", False, None, "none", f"a smoke evaluation: {metrics['smoke']}"))
     for name in primary:
         if name == FORM:
             rules.append(_form(metrics))
@@ -56,26 +56,26 @@ def files_rule(required: Sequence[str], made: Collection[str], broken: Sequence[
     problems = [f"{name} is missing" for name in required if name not in made] + list(broken)
     rest = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     words = "; ".join(problems[:_SHOWN]) + rest if problems else "every required file is there and keeps its schema"
-    return RuleOutcome("required_files", "FAIL" if problems else "PASS", len(problems), "at_most 0", words)
+    return RuleOutcome.of("required_files", not problems, len(problems), "at_most 0", words)
 
 
 def _rows(metrics: Mapping[str, Any]) -> RuleOutcome:
     count = metrics["rows_that_disagree_with_themselves"]
     good = "every row holds what follows from its raw prediction and its truth"
     bad = f"{count} rows say something else than what follows from their raw prediction and their truth"
-    return RuleOutcome("rows", "FAIL" if count else "PASS", count, "at_most 0", bad if count else good)
+    return RuleOutcome.of("rows", not count, count, "at_most 0", bad if count else good)
 
 
 def _split(metrics: Mapping[str, Any]) -> RuleOutcome:
     split = metrics["eval_split"]
-    return RuleOutcome("split", "PASS" if split == "test" else "FAIL", None, "test", f"the rows are of {split}")
+    return RuleOutcome.of("split", split == "test", None, "test", f"the rows are of {split}")
 
 
-def _episodes(metrics: Mapping[str, Any]) -> RuleOutcome:
+def episodes_rule(metrics: Mapping[str, Any]) -> RuleOutcome:
+    """Enough episodes were held out to judge anything."""
     count = metrics[COUNTS]
-    outcome: Any = "PASS" if count >= LEAST_EPISODES else "FAIL"
     words = f"{count} held-out episodes (at least {LEAST_EPISODES} required)"
-    return RuleOutcome("episodes", outcome, count, f"at_least {LEAST_EPISODES}", words)
+    return RuleOutcome.of("episodes", count >= LEAST_EPISODES, count, f"at_least {LEAST_EPISODES}", words)
 
 
 def _non_trivial(evidence: Mapping[str, Any], primary: Sequence[str]) -> RuleOutcome:
@@ -90,37 +90,36 @@ def _non_trivial(evidence: Mapping[str, Any], primary: Sequence[str]) -> RuleOut
     held = sorted({key for found in known.values() for key, one in found.items() if one["ruled"]})
     if not held:
         words = "trivial contenders would be promoted: no primary metric of the contract compares with one"
-        return RuleOutcome(NON_TRIVIAL, "FAIL", 0, bound, words)
+        return RuleOutcome.of(NON_TRIVIAL, False, 0, bound, words)
     missing = [name for name in _OF_FUTURES if "future_retrieval_mrr" in evidence and name not in held]
     if missing:
         words = f"cannot be judged: no primary metric compares with {' and '.join(missing)}, which may pass them all"
-        return RuleOutcome(NON_TRIVIAL, "UNKNOWN", len(held), bound, words)
-    return RuleOutcome(NON_TRIVIAL, "PASS", len(held), bound, f"{', '.join(held)} would be held by the same rules")
+        return RuleOutcome.of(NON_TRIVIAL, None, len(held), bound, words)
+    return RuleOutcome.of(NON_TRIVIAL, True, len(held), bound, f"{', '.join(held)} would be held by the same rules")
 
 
 def _form(metrics: Mapping[str, Any]) -> RuleOutcome:
-    value, loose = metrics.get("json_validity_strict"), metrics.get(FORM)
+    value, loose, bound = metrics.get("json_validity_strict"), metrics.get(FORM), f"at_least {JSON_VALIDITY:g}"
     if value is None:
-        return RuleOutcome("json_validity", "UNKNOWN", None, f"at_least {JSON_VALIDITY:g}", "there are no answers")
+        return RuleOutcome.of("json_validity", None, None, bound, "there are no answers")
     holds = value >= JSON_VALIDITY
     words = f"strict validity {value:.4g} {'≥' if holds else '<'} {JSON_VALIDITY:g} (all keys there: {loose:.4g})"
-    return RuleOutcome("json_validity", "PASS" if holds else "FAIL", value, f"at_least {JSON_VALIDITY:g}", words)
+    return RuleOutcome.of("json_validity", holds, value, bound, words)
 
 
 def _beats(evidence: Mapping[str, Any], name: str) -> RuleOutcome:
     rule, bound = f"beats_trivial:{name}", "gain over every trivial baseline > 0"
     found = evidence.get(name)
-    if found is None or found["value"] is None:
-        why = "it was not computed" if found is None else found.get("why", "it is undefined")
-        return RuleOutcome(rule, "UNKNOWN", None, bound, f"{name} cannot be judged: {why}")
-    ruled = {key: one for key, one in found["baselines"].items() if one["ruled"]}
-    if found["beats_trivial"] is None:
-        why = "there is no trivial baseline to compare with" if not ruled else "an interval is undefined"
-        return RuleOutcome(rule, "UNKNOWN", None, bound, f"{name} cannot be judged: {found.get('why', why)}")
+    ruled = {key: one for key, one in found["baselines"].items() if one["ruled"]} if found else {}
+    if found is None or found["value"] is None or found["beats_trivial"] is None:
+        why = "an interval is undefined" if ruled else "there is no trivial baseline to compare with"
+        why = "it is undefined" if found and found["value"] is None else why
+        why = found.get("why", why) if found else "it was not computed"
+        return RuleOutcome.of(rule, None, None, bound, f"{name} cannot be judged: {why}")
     key = min(ruled, key=lambda other: (ruled[other]["gain"]["low"], other))
     gain = ruled[key]["gain"]
     does = "beats" if found["beats_trivial"] else "does not beat"
     span = f"gain {gain['gain']:.4g} ({gain['low']:.4g} to {gain['high']:.4g})"
     shown = found.get("judged_on", name)  # a raw error has no scale that its baselines share
     words = f"{shown} {evidence[shown]['value']:.4g} {does} {key} {ruled[key]['value']:.4g} by its interval: {span}"
-    return RuleOutcome(rule, "PASS" if found["beats_trivial"] else "FAIL", gain["low"], bound, words)
+    return RuleOutcome.of(rule, found["beats_trivial"], gain["low"], bound, words)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from heldout.domains.embodied.contract.contracts import BackboneContract
-from heldout.domains.embodied.score.answers import LABEL_FIELDS, parse_answer, predicted_action
+from heldout.domains.embodied.episodes.labels import LABEL_FIELDS
+from heldout.domains.embodied.score.answers import parse_answer, predicted_action
 from heldout.domains.embodied.score.metrics_answers import Answers, score_answers
 from heldout.domains.embodied.score.metrics_future import check_futures, score_futures
 from heldout.domains.embodied.score.metrics_policy import score_policy
@@ -104,7 +105,7 @@ def metrics_of(
     where: str,
     spec: BootstrapSpec = INTERVALS,
     smoke: str | None = None,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[list[dict[str, object]], dict[str, Any]]:
     """The rows with everything that could be computed again, and the document ``metrics.json``.
 
     Args:
@@ -136,7 +137,7 @@ def metrics_of(
     }
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> Sequence[Row]:
     """Rows of a file of predictions.
 
     Raises:
@@ -169,7 +170,7 @@ def family_of(contract: BackboneContract) -> str:
     )
 
 
-def recomputed(row: Row, train: TrainLabels) -> dict[str, Any]:
+def recomputed(row: Row, train: TrainLabels) -> dict[str, object]:
     """A row of answers with everything that follows from its raw prediction and its truth."""
     answer = parse_answer(str(row["raw_prediction"]))
     options = train.options.get("action", ())
@@ -216,21 +217,21 @@ def check_rows(family: str, rows: Sequence[Row], where: str) -> None:
             raise InputError("center_window is not a span", where=f"{where}:{number}", hint="start_frame, end_frame")
 
 
-def _answers(rows: Sequence[Row], train: TrainLabels, spec: BootstrapSpec) -> dict[str, Any]:
+def _answers(rows: Sequence[Row], train: TrainLabels, spec: BootstrapSpec) -> dict[str, object]:
     return score_answers(Answers(rows, train, spec))
 
 
-def _futures(rows: Sequence[Row], train: TrainLabels, spec: BootstrapSpec) -> dict[str, Any]:
+def _futures(rows: Sequence[Row], train: TrainLabels, spec: BootstrapSpec) -> dict[str, object]:
     check_futures(rows, "future_predictions.jsonl")
     return score_futures(rows, spec, {name: train.labels.get(name, Counter()) for name in LABEL_FIELDS})
 
 
-def _policy(rows: Sequence[Row], train: TrainLabels, spec: BootstrapSpec) -> dict[str, Any]:
+def _policy(rows: Sequence[Row], train: TrainLabels, spec: BootstrapSpec) -> dict[str, object]:
     labels = {name: train.labels.get(name, Counter()) for name in LABEL_FIELDS}
     return score_policy(rows, spec, labels, train.usual_objects())
 
 
-_SCORERS: Mapping[str, Callable[[Sequence[Row], TrainLabels, BootstrapSpec], dict[str, Any]]] = {
+_SCORERS: Mapping[str, Callable[[Sequence[Row], TrainLabels, BootstrapSpec], dict[str, object]]] = {
     "predictions.jsonl": _answers,
     "future_predictions.jsonl": _futures,
     "policy_predictions.jsonl": _policy,

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heldout.domains.embodied.episodes.labels import UNKNOWN
+from heldout.domains.embodied.episodes.labels import LABEL_FIELDS, UNKNOWN
 from heldout.domains.embodied.index.guards import states_window
-from heldout.domains.embodied.score.answers import LABEL_FIELDS
 from heldout.errors import InputError
 from heldout.evidence import loads, open_plain, read_json, sha256_file
 
@@ -58,7 +57,7 @@ class TrainLabels:
         """Share of windows that show each object."""
         return {name: count / self.windows for name, count in self.objects.items()}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The document ``heldout.train-labels/1``: what a result needs of train, without its windows."""
         return {
             "schema": SCHEMA,
@@ -103,7 +102,7 @@ def collect(records: Iterator[tuple[str, Mapping[str, Any]]], sha256: str) -> Tr
                 labels[field][str(answer.get(field, UNKNOWN))] += 1
             objects.update({str(name) for name in answer.get("objects") or []})
             if question:
-                stated = bool(stated) or states_window(question, window)
+                stated = bool(stated) or states_window(question, window["start_frame"], window["end_frame"])
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"the record has no answer: {error!r}", where=where, hint="mend the record") from None
     return TrainLabels(windows, labels, objects, options, stated, sha256)

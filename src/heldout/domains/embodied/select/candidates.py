@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from heldout.domains.embodied.episodes.layouts import find_episodes, layout_of
 from heldout.errors import CorpusError, HeldoutError
@@ -70,7 +69,7 @@ class Candidate:
         """Whether every required file is there and the header can be read."""
         return not self.missing and not self.problem
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The published keys of an episode of a selection, as far as they are known before it."""
         return {
             "episode_path": self.episode_path,

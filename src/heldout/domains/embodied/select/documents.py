@@ -6,7 +6,7 @@ import datetime as dt
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,9 @@ class Windowing:
     stride_frames: int = 20
     min_label_fraction: float = 0.6
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The published keys."""
-        return {
-            "window_frames": self.window_frames,
-            "stride_frames": self.stride_frames,
-            "min_label_fraction": self.min_label_fraction,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -57,10 +53,11 @@ def manifest_document(
     out: Path,
     *,
     allow_synthetic: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The published fields, and beside them what is usable and why the rest is not."""
     episodes = [_episode(chosen, looked[chosen.candidate.episode_id], required, out) for chosen in selection.chosen]
-    usable = Counter(e["split"] for e in episodes if e["usable"])
+    found = [chosen.candidate for chosen in selection.chosen]
+    usable = Counter(str(c.split) for c in selection.chosen if not looked[c.candidate.episode_id].problems)
     complete = Counter(str(c.split) for c in selection.chosen if c.candidate.complete)
     by_id = {candidate.episode_id: candidate for candidate in candidates}
     skipped = [
@@ -85,8 +82,8 @@ def manifest_document(
             "required_modalities": list(required),
             "synthetic_streams_allowed": allow_synthetic,
             "modality_states": _states(episodes),
-            "train_minimal_bytes": sum(e["train_minimal_bytes"] for e in episodes),
-            "total_bytes": sum(e["total_bytes"] for e in episodes),
+            "train_minimal_bytes": sum(each.training_bytes for each in found),
+            "total_bytes": sum(each.total_bytes for each in found),
             "windowing": windowing.to_json(),
             "notes": ["labels of test episodes are sealed: they stand in no manifest"],
         },
@@ -104,7 +101,7 @@ def manifest_document(
     }
 
 
-def selection_document(selection: Selection, roots: Sequence[Path]) -> dict[str, Any]:
+def selection_document(selection: Selection, roots: Sequence[Path]) -> dict[str, object]:
     """The published document of a selection; ``repo_id`` and ``repo_sha`` belong to hubs and are null here."""
     rules, episodes = selection.rules, [chosen.to_json() for chosen in selection.chosen]
     sessions = {s: {c.candidate.session for c in selection.chosen if c.split == s} for s in SPLITS}
@@ -136,8 +133,8 @@ def selection_document(selection: Selection, roots: Sequence[Path]) -> dict[str,
             "split_band_counts": {
                 split: dict(Counter(c.band for c in selection.chosen if c.split == split)) for split in SPLITS
             },
-            "estimated_annotation_bytes": sum(e["annotation_bytes"] for e in episodes),
-            "estimated_download_bytes": sum(e["training_bytes_excluding_visualization_rrd"] for e in episodes),
+            "estimated_annotation_bytes": sum(c.candidate.annotation_bytes for c in selection.chosen),
+            "estimated_download_bytes": sum(c.candidate.training_bytes for c in selection.chosen),
             "train_sessions_overlap_val": sorted(sessions["train"] & sessions["val"]),
             "train_sessions_overlap_test": sorted(sessions["train"] & sessions["test"]),
             "val_sessions_overlap_test": sorted(sessions["val"] & sessions["test"]),
@@ -149,7 +146,7 @@ def selection_document(selection: Selection, roots: Sequence[Path]) -> dict[str,
     }
 
 
-def _episode(chosen: Chosen, looked: Inspected, required: Sequence[str], out: Path) -> dict[str, Any]:
+def _episode(chosen: Chosen, looked: Inspected, required: Sequence[str], out: Path) -> dict[str, object]:
     candidate, header = chosen.candidate, looked.header
     videos = [] if header is None else [(n, s.file) for n, s in sorted(header.streams.items()) if s.kind == "video"]
     sizes = dict(candidate.files)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from heldout.domains.embodied.episodes.header import EpisodeHeader
 from heldout.domains.embodied.episodes.labels import FrameLabels, majority
@@ -32,6 +32,16 @@ from heldout.errors import HeldoutError, InputError
 from heldout.evidence import read_json, write_json
 
 MANIFEST_FILE = "episode_manifest.json"
+
+
+class LabelStats(TypedDict):
+    """Frames and windows of each label, with the published keys."""
+
+    main_task: str
+    segments: int
+    frame_labels: dict[str, dict[str, int]]
+    window_labels: dict[str, dict[str, int]]
+    num_labeled_windows: dict[str, int]
 
 
 def build_manifest(
@@ -99,7 +109,7 @@ def inspect(candidate: Candidate, required: Sequence[str], allow_synthetic: bool
         return Inspected(None, "", (Problem("decode_error", "episode", error.what),), {})
 
 
-def label_stats(header: EpisodeHeader, labels: FrameLabels | None, windowing: Windowing) -> dict[str, Any]:
+def label_stats(header: EpisodeHeader, labels: FrameLabels | None, windowing: Windowing) -> LabelStats:
     """The published statistics: frames and windows of each label."""
     frames: dict[str, dict[str, int]] = {}
     windows: dict[str, dict[str, int]] = {}
@@ -119,7 +129,7 @@ def label_stats(header: EpisodeHeader, labels: FrameLabels | None, windowing: Wi
     }
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> Mapping[str, Any]:
     """Read a manifest.
 
     Raises:
@@ -130,7 +140,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     check_shape(
         ManifestShape, document, where=str(path), hint="an episode manifest: heldout embodied select writes one"
     )
-    found: dict[str, Any] = document
+    found: Mapping[str, Any] = document
     return found
 
 

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Chosen:
     split: Split
     rank: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The published keys."""
         known = {"size_band": self.band, "selection_score": self.score, "split": self.split}
         return self.candidate.to_json() | known | {"selection_rank": self.rank}

@@ -21,7 +21,7 @@ class _Span(_Part):
 
 
 class _Media(_Part):
-    video_streams: list[dict[str, Any]]
+    video_streams: list[dict[str, object]]
     mosaic_video_path: str | None
     audio_path: str | None
     context_window: _Span

@@ -141,7 +141,7 @@ class _Simulation:
     def run(self, controller: Controller | None) -> Recording:
         observation, _ = self._env.reset()
         clock_hz = 1.0 / float(self._env.dt)
-        rows: list[dict[str, Any]] = []
+        rows: list[Senses] = []
         success: list[bool] = []
         with _Cameras(self._mujoco, self._model, self._options) as cameras:
             for step in range(self._options.max_steps):
@@ -151,7 +151,7 @@ class _Simulation:
                 action = self._expert(observation) if controller is None else controller(row, cameras.latest())
                 action = np.clip(action, -1, 1).astype(np.float32)
                 observation, reward, _, _, info = self._env.step(action)
-                rows.append(row | {"action": action, "reward": [reward]})
+                rows.append(row | {"action": action, "reward": np.array([reward])})
                 success.append(bool(info["success"]))
                 if any(success[:-_HOLD]):
                     break
@@ -165,7 +165,7 @@ class _Simulation:
         action: NDArray[np.float64] = np.clip(self._policy.get_action(observation), -1, 1)
         return action + self._noise.normal(0, self._options.noise, 4)
 
-    def _sense(self, observation: NDArray[np.float64]) -> dict[str, Any]:
+    def _sense(self, observation: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """The sensors' readings of this state."""
         mujoco, model, data = self._mujoco, self._model, self._data
         mujoco.mj_rnePostConstraint(model, data)  # accelerations; leaves the state alone

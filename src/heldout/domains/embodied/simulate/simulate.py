@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from heldout.domains.embodied.episodes.header import HEADER_FILE
@@ -21,11 +19,11 @@ from heldout.domains.embodied.simulate.labels import SimState, label
 from heldout.domains.embodied.simulate.physics import CAMERAS, Recording, SimOptions, choose_renderer, record
 from heldout.domains.embodied.simulate.tasks import TASKS, SimTask
 from heldout.engine.local import run_tasks
-from heldout.errors import HeldoutError, InputError, StaleError
-from heldout.evidence import JsonLines, digest
+from heldout.errors import HeldoutError, InputError
+from heldout.evidence import Events, JsonLines, Listener, alone, digest
 
 GENERATOR = "heldout.metaworld/1"  # counts up when the same options give other bytes
-OnEvent = Callable[[Mapping[str, Any]], None]
+_DONE = frozenset({"made", "failed"})
 _SOUND_HZ = 16000
 _COLUMNS = {
     "pose": ("x", "y", "z", "qw", "qx", "qy", "qz"),
@@ -104,7 +102,7 @@ def simulate(
     options: SimOptions | None = None,
     *,
     workers: int | None = None,
-    on_event: OnEvent | None = None,
+    on_event: Listener | None = None,
 ) -> Simulated:
     """Make what is missing of tasks x seeds.
 
@@ -127,10 +125,10 @@ def simulate(
     _check(options, seeds)
     choose_renderer(video=bool(options.cameras))
     jobs = [Job(t, s, options, out / f"{t.name}-s{s:03d}" / "ep1") for t in tasks for s in range(seeds)]
-    with _only_one(out), JsonLines(out / "progress.jsonl") as log:
+    with alone(out, "simulates into this folder"), JsonLines(out / "progress.jsonl") as log:
         _sweep(out)
         pending = [job for job in jobs if not _is_there(job)]
-        tell = _Teller(log, on_event, len(jobs), len(jobs) - len(pending))
+        tell = Events(log, on_event, _DONE, len(jobs), len(jobs) - len(pending))
         tell("plan", out.name, reused=len(jobs) - len(pending))
         failed = _run(pending, workers, tell)
         there = [job.folder for job in jobs if (job.folder / HEADER_FILE).exists()]
@@ -139,7 +137,7 @@ def simulate(
     return Simulated(tuple(there), len(pending) - len(failed), tuple(failed), unsuccessful)
 
 
-def make_episode(job: Job) -> dict[str, Any]:
+def make_episode(job: Job) -> dict[str, object]:
     """Run one episode and put it into the store; the task of a worker process."""
     recording = record(job.task, job.seed, job.options)
     arrays = recording.arrays
@@ -230,7 +228,7 @@ def _add_sound(writer: EpisodeWriter, contact: NDArray[Any], hand: NDArray[np.fl
     )
 
 
-def _run(jobs: Sequence[Job], workers: int | None, tell: _Teller) -> list[tuple[str, str]]:
+def _run(jobs: Sequence[Job], workers: int | None, tell: Events) -> list[tuple[str, str]]:
     failed = []
     with contextlib.closing(run_tasks(make_episode, jobs, workers=workers)) as results:
         for done in results:
@@ -271,37 +269,6 @@ def _check(options: SimOptions, seeds: int) -> None:
         raise InputError(
             "a count is out of range", where="--seeds, --every, --max-steps", hint="max-steps is 20 .. 500"
         )
-
-
-@dataclass
-class _Teller:
-    """Writes events to ``progress.jsonl`` and hands them on."""
-
-    log: JsonLines
-    on_event: OnEvent | None
-    total: int
-    done: int
-
-    def __call__(self, event: str, unit: str, **facts: Any) -> None:
-        self.done += event in ("made", "failed")
-        record = {"event": event, "unit": unit, "done": self.done, "total": self.total} | facts
-        self.log.append(record | {"ts": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")})
-        if self.on_event is not None:
-            self.on_event(record)
-
-
-@contextlib.contextmanager
-def _only_one(out: Path) -> Iterator[None]:
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise StaleError(
-            "another process is simulating into this folder",
-            where=str(out),
-            hint="wait for it, or choose another --out",
-        ) from None
 
 
 def _sweep(out: Path) -> None:

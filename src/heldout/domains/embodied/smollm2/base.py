@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,14 @@ def make_base(folder: Path, weights: Path, *, random: bool = False, seed: int = 
         hint = "a GGUF file of SmolLM2 or another small Llama"
         raise InputError(f"the weights cannot be read: {error}", where=str(weights), hint=hint) from None
     origin = {"weights": weights.name, "weights_sha256": sha256_file(weights), "package": _package()}
-    return join(folder, language, tokenizer, {"model_id": MODEL_ID} | origin, random=random, seed=seed)
+    return join(folder, language, tokenizer, {"model_id": MODEL_ID, **origin}, random=random, seed=seed)
 
 
 def join(
     folder: Path,
     language: Any,
     tokenizer: Any,
-    origin: dict[str, Any],
+    origin: Mapping[str, object],
     *,
     random: bool = False,
     seed: int = 7,
@@ -108,7 +109,7 @@ def join(
         model.prefix.norm.weight.fill_(float(model.get_input_embeddings().weight.float().std()))
     tokenizer.add_special_tokens({"additional_special_tokens": sorted(MEDIA.values())})
     kind = {"random": True, "model_id": f"{origin['model_id']} (random weights)"} if random else {}
-    save_base(folder, model, tokenizer, origin | kind | {"seed": seed, "stages": []})
+    save_base(folder, model, tokenizer, {**origin, **kind, "seed": seed, "stages": []})
     return folder
 
 

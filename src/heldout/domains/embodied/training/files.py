@@ -11,18 +11,27 @@ A training is minutes long, so a killed one starts again from its seed; until th
 
 from __future__ import annotations
 
-import datetime as dt
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from heldout.errors import InputError, PrerequisiteError, RefusedError, StaleError
-from heldout.evidence import JsonLines, digest, dumps, flush_folder, read_json, sha256_bytes, sha256_file, write_bytes
+from heldout.errors import InputError, PrerequisiteError, RefusedError
+from heldout.evidence import (
+    JsonLines,
+    alone,
+    digest,
+    dumps,
+    file_entry,
+    flush_folder,
+    published_event,
+    read_json,
+    sha256_file,
+    write_bytes,
+)
 from heldout.evidence import write_json as write_document
 
 CHECKPOINT, PROGRESS_FILE, METADATA_FILE = "checkpoint", "progress.jsonl", "training_metadata.json"
@@ -30,17 +39,64 @@ MANIFEST_FILE, WEIGHTS_FILE, PROBE_FILE = "checkpoint_manifest.json", "model.saf
 MANIFEST_SCHEMA = "heldout.checkpoint-manifest/1"
 Arrays = Mapping[str, NDArray[Any]]
 Tell = Callable[..., None]
-Body = Callable[[Tell], tuple[Mapping[str, bytes], Mapping[str, Any], Mapping[str, Any]]]
 
 
-def run_training(out: Path, key: str, body: Body) -> dict[str, Any]:
+class Epoch(TypedDict):
+    """What a training says of itself now and then."""
+
+    epoch: float
+    train_loss: float
+    val_loss: float | None
+    global_step: int
+
+
+class Metadata(TypedDict):
+    """``training_metadata.json``."""
+
+    schema: str
+    backbone: str
+    model_id: str
+    history: Sequence[Epoch]
+    fitted_on: list[str]
+    num_train_samples: NotRequired[int]
+    num_val_samples: NotRequired[int]
+    num_processes: NotRequired[int]
+    options: NotRequired[object]
+    index_sha256: NotRequired[str]
+    dataset_jsonl: NotRequired[str]
+    dataset_sha256: NotRequired[str]
+    best_epoch: NotRequired[float]
+    trained: NotRequired[bool]
+    base_sha256: NotRequired[str]
+    key: NotRequired[str]
+    run_id: NotRequired[str]
+    checkpoint_dir: NotRequired[str]
+
+
+class Made(NamedTuple):
+    """What a trainer hands over.
+
+    Attributes:
+        files: Of the checkpoint, by name.
+        told: What else its manifest says.
+        metadata: Of the training.
+    """
+
+    files: Mapping[str, bytes]
+    told: Mapping[str, object]
+    metadata: Metadata
+
+
+Body = Callable[[Tell], Made]
+
+
+def run_training(out: Path, key: str, body: Body) -> Metadata:
     """Train into a folder, or find that it was done.
 
     Args:
         out: Folder of the training.
         key: Digest of everything that decides the weights.
-        body: Given ``tell(event, **facts)``; returns the files of the checkpoint, what else its manifest says, and the
-            training's metadata.
+        body: Given ``tell(event, **facts)``; trains.
 
     Returns:
         ``training_metadata.json``.
@@ -49,19 +105,15 @@ def run_training(out: Path, key: str, body: Body) -> dict[str, Any]:
         RefusedError: If the folder holds a training of something else.
         StaleError: If another process trains there.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / ".training.lock", timeout=0):
-            done = _finished(out, key)
-            return done if done is not None else _train(out, key, body)
-    except Timeout:
-        raise StaleError("another process trains there", where=str(out), hint="wait for it, or end it") from None
+    with alone(out, "trains there", lock=".training.lock"):
+        done = _finished(out, key)
+        return done if done is not None else _train(out, key, body)
 
 
-def _finished(out: Path, key: str) -> dict[str, Any] | None:
+def _finished(out: Path, key: str) -> Metadata | None:
     if not (out / METADATA_FILE).is_file():
         return None
-    document: dict[str, Any] = read_json(out / METADATA_FILE)
+    document: Metadata = read_json(out / METADATA_FILE)
     if document.get("key") != key:
         raise RefusedError(
             "the folder holds a training of other data, options or code", where=str(out), hint="choose another --out"
@@ -70,28 +122,27 @@ def _finished(out: Path, key: str) -> dict[str, Any] | None:
     return document if whole and not unlike_manifest(out / CHECKPOINT) else None
 
 
-def _train(out: Path, key: str, body: Body) -> dict[str, Any]:
+def _train(out: Path, key: str, body: Body) -> Metadata:
     with JsonLines(out / PROGRESS_FILE) as progress:
 
         def tell(event: str, **facts: Any) -> None:
-            stamp = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-            progress.append({"event": event, "time": stamp} | facts)
+            progress.append(published_event(event, facts))
 
         tell("setup_done", run_id=out.resolve().name, key=key)
         try:
-            files, told, metadata = body(tell)
+            made = body(tell)
         except Exception as error:
             tell("failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
             raise
         tell("save_start", checkpoint_dir=CHECKPOINT)
-        _save(out / CHECKPOINT, files, dict(told) | {"key": key})
-        document = dict(metadata) | {"key": key, "run_id": out.resolve().name, "checkpoint_dir": CHECKPOINT}
+        _save(out / CHECKPOINT, made.files, {**made.told, "key": key})
+        document: Metadata = {**made.metadata, "key": key, "run_id": out.resolve().name, "checkpoint_dir": CHECKPOINT}
         write_document(out / METADATA_FILE, document)
         tell("complete", checkpoint_dir=CHECKPOINT)
     return document
 
 
-def _save(folder: Path, files: Mapping[str, bytes], told: Mapping[str, Any]) -> None:
+def _save(folder: Path, files: Mapping[str, bytes], told: Mapping[str, object]) -> None:
     """Put a whole checkpoint in the place of none, or of a half one."""
     work = folder.with_name(f".{folder.name}.partial")
     for stray in (work, folder):
@@ -99,7 +150,7 @@ def _save(folder: Path, files: Mapping[str, bytes], told: Mapping[str, Any]) -> 
     named = {}
     for name, data in sorted(files.items()):
         write_bytes(work / name, data)
-        named[name] = {"sha256": sha256_bytes(data), "bytes": len(data)}
+        named[name] = file_entry(data)
     write_document(work / MANIFEST_FILE, {"schema": MANIFEST_SCHEMA, "files": named, **told})
     work.rename(folder)
     flush_folder(folder.parent)
@@ -168,7 +219,7 @@ def probe_bytes(inputs: Arrays, outputs: Arrays) -> bytes:
     return safetensors_bytes(dict(inputs) | {f"output.{name}": value for name, value in outputs.items()})
 
 
-def json_bytes(document: Mapping[str, Any]) -> bytes:
+def json_bytes(document: Mapping[str, object]) -> bytes:
     """A JSON document as it stands in a file."""
     return dumps(dict(document))
 

@@ -67,7 +67,7 @@ class Scaling:
         found[..., self.kept] = standard * self.std[self.kept] + self.mean[self.kept]
         return found
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON."""
         return {
             "schema": SCHEMA,

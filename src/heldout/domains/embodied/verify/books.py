@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heldout.documents.names import LEDGER_FILE, POLICY_FILE
-from heldout.domains.embodied.evaluate.books import Books, books_of, declared_of, named_groups
+from heldout.domains.embodied.evaluate.books import books_of, rules_of
+from heldout.domains.embodied.index.known import named_groups
 from heldout.domains.embodied.score.score import Row
 from heldout.domains.embodied.verify.index import index_of
 from heldout.domains.embodied.verify.rules import contract_of, is_older, policy_stated
-from heldout.evidence import START
 from heldout.ledger import targets
 from heldout.ledger.history import Groups, History
-from heldout.ledger.policy import Declared, ground_of, policy_of
+from heldout.ledger.policy import Declared, policy_of, registered_too_late
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evaluations import EvaluationEvidence
 
@@ -40,14 +40,17 @@ def check_registration(evidence: EvaluationEvidence, family: str, rows: Sequence
     document = targets.read(source.folder, str(look.get("groups_sha256")))
     if family == _ANSWERS and evidence.metrics["smoke"] is None:
         _compare_groups(document, rows)
-    stated, declared = policy_stated(evidence), declared_of(contract, Groups(document, source.sha256, ""))
+    stated, declared = policy_stated(evidence), Declared(rules_of(contract), Groups(document, source.sha256, ""))
     if look["rules_sha256"] != declared.sha256 or look["policies_head"] != stated.head:
         raise BrokenError("the ledger names other rules for this look", f"{LEDGER_FILE}:{place + 1}")
     books, then = books_of(source, contract), history.until(place, str(stated.head))
     known = policy_of([books.relevant(then)], declared)
     if any(getattr(known, key) != getattr(stated, key) for key in _STATED):
         raise BrokenError("the rules were written down otherwise", where)
-    _check_ground(books, then, declared, stated.registration)
+    late = registered_too_late(then, stated.registration, declared, books.relevant)
+    if late is not None:
+        what = "rules were registered without a reason, after a look at these windows"
+        raise BrokenError(what, f"{POLICY_FILE}:{late}")
     if not stated.registered:
         return "the rules were not registered when these windows were looked at, as the verdict says"
     return f"registered {stated.registered_at}; amended {len(stated.amendments)} times"
@@ -57,18 +60,6 @@ def _compare_groups(document: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """The episodes that the ledger names are those of the rows, by what these say is true."""
     mine = named_groups([(str(row["episode_id"]), row["true_json"]) for row in rows])["groups"]
     for name in sorted({*mine, *document["groups"]}):
-        ours, theirs = mine.get(name, {}), document["groups"].get(name, {})
-        if ours.get("targets") != theirs.get("targets"):
+        ours, theirs = mine.get(name), document["groups"].get(name, {})
+        if (ours["targets"] if ours else None) != theirs.get("targets"):
             raise BrokenError(f"the ledger names other answers for {name!r}", LEDGER_FILE)
-
-
-def _check_ground(books: Books, then: History, declared: Declared, registration: str | None) -> None:
-    """A registration without a reason stands before the first look, or is stricter than what stood there."""
-    places = {link.sha256: place for place, link in enumerate(then.looks, start=1)} | {START: 0}
-    for number, link in enumerate(then.policies):
-        if link.sha256 == registration and link.record["reason"] is None:
-            last = then.policies[number - 1].sha256 if number else START
-            before = books.relevant(then.until(places[str(link.record["ledger_head"])], last))
-            if ground_of([before], declared).why is None:
-                what = "rules were registered without a reason, after a look at these windows"
-                raise BrokenError(what, f"{POLICY_FILE}:{number + 1}")

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from heldout.documents.names import METRICS_FILE
-from heldout.domains.embodied.evaluate.reported import windows_sha256
+from heldout.domains.embodied.evaluate.sitting import windows_sha256
 from heldout.domains.embodied.policy.closed_loop import METRIC
 from heldout.domains.embodied.score.files import TRAIN_FILE
 from heldout.domains.embodied.score.score import FAMILIES, Row, check_rows, metrics_of, read_rows
@@ -55,7 +55,7 @@ class Reread(NamedTuple):
     """
 
     family: str
-    rows: list[dict[str, Any]]
+    rows: Sequence[Row]
     train: TrainLabels
 
 

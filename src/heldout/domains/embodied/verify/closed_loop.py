@@ -42,7 +42,8 @@ def _of_runs(evidence: EvaluationEvidence, stated: Mapping[str, Any]) -> MetricS
         return MetricState(METRIC, "attested", str(stated.get("why", "it is undefined")))
     if not (evidence.has(_DOCUMENT) and evidence.has(_ROWS)):
         return MetricState(METRIC, "attested", f"the runs ({_ROWS}) are not here")
-    document = read_closed_loop(evidence.folder / FOLDER) or {}
+    document = read_closed_loop(evidence.folder / FOLDER)
+    assert document is not None  # it is there
     different = difference(document["evidence"], stated)
     if different is not None:
         what = f"stated {different.found!r}; the runs give {different.expected!r}"

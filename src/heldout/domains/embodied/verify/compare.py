@@ -8,23 +8,26 @@ primary metric of the contract, and have passed its own gate.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from heldout.domains.embodied.contract.contracts import BackboneContract
 from heldout.domains.embodied.policy.closed_loop import FOLDER, METRIC, ROWS_FILE, success_evidence
-from heldout.domains.embodied.score.rules import LEAST_EPISODES
+from heldout.domains.embodied.score.rules import COUNTS, LEAST_EPISODES, episodes_rule
 from heldout.domains.embodied.score.score import Row, metrics_of
 from heldout.domains.embodied.verify.chain import reread
-from heldout.domains.embodied.verify.compare_books import Meeting, register
+from heldout.domains.embodied.verify.compare_books import Meeting, registered_rule, sitting_of
 from heldout.domains.embodied.verify.rules import contract_of, is_older
 from heldout.errors import InputError, RefusedError, near_miss
-from heldout.evidence import digest, read_json_lines, sha256_file, write_json
+from heldout.evidence import digest, dumps, read_json_lines, sha256_bytes, sha256_file, write_json
 from heldout.evidence import provenance as made
-from heldout.gate.outcome import Outcome, RuleOutcome
-from heldout.gate.verdict import build_verdict, recommend_exchange
-from heldout.gate.verdict_files import write_verdict
+from heldout.gate import judge_rule
+from heldout.gate.outcome import RuleOutcome
+from heldout.gate.verdict import recommend_exchange
+from heldout.ledger.declaration import CHAMPION
+from heldout.run.verdict import build_verdict, write_verdict
+from heldout.study import RuleSpec
 from heldout.task.cluster import paired
 from heldout.verify.evaluations import EvaluationEvidence, verify_evaluation
 
@@ -32,6 +35,14 @@ SCHEMA = "heldout.eval-compare/1"
 FILE = "comparison.json"
 MARGIN = 0.02
 _NOT_COMPARED = ("held_out_episode_count", "json_validity_rate")  # bars of the own gate, the same for both
+
+
+_NOWHERE: Gain = {"challenger": None, "champion": None, "gain": None, "low": None, "high": None,
+                  "why": "it is not scored on both sides"}  # fmt: skip
+_DOES = {
+    False: ("is not shown to be better", "is better"),
+    True: ("may be worse by more than the margin", "is no worse"),
+}
 
 
 @dataclass(frozen=True)
@@ -83,9 +94,32 @@ class Side(NamedTuple):
     facts: Mapping[str, Any]
 
 
+class Gain(TypedDict):
+    """A metric of both, and what the challenger gains, paired; or why that is not known."""
+
+    challenger: float | None
+    champion: float | None
+    gain: float | None
+    low: float | None
+    high: float | None
+    why: NotRequired[str]
+
+
+class Comparison(TypedDict):
+    """``comparison.json``; what is handed back carries the verdict too."""
+
+    schema: str
+    gain: str
+    margin: float
+    metrics: dict[str, Gain]
+    samples: int
+    episodes: int
+    verdict: NotRequired[Mapping[str, Any]]
+
+
 def compare(
     challenger: Path, champion: Path, rules: Rules | None = None, out: Path | None = None, reason: str | None = None
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare two evaluations of the same windows.
 
     The first comparison on these windows registers what decides: the metric, the margin, and the champion, or whoever
@@ -112,24 +146,34 @@ def compare(
     primary = [name for name in ours.contract.config["primary_metrics"] if name not in _NOT_COMPARED]
     table = gains(ours, theirs)
     headline = _headline(rules, primary, table)
-    outcomes = [_own_gate(ours), _episodes(ours), _better(headline, table[headline])]
-    outcomes += [_no_worse(name, table.get(name), rules.margin) for name in primary if name != headline]
-    document = {"schema": SCHEMA, "gain": headline, "margin": rules.margin, "metrics": table}
-    document |= {"samples": len(ours.rows), "episodes": ours.metrics["held_out_episode_count"]}
-    registered = register(_meeting(ours, theirs), replaces(headline, rules.margin, primary), reason)
-    verdict = _verdict(ours, theirs, [*outcomes, registered.rule], {"gain": headline, "margin": rules.margin})
-    verdict |= registered.count(document, verdict)
+    deciding = replaces(headline, rules.margin, primary)
+    outcomes = [_own_gate(ours), _episodes(ours), *_gained(deciding, table)]
+    document: Comparison = {
+        "schema": SCHEMA,
+        "gain": headline,
+        "margin": rules.margin,
+        "metrics": table,
+        "samples": len(ours.rows),
+        "episodes": ours.metrics["held_out_episode_count"],
+    }
+    gate_sha256 = digest(["replaces/1", headline, rules.margin, LEAST_EPISODES, primary])
+    with sitting_of(_meeting(ours, theirs), deciding, gate_sha256, reason) as sitting:
+        args = {"gain": headline, "margin": rules.margin}
+        verdict = _verdict(ours, theirs, [*outcomes, registered_rule(sitting)], args, gate_sha256)
+        if sitting is not None:
+            gain = {"name": headline, "value": table[headline]["gain"]}
+            verdict |= sitting.count(verdict["verdict"], gain, sha256_bytes(dumps(dict(document))))
     if out is not None:
         write_json(out / FILE, document)
         write_verdict(out, verdict)
-    return document | {"verdict": verdict}
+    return {**document, "verdict": verdict}
 
 
-def replaces(headline: str, margin: float, primary: Sequence[str]) -> list[dict[str, Any]]:
+def replaces(headline: str, margin: float, primary: Sequence[str]) -> list[dict[str, object]]:
     """What decides a comparison, as rules of a study."""
-    one = {"id": f"better:{headline}", "metric": headline, "against": "champion", "relative": False, "at_least": 0.0}
+    one = {"id": f"better:{headline}", "metric": headline, "against": CHAMPION, "relative": False, "at_least": 0.0}
     rest = [
-        {"id": f"no_worse:{name}", "metric": name, "against": "champion", "relative": True, "at_least": -margin}
+        {"id": f"no_worse:{name}", "metric": name, "against": CHAMPION, "relative": True, "at_least": -margin}
         for name in primary
         if name != headline
     ]
@@ -144,22 +188,20 @@ def _meeting(ours: Side, theirs: Side) -> Meeting:
     return Meeting(name, (ours.folder, theirs.folder), digests, index, ours.family, truths)
 
 
-def _verdict(ours: Side, theirs: Side, outcomes: Sequence[RuleOutcome], args: Mapping[str, Any]) -> dict[str, Any]:
-    primary = [name for name in ours.contract.config["primary_metrics"] if name not in _NOT_COMPARED]
+def _verdict(
+    ours: Side, theirs: Side, outcomes: Sequence[RuleOutcome], args: Mapping[str, Any], gate_sha256: str
+) -> dict[str, Any]:
     levels = ("reported", "predicted", "computed")
     return build_verdict(
         study=f"embodied-{ours.contract.id}",
         variant=" over ".join(names_apart(ours.folder, theirs.folder)),
-        seeds=[],
         outcomes=outcomes,
-        findings=[],
-        smoke=None,
         judged={
             "challenger_verdict_sha256": ours.verdict_sha256,
             "champion_verdict_sha256": theirs.verdict_sha256,
             "contract_sha256": digest(ours.contract.config),
             "truth_sha256": ours.truth,
-            "gate_sha256": digest(["replaces/1", args["gain"], args["margin"], LEAST_EPISODES, primary]),
+            "gate_sha256": gate_sha256,
         },
         provenance=made.build(args=dict(args), inputs={}, outputs={}),
         evidence=min(ours.facts["evidence"], theirs.facts["evidence"], key=levels.index),
@@ -195,13 +237,19 @@ def read_side(folder: Path) -> Side:
     )
 
 
-def gains(ours: Side, theirs: Side) -> dict[str, dict[str, Any]]:
+def gains(ours: Side, theirs: Side) -> dict[str, Gain]:
     """By metric that both have: both values, the paired gain with its interval, and why there is none."""
-    table = {}
+    table: dict[str, Gain] = {}
     for name in sorted(ours.metrics["evidence"].keys() & theirs.metrics["evidence"].keys()):
         mine, other = ours.metrics["evidence"][name], theirs.metrics["evidence"][name]
         gain = paired(mine, other) or {"gain": None, "low": None, "high": None}
-        table[name] = {"challenger": mine["value"], "champion": other["value"], **gain}
+        table[name] = {
+            "challenger": mine["value"],
+            "champion": other["value"],
+            "gain": gain["gain"],
+            "low": gain["low"],
+            "high": gain["high"],
+        }
         if gain["low"] is None:
             table[name]["why"] = mine.get("why") or other.get("why") or "it is not of the same rows, or has no interval"
     return table
@@ -246,47 +294,43 @@ def _headline(rules: Rules, primary: list[str], table: Mapping[str, Any]) -> str
 
 
 def _own_gate(ours: Side) -> RuleOutcome:
-    if ours.facts["older"]:
-        words = f"the challenger's own verdict is {ours.verdict}, of an older gate that asked less: evaluate it again"
-        return RuleOutcome("own_gate", "UNKNOWN", None, "PROMOTE", words)
     words = f"the challenger's own verdict is {ours.verdict}"
-    return RuleOutcome("own_gate", "PASS" if ours.verdict == "PROMOTE" else "FAIL", None, "PROMOTE", words)
+    if ours.facts["older"]:
+        words += ", of an older gate that asked less: evaluate it again"
+    holds = None if ours.facts["older"] else ours.verdict == "PROMOTE"
+    return RuleOutcome.of("own_gate", holds, None, "PROMOTE", words)
 
 
 def _episodes(ours: Side) -> RuleOutcome:
-    count = int(ours.metrics["held_out_episode_count"])
-    outcome: Outcome = "PASS" if count >= LEAST_EPISODES else "FAIL"
-    words = f"{count} held-out episodes, paired"
-    return RuleOutcome("episodes", outcome, count, f"at_least {LEAST_EPISODES}", words)
+    return replace(episodes_rule(ours.metrics), sentence=f"{ours.metrics[COUNTS]} held-out episodes, paired")
 
 
-def _better(name: str, found: Mapping[str, Any]) -> RuleOutcome:
-    rule, bound = f"better:{name}", "paired gain > 0"
-    if found["low"] is None:
-        return RuleOutcome(rule, "UNKNOWN", None, bound, f"{name} cannot be compared: {found['why']}")
-    does = "is better" if found["low"] > 0 else "is not shown to be better"
-    words = f"{name} {_both(found)} {does}: {_span(found)}"
-    return RuleOutcome(rule, "PASS" if found["low"] > 0 else "FAIL", found["low"], bound, words)
+def _gained(deciding: Sequence[Mapping[str, Any]], table: Mapping[str, Gain]) -> list[RuleOutcome]:
+    """What decides, judged as rules of a study are: gains over the champion of all rows, whole episodes drawn."""
+    pooled = {one["metric"]: {"pooled": table.get(one["metric"], _NOWHERE)} for one in deciding}
+    values = {name: found["champion"] for name, found in table.items()}
+    metrics = {"comparisons": {CHAMPION: pooled}, "baselines": {CHAMPION: {"pooled": values}}}
+    outcomes = []
+    for one in deciding:
+        # A copy of the champion gains nothing, and takes no place by it.
+        bound = {"relative": True, "at_least": one["at_least"]} if one["relative"] else {"above": one["at_least"]}
+        rule = {"id": "gain", "metric": one["metric"], "against": CHAMPION, "over": "pooled"} | bound
+        judged = judge_rule(RuleSpec.model_validate(rule), metrics)
+        outcomes.append(_in_published_words(judged, one, table.get(one["metric"], _NOWHERE)))
+    return outcomes
 
 
-def _no_worse(name: str, found: Mapping[str, Any] | None, margin: float) -> RuleOutcome:
-    rule, bound = f"no_worse:{name}", f"paired gain at_least -{margin:g} of the champion's value"
-    if found is None or found["low"] is None:
-        why = "it is not scored on both sides" if found is None else found["why"]
-        return RuleOutcome(rule, "UNKNOWN", None, bound, f"{name} cannot be compared: {why}")
-    allowed = -margin * abs(found["champion"])
-    holds = found["low"] >= allowed
-    does = "is no worse" if holds else "may be worse by more than the margin"
-    words = f"{name} {_both(found)} {does}: {_span(found)}, allowed {allowed:.4g}"
-    return RuleOutcome(rule, "PASS" if holds else "FAIL", found["low"], bound, words)
-
-
-def _both(found: Mapping[str, Any]) -> str:
-    return f"{found['challenger']:.4g} against {found['champion']:.4g}"
-
-
-def _span(found: Mapping[str, Any]) -> str:
-    return f"gain {found['gain']:.4g} ({found['low']:.4g} to {found['high']:.4g}, paired by episode)"
+def _in_published_words(judged: RuleOutcome, one: Mapping[str, Any], found: Gain) -> RuleOutcome:
+    """The outcome with the id, bound and sentence that comparisons have had from the beginning."""
+    name, least = one["metric"], one["at_least"]
+    bound = f"paired gain at_least {least:g} of the champion's value" if one["relative"] else "paired gain > 0"
+    if judged.outcome == "UNKNOWN":
+        return replace(judged, id=one["id"], bound=bound, sentence=f"{name} cannot be compared: {found['why']}")
+    allowed = f", allowed {least * abs(found['champion'] or 0.0):.4g}" if one["relative"] else ""
+    does = _DOES[one["relative"]][judged.outcome == "PASS"]
+    values = f"{found['challenger']:.4g} against {found['champion']:.4g}"
+    span = f"gain {found['gain']:.4g} ({found['low']:.4g} to {found['high']:.4g}, paired by episode)"
+    return replace(judged, id=one["id"], bound=bound, sentence=f"{name} {values} {does}: {span}{allowed}")
 
 
 def truth_of(row: Row) -> Any:

@@ -6,7 +6,8 @@ is a change, unless a counted comparison promoted it in the place of the one bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from heldout.domains.embodied.evaluate.books import ASKS, COMPARISONS, Books
+from heldout.domains.embodied.evaluate.books import ASKS, COMPARISONS, IndexBooks
 from heldout.domains.embodied.evaluate.plan import index_named
 from heldout.domains.embodied.index.names import INDEX_FILE
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.score.rules import LEAST_EPISODES
 from heldout.domains.embodied.score.score import INTERVALS
-from heldout.evidence import dumps, sha256_bytes
-from heldout.gate import Policy
 from heldout.gate.integrity import pre_registered
 from heldout.gate.outcome import RuleOutcome
 from heldout.ledger import targets
+from heldout.ledger.books import Sitting
 from heldout.ledger.history import Groups
 from heldout.ledger.policy import Declared
-from heldout.ledger.trials import Ledger, Look
+from heldout.ledger.trials import OPENED, Ledger, Look
 
 SCHEMA = "heldout.comparison-rules/1"
 AMEND = "heldout eval compare ... --reason ..."
@@ -70,12 +70,16 @@ class Meeting:
         return Groups(targets.targets_document(names, texts, set(names)), str(self.index_sha256), "")
 
 
-def register(meeting: Meeting, rules: Sequence[Mapping[str, Any]], reason: str | None) -> Registered:
-    """Register what decides, unless something else does already.
+@contextmanager
+def sitting_of(
+    meeting: Meeting, rules: Sequence[Mapping[str, Any]], gate_sha256: str, reason: str | None
+) -> Iterator[Sitting | None]:
+    """The sitting of a comparison, what decides registered, unless something else does already; None without an index.
 
     Args:
         meeting: Who is compared.
         rules: What the challenger must show.
+        gate_sha256: The same by digest.
         reason: Why something else decides than in the first comparison.
 
     Raises:
@@ -84,64 +88,47 @@ def register(meeting: Meeting, rules: Sequence[Mapping[str, Any]], reason: str |
     """
     index = meeting.index
     if index is None:
-        return Registered(meeting)
-    books = Books(index.resolve(), str(meeting.index_sha256), meeting.folders[0].resolve().parent, COMPARISONS)
+        yield None
+        return
+    home, near = index.resolve(), meeting.folders[0].resolve().parent
+    books = IndexBooks(home / COMPARISONS, home, str(meeting.index_sha256), near)
     books.folder.mkdir(exist_ok=True)
+    if reason is not None:
+        books.amend(_declared(books, rules, meeting), reason)
     with Ledger(books.folder) as held:
-        declared = Declared(_document(rules, meeting, _root(books, meeting)), meeting.groups)
-        if reason is None:
-            return Registered(meeting, books, declared, books.register(held, declared, smoke=False))
-    return Registered(meeting, books, declared, books.amend(declared, reason))
+        look = _look(meeting, gate_sha256)
+        yield Sitting.begin(held, books, _declared(books, rules, meeting), look)
 
 
-@dataclass(frozen=True)
-class Registered:
-    """What the books say of a comparison, before its verdict.
-
-    Attributes:
-        meeting: Who is compared.
-        books: Of the index; None where it is not there.
-        declared: What decides.
-        policy: What the books say of it.
-    """
-
-    meeting: Meeting
-    books: Books | None = None
-    declared: Declared | None = None
-    policy: Policy | None = None
-
-    @property
-    def rule(self) -> RuleOutcome:
-        """The rule ``pre-registered``."""
-        if self.policy is None:
-            return RuleOutcome("pre-registered", "UNKNOWN", None, "registered before the first look", _NO_INDEX)
-        return pre_registered(self.policy, AMEND)
-
-    def count(self, document: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, Any]:
-        """Count the look; the blocks ``trial`` and ``policy`` of the verdict."""
-        if self.books is None or self.declared is None or self.policy is None:
-            return {}
-        challenger, champion = self.meeting.predictions
-        headline = str(document["gain"])
-        look = Look(
-            run=self.meeting.name,
-            variant=self.meeting.name,
-            variant_sha256=challenger,
-            corpus_sha256=str(self.meeting.index_sha256),
-            split_sha256=champion,
-            gate_sha256=str(verdict["judged"]["gate_sha256"]),
-            seeds=(),
-            smoke=None,
-            outcome=verdict["verdict"],
-            primary={"name": headline, "value": document["metrics"][headline]["gain"]},
-            metrics_sha256=sha256_bytes(dumps(dict(document))),
-        )
-        with Ledger(self.books.folder) as held:
-            trial = self.books.record(held, look, self.declared, self.policy)
-        return {"trial": trial.to_json(), "policy": self.policy.to_json()}
+def registered_rule(sitting: Sitting | None) -> RuleOutcome:
+    """The rule ``pre-registered`` of a comparison."""
+    if sitting is None:
+        return RuleOutcome("pre-registered", "UNKNOWN", None, "registered before the first look", _NO_INDEX)
+    return pre_registered(sitting.policy, AMEND)
 
 
-def _document(rules: Sequence[Mapping[str, Any]], meeting: Meeting, root: str) -> dict[str, Any]:
+def _look(meeting: Meeting, gate_sha256: str) -> Look:
+    challenger, champion = meeting.predictions
+    return Look(
+        run=meeting.name,
+        variant=meeting.name,
+        variant_sha256=challenger,
+        corpus_sha256=str(meeting.index_sha256),
+        split_sha256=champion,
+        gate_sha256=gate_sha256,
+        seeds=(),
+        smoke=None,
+        outcome=OPENED,
+        primary=None,
+        metrics_sha256=None,
+    )
+
+
+def _declared(books: IndexBooks, rules: Sequence[Mapping[str, Any]], meeting: Meeting) -> Declared:
+    return Declared(_document(rules, meeting, _root(books, meeting)), meeting.groups)
+
+
+def _document(rules: Sequence[Mapping[str, Any]], meeting: Meeting, root: str) -> dict[str, object]:
     """What decides, in the form of a study's rules."""
     gate = {
         "gate": "replaces/2",
@@ -159,7 +146,7 @@ def _document(rules: Sequence[Mapping[str, Any]], meeting: Meeting, root: str) -
     return {"schema": SCHEMA, "gate": gate, "bootstrap": bootstrap, "split": split, "yardsticks": yardsticks}
 
 
-def _root(books: Books, meeting: Meeting) -> str:
+def _root(books: IndexBooks, meeting: Meeting) -> str:
     """The first of the champions of which this one took the place, one after another, by counted comparisons."""
     before: dict[str, str] = {}
     for history in books.known():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heldout.documents.names import METRICS_FILE
@@ -132,7 +132,7 @@ def policy_stated(evidence: EvaluationEvidence) -> Policy:
         raise BrokenError("it is no registration", where) from None
 
 
-def _compare(mine: dict[str, Any], theirs: dict[str, Any], where: str) -> None:
+def _compare(mine: Mapping[str, Any], theirs: Mapping[str, Any], where: str) -> None:
     for key in _JUDGED:
         if difference(mine[key], theirs.get(key)) is not None:
             what = f"{key}: stated {theirs.get(key)!r}; judged again it is {mine[key]!r}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from heldout.domains.embodied.checkpoint.seen import Checkpoint
 from heldout.domains.embodied.contract.contracts import BackboneContract
@@ -15,7 +15,24 @@ from heldout.evidence import read_json, read_json_lines
 SCHEMA = "heldout.validation/1"
 
 
-def validate_training(checkpoint: Checkpoint) -> dict[str, Any]:
+class Issue(TypedDict):
+    """What is not as it must be."""
+
+    stage: str
+    severity: str
+    message: str
+
+
+class Validation(TypedDict):
+    """What was found at a stage."""
+
+    schema: str
+    stage: str
+    status: str
+    issues: list[Issue]
+
+
+def validate_training(checkpoint: Checkpoint) -> Validation:
     """Required files that keep their schemas, counts above zero, and a last event that says complete."""
     issues = [
         f"{name} is missing"
@@ -37,7 +54,7 @@ def validate_training(checkpoint: Checkpoint) -> dict[str, Any]:
     return _document("training", issues)
 
 
-def validate_evaluation(folder: Path, contract: BackboneContract) -> dict[str, Any]:
+def validate_evaluation(folder: Path, contract: BackboneContract) -> Validation:
     """Required files that keep their schemas, test windows, held-out episodes, primary metrics with values, rows."""
     required = contract.artifacts["required_eval_files"]
     issues = [f"{name} is missing" for name in required if not (folder / name).is_file()]
@@ -62,6 +79,6 @@ def validate_evaluation(folder: Path, contract: BackboneContract) -> dict[str, A
     return _document("eval", issues)
 
 
-def _document(stage: str, issues: list[str]) -> dict[str, Any]:
-    found = [{"stage": stage, "severity": "error", "message": issue} for issue in issues]
+def _document(stage: str, issues: list[str]) -> Validation:
+    found = [Issue(stage=stage, severity="error", message=issue) for issue in issues]
     return {"schema": SCHEMA, "stage": stage, "status": "fail" if issues else "pass", "issues": found}

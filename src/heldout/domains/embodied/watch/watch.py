@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from heldout.domains.embodied.checkpoint.gate import check_checkpoint
 from heldout.domains.embodied.checkpoint.seen import Checkpoint
@@ -28,13 +26,13 @@ from heldout.domains.embodied.evaluate.plan import Plan
 from heldout.domains.embodied.evaluate.run import run as evaluate
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.watch.progress import COMPLETE, FAILED, Progress, read_progress
-from heldout.domains.embodied.watch.validation import validate_evaluation, validate_training
-from heldout.errors import HeldoutError, StaleError, UnitError
-from heldout.evidence import JsonLines, write_json
+from heldout.domains.embodied.watch.validation import Validation, validate_evaluation, validate_training
+from heldout.errors import HeldoutError, UnitError
+from heldout.evidence import JsonLines, alone, write_json
 
 STATUS_FILE = "watch.jsonl"
 SMOKE, FULL = "smoke", "eval"
-OnEvent = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 def _utc() -> dt.datetime:
@@ -90,7 +88,7 @@ class Watch:
     now: Callable[[], dt.datetime] = _utc
     sleep: Callable[[float], None] = time.sleep
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Mapping[str, Any]:
         """Go through all states.
 
         Returns:
@@ -102,20 +100,13 @@ class Watch:
             StaleError: If another process watches into this folder.
         """
         self._check_plan()
-        self.out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.out / f".{STATUS_FILE}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise StaleError("another process watches there", where=str(self.out), hint="wait, or end it") from None
-        try:
-            self._say("watch_start", run=self.training.resolve().name, backbone=self.checkpoint.contract.id)
-            return self._states()
-        except HeldoutError as error:
-            self._say("watch_failed", code=error.code, reason=error.what)
-            raise
-        finally:
-            lock.release()
+        with alone(self.out, "watches there", lock=f".{STATUS_FILE}.lock"):
+            try:
+                self._say("watch_start", run=self.training.resolve().name, backbone=self.checkpoint.contract.id)
+                return self._states()
+            except HeldoutError as error:
+                self._say("watch_failed", code=error.code, reason=error.what)
+                raise
 
     def _check_plan(self) -> None:
         """See that there is something to evaluate, and by what: not after hours of waiting."""
@@ -123,7 +114,7 @@ class Watch:
         source.samples(self.options.smoke_split, 1)
         self.plan.check()
 
-    def _states(self) -> dict[str, Any]:
+    def _states(self) -> Mapping[str, Any]:
         self._wait()
         self._gate()
         self._validate("training", lambda: validate_training(self.checkpoint))
@@ -175,7 +166,7 @@ class Watch:
             what = f"the checkpoint gate objects: {', '.join(codes)}"
             raise UnitError(what, where=str(self.checkpoint.folder), hint="heldout backbone checkpoint says why")
 
-    def _validate(self, stage: str, make: Callable[[], dict[str, Any]]) -> None:
+    def _validate(self, stage: str, make: Callable[[], Validation]) -> None:
         self._say(f"validation_{stage}_start")
         document = make()
         write_json(self.out / f"validation_{stage}.json", document)
@@ -190,13 +181,14 @@ class Watch:
         plan = Plan(self.plan.index, self.plan.predictor, self.plan.adapter, split, limit, self.plan.decoding)
         started = self.now()
         done = evaluate(plan, self.checkpoint.contract, self.out / name, workers=self.options.workers)
+        assert "verdict" in done  # of all windows: no shard was asked for
         verdict = str(done["verdict"]["verdict"])
         facts = {"returncode": 0, "samples": done["metrics"]["num_samples"], "verdict": verdict}
         facts["seconds"] = round((self.now() - started).total_seconds(), 3)
         self._say(f"eval_{'smoke' if name == SMOKE else 'full'}_exit", **facts)
         return verdict
 
-    def _say(self, event: str, **facts: Any) -> dict[str, Any]:
+    def _say(self, event: str, **facts: Any) -> Mapping[str, Any]:
         record = {"event": event, "time": self.now().isoformat(timespec="seconds")} | facts
         with JsonLines(self.out / STATUS_FILE, durable=True) as stream:
             stream.append(record)
@@ -204,8 +196,8 @@ class Watch:
         return record
 
 
-def _facts(seen: Progress) -> dict[str, Any]:
-    facts: dict[str, Any] = {"latest_event": seen.latest, "rows": seen.rows, "done": seen.done, "total": seen.total}
+def _facts(seen: Progress) -> dict[str, object]:
+    facts: dict[str, object] = {"latest_event": seen.latest, "rows": seen.rows, "done": seen.done, "total": seen.total}
     for name in ("eta_seconds", "silent_seconds"):
         value = getattr(seen, name)
         facts[name] = None if value is None else round(value, 1)

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 from heldout.domains.embodied.episodes.media import read_frames
 from heldout.domains.embodied.episodes.store import Episode
-from heldout.domains.embodied.training.files import json_bytes, run_training
+from heldout.domains.embodied.training.files import Made, Metadata, Tell, json_bytes, run_training
 from heldout.domains.embodied.training.scaling import Scaling
 from heldout.domains.embodied.world.data import FutureData, fit_scalings
 from heldout.domains.embodied.world.export import FutureSettings
 from heldout.domains.embodied.world.features import FeatureSpec, picture_features, window_features
-from heldout.domains.embodied.world.model import CONFIG_FILE, CONFIG_SCHEMA, COSMOS, NORMALISER_FILE
+from heldout.domains.embodied.world.model import CONFIG_FILE, CONFIG_SCHEMA, COSMOS, NORMALISER_FILE, WorldConfig
 from heldout.errors import InputError, PrerequisiteError
 from heldout.evidence import digest, read_json, sha256_file
 
@@ -188,7 +188,7 @@ def run_pipeline(pipeline: Any, past: Pictures, frames: int, rate: float, genera
     return (pictures.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def make_checkpoint(data: Path, out: Path, generation: Generation) -> dict[str, Any]:
+def make_checkpoint(data: Path, out: Path, generation: Generation) -> Metadata:
     """Bind a local base to an export: what is seen, the horizon, how it is generated; nothing is trained.
 
     Args:
@@ -208,11 +208,11 @@ def make_checkpoint(data: Path, out: Path, generation: Generation) -> dict[str, 
     told = asdict(generation) | {"base_sha256": base}
     key = digest({"data": opened.manifest["files"], "generation": told})
 
-    def body(tell: Any) -> tuple[dict[str, bytes], dict[str, Any], dict[str, Any]]:
+    def body(tell: Tell) -> Made:
         scaling, _ = fit_scalings(opened, "none")
         tell("base_bound", base_sha256=base)
-        features = {name: opened.manifest["features"][name] for name in ("streams", "cameras", "grid", "names")}
-        config = {
+        features = {name: value for name, value in opened.manifest["features"].items() if name != "language"}
+        config: WorldConfig = {
             "schema": CONFIG_SCHEMA,
             "model_type": COSMOS,
             "horizon_seconds": opened.manifest["settings"]["horizon_seconds"],
@@ -222,9 +222,17 @@ def make_checkpoint(data: Path, out: Path, generation: Generation) -> dict[str, 
             "generation": told,
         }
         files = {CONFIG_FILE: json_bytes(config), NORMALISER_FILE: json_bytes(scaling.to_json())}
-        fitted = {"fitted_on": list(scaling.fitted_on), "base_sha256": base}
-        metadata = {"schema": "heldout.training/1", "backbone": "cosmos_world_model", "model_id": COSMOS, "history": []}
-        return files, fitted, metadata | fitted | {"trained": False}
+        fitted_on = list(scaling.fitted_on)
+        metadata: Metadata = {
+            "schema": "heldout.training/1",
+            "backbone": "cosmos_world_model",
+            "model_id": COSMOS,
+            "history": [],
+            "fitted_on": fitted_on,
+            "base_sha256": base,
+            "trained": False,
+        }
+        return Made(files, {"fitted_on": fitted_on, "base_sha256": base}, metadata)
 
     return run_training(out, key, body)
 
@@ -262,8 +270,8 @@ def _clip_length(frames: int) -> int:
     return -(-(frames - 1) // _TEMPORAL) * _TEMPORAL + 1
 
 
-def _no_checker(folder: Path) -> dict[str, Any]:
+def _no_checker(folder: Path) -> dict[str, bool | None]:
     """Options that leave a content checker out, which would be downloaded; no picture leaves this process."""
     index = read_json(folder / INDEX_FILE)
-    found: dict[str, Any] = {"safety_checker": None} if "safety_checker" in index else {}
-    return found | ({"enable_safety_checker": False} if "enable_safety_checker" in index else {})
+    without = {"safety_checker": None, "enable_safety_checker": False}
+    return {name: value for name, value in without.items() if name in index}

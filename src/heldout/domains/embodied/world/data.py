@@ -14,7 +14,7 @@ from heldout.backbone import FloatArray
 from heldout.domains.embodied.episodes.observed import check_names
 from heldout.domains.embodied.training.files import load_tensors
 from heldout.domains.embodied.training.scaling import Scaling, require_train_only
-from heldout.domains.embodied.world.export import FEATURES_FILE, MANIFEST_FILE, PAIRS_FILE, SCHEMA
+from heldout.domains.embodied.world.export import FEATURES_FILE, MANIFEST_FILE, PAIRS_FILE, SCHEMA, FutureManifest
 from heldout.domains.embodied.world.model import NORMALISER_FILE
 from heldout.domains.embodied.world.pairs import check_pairs
 from heldout.errors import CorpusError, InputError, RefusedError, TamperedError
@@ -27,13 +27,13 @@ class FutureData:
 
     Attributes:
         folder: Of the export.
-        manifest: ``future_manifest.json``.
+        manifest: Of the export.
         rows: Of ``future_windows.jsonl``.
         arrays: Raw features by name, float64 ``[rows, width]``.
     """
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: FutureManifest
     rows: Sequence[Mapping[str, Any]]
     arrays: Mapping[str, FloatArray]
 
@@ -45,7 +45,7 @@ class FutureData:
             TamperedError: If a file is not the one that the manifest names.
             RefusedError: If a feature is language (HO-G135), or a future is not where the horizon says (HO-G136).
         """
-        manifest = read_json(folder / MANIFEST_FILE)
+        manifest: FutureManifest = read_json(folder / MANIFEST_FILE)
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
             raise InputError("no pairs are there", where=str(folder), hint="heldout embodied world export makes them")
         rows = read_json_lines(folder / PAIRS_FILE)

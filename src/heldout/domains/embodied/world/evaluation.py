@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from heldout.domains.embodied.episodes.observed import opened
-from heldout.domains.embodied.evaluate.families import Plain, Truth, answer_of
+from heldout.domains.embodied.evaluate.families import Plain
+from heldout.domains.embodied.index.known import Truth, answer_of
 from heldout.domains.embodied.index.source import IndexSource
 from heldout.domains.embodied.score.metrics_future import future_rows
 from heldout.domains.embodied.score.score import Scored
@@ -64,7 +65,7 @@ class FutureFamily(Plain):
         """All of the split: the future of a window is another one."""
         return self.source.samples(split)
 
-    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, Any]]:
+    def rows(self, samples: Sequence[Sample], truth: Truth, said: Sequence[bytes]) -> list[dict[str, object]]:
         """Rows of ``future_predictions.jsonl``."""
         pairs = [self._pairs[sample.id] for sample in samples]
         read = [loads(row, where=one.id).get("future") for one, row in zip(pairs, said, strict=True)]
@@ -96,7 +97,7 @@ class FutureFamily(Plain):
         return window_features(episode, self._model.spec, window["start_frame"], window["end_frame"])
 
 
-def _key(one: Pair, future: Mapping[str, Any]) -> dict[str, Any]:
+def _key(one: Pair, future: Mapping[str, Any]) -> dict[str, object]:
     return {
         "id": one.id,
         "episode_id": str(one.context["episode_id"]),

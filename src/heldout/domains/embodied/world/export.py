@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -53,14 +53,34 @@ class FutureSettings:
     action_stream: str = "action"
     action_bins: int = 8
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON."""
-        return {
-            "horizon_seconds": self.horizon_seconds,
-            "grid": self.grid,
-            "action_stream": self.action_stream,
-            "action_bins": self.action_bins,
-        }
+        return asdict(self)
+
+
+class FeaturesBlock(TypedDict):
+    """What is seen, in the manifest."""
+
+    streams: list[str]
+    cameras: list[str]
+    grid: int
+    names: list[str]
+    language: bool
+
+
+class FutureManifest(TypedDict):
+    """``future_manifest.json``."""
+
+    schema: str
+    run_id: str
+    num_pairs: int
+    split_counts: dict[str, int]
+    episodes: dict[str, list[str]]
+    settings: Mapping[str, Any]
+    skipped: dict[str, dict[str, int]]
+    index_sha256: str
+    files: dict[str, str]
+    features: FeaturesBlock
 
 
 class Seen(NamedTuple):
@@ -71,7 +91,7 @@ class Seen(NamedTuple):
     actions: FloatArray
 
 
-def export(index: Path, out: Path, settings: FutureSettings, *, run_id: str | None = None) -> dict[str, Any]:
+def export(index: Path, out: Path, settings: FutureSettings, *, run_id: str | None = None) -> FutureManifest:
     """Export every pair of an index.
 
     Args:
@@ -98,8 +118,14 @@ def export(index: Path, out: Path, settings: FutureSettings, *, run_id: str | No
     _write_pairs(out, pairs, skipped, settings)
     arrays, names = _features(source, pairs, spec, settings)
     write_bytes(out / FEATURES_FILE, safetensors_bytes(arrays))
-    document = _manifest(out, pairs, skipped, source, settings, run_id or out.resolve().name)
-    document |= {"features": spec.to_json() | {"names": names, "language": False}}
+    seen: FeaturesBlock = {
+        "streams": list(spec.streams),
+        "cameras": list(spec.cameras),
+        "grid": spec.grid,
+        "names": names,
+        "language": False,
+    }
+    document = _manifest(out, pairs, skipped, source, settings, seen, run_id or out.resolve().name)
     write_json(out / MANIFEST_FILE, document)
     return document
 
@@ -171,7 +197,7 @@ def _write_pairs(out: Path, pairs: Sequence[Pair], skipped: Sequence[SkippedPair
             lines.write(canonical(skip._asdict()) + b"\n")
 
 
-def _record(one: Pair, number: int, settings: FutureSettings) -> dict[str, Any]:
+def _record(one: Pair, number: int, settings: FutureSettings) -> dict[str, object]:
     """The published record, and what the check of the horizon needs."""
     context, future = one.context, one.future
     spans = [
@@ -214,8 +240,9 @@ def _manifest(
     skipped: Sequence[SkippedPair],
     source: IndexSource,
     settings: FutureSettings,
+    seen: FeaturesBlock,
     run_id: str,
-) -> dict[str, Any]:
+) -> FutureManifest:
     codes: dict[str, Counter[str]] = defaultdict(Counter)
     episodes: dict[str, set[str]] = defaultdict(set)
     for skip in skipped:
@@ -233,4 +260,5 @@ def _manifest(
         "skipped": {split: dict(found) for split, found in codes.items()},
         "index_sha256": source.sha256,
         "files": files,
+        "features": seen,
     }

@@ -58,7 +58,7 @@ class FeatureSpec:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], *, where: str) -> Self:
-        """Read back what ``to_json`` gave.
+        """Read the block ``features`` of an export or a checkpoint.
 
         Raises:
             InputError: If it is not of the schema.
@@ -67,10 +67,6 @@ class FeatureSpec:
             return cls(tuple(document["streams"]), tuple(document["cameras"]), int(document["grid"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"the features are not described: {error!r}", where=where, hint="export again") from None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {"streams": list(self.streams), "cameras": list(self.cameras), "grid": self.grid}
 
     def check(self, episode: Episode) -> None:
         """See that an episode has what is named, and that it may be seen.

@@ -35,6 +35,6 @@ def load_model(folder: Path) -> FutureModel:
     scaling = Scaling.parse(read_json(folder / NORMALISER_FILE), where=str(folder / NORMALISER_FILE))
     if config["model_type"] == COSMOS:
         return CosmosModel(settings, spec, scaling, config["generation"])
-    told = config["action_normaliser"]
+    told = config.get("action_normaliser")
     acted = Scaling.parse(told, where=str(folder / CONFIG_FILE)) if told else None
-    return LearntModel(settings, spec, scaling, acted, network_of(folder, config))
+    return LearntModel(settings, spec, scaling, acted, network_of(folder, config["network"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,30 @@ CONFIG_FILE, NORMALISER_FILE = "model_config.json", "feature_normalizer.json"
 CONFIG_SCHEMA = "heldout.world-model/1"
 LEARNT, COSMOS = "future_feature_network", "cosmos_diffusers"
 Arrays = Mapping[str, NDArray[Any]]
+
+
+class NetworkSizes(TypedDict):
+    """What the learnt network is built of."""
+
+    features: int
+    actions: int
+    hidden: int
+    dropout: float
+
+
+class WorldConfig(TypedDict):
+    """``model_config.json``."""
+
+    schema: str
+    model_type: str
+    horizon_seconds: float
+    settings: Mapping[str, Any]
+    features: Mapping[str, object]
+    conditioning: str
+    generation: Mapping[str, object]
+    action_normaliser: NotRequired[Mapping[str, object] | None]
+    network: NotRequired[NetworkSizes]
+    seed: NotRequired[int]
 
 
 class FutureModel(Protocol):
@@ -101,14 +125,14 @@ def run_network(net: Any, inputs: Arrays) -> NDArray[np.float32]:
     return found
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> WorldConfig:
     """``model_config.json`` of a checkpoint that is whole.
 
     Raises:
         InputError: If it is none.
         TamperedError: If a file is not the one that the manifest names.
     """
-    config = read_json(folder / CONFIG_FILE)
+    config: WorldConfig = read_json(folder / CONFIG_FILE)
     if not isinstance(config, dict) or config.get("schema") != CONFIG_SCHEMA:
         raise InputError("no world model is there", where=str(folder), hint="heldout embodied world train makes one")
     wrong = unlike_manifest(folder)
@@ -121,7 +145,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def load_predict(folder: Path) -> Callable[[Arrays], Arrays]:
     """A function of the network's inputs, of the weights on disk."""
-    net = network_of(folder, read_json(folder / CONFIG_FILE))
+    config: WorldConfig = read_json(folder / CONFIG_FILE)
+    net = network_of(folder, config["network"])
 
     def predict(inputs: Arrays) -> Arrays:
         return {"future": run_network(net, inputs)}
@@ -129,16 +154,16 @@ def load_predict(folder: Path) -> Callable[[Arrays], Arrays]:
     return predict
 
 
-def network_of(folder: Path, config: dict[str, Any]) -> Any:
+def network_of(folder: Path, sizes: NetworkSizes) -> Any:
     """The trained network of a checkpoint, in evaluation mode.
 
     Raises:
         InputError: If the weights do not fit its configuration.
     """
     torch = deterministic_torch(0)
-    from heldout.domains.embodied.world.network import build
+    from heldout.domains.embodied.world.network import FutureNetwork
 
-    net = build(config)
+    net = FutureNetwork(**sizes)
     state = {name: torch.from_numpy(np.array(values)) for name, values in load_tensors(folder / WEIGHTS_FILE).items()}
     try:
         net.load_state_dict(state)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -34,9 +32,3 @@ class FutureNetwork(nn.Module):  # type: ignore[misc]
         """All ``[rows, width]``; ``actions`` may have no columns."""
         change: torch.Tensor = self.change(self.body(torch.cat([present, drift, actions], dim=1)))
         return present + change
-
-
-def build(config: dict[str, Any]) -> FutureNetwork:
-    """The network of a ``model_config.json``."""
-    net = config["network"]
-    return FutureNetwork(int(net["features"]), int(net["actions"]), int(net["hidden"]), float(net["dropout"]))

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from heldout.corpus.guards import Finding
+from heldout.domains.embodied.index.shape import Record
 from heldout.errors import CorpusError, InputError
 
 HORIZON_CODE = "HO-G136"
 SkipCode = Literal["horizon_leaves_episode", "no_window_at_horizon"]
-Record = Mapping[str, Any]
 
 
 class Pair(NamedTuple):
@@ -89,7 +89,7 @@ def require_pairs(pairs: Sequence[Pair], skipped: Sequence[SkippedPair], seconds
         raise CorpusError(f"no window has a future {seconds:g} s later: {told}", where=where, hint=hint)
 
 
-def check_pairs(rows: Iterable[Record], seconds: float, where: str) -> list[Finding]:
+def check_pairs(rows: Iterable[Mapping[str, Any]], seconds: float, where: str) -> list[Finding]:
     """HO-G136: rows of ``future_windows.jsonl`` whose future is not where the horizon says, or not in their episode."""
     wrong: list[str] = []
     for row in rows:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from heldout.domains.embodied.training.files import (
     PROBE_FILE,
     WEIGHTS_FILE,
+    Epoch,
+    Made,
+    Metadata,
     Tell,
     deterministic_torch,
     json_bytes,
@@ -29,6 +32,8 @@ from heldout.domains.embodied.world.model import (
     CONFIG_SCHEMA,
     LEARNT,
     NORMALISER_FILE,
+    NetworkSizes,
+    WorldConfig,
     network_inputs,
     run_network,
 )
@@ -39,6 +44,12 @@ from heldout.evidence.sources import program_digest
 _PROBED = 4
 _PART = "heldout.domains.embodied"
 Inputs = Mapping[str, NDArray[np.float32]]
+
+
+class Selected(Epoch):
+    """An epoch with the loss that chooses the best."""
+
+    selected_by: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class TrainOptions:
     seed: int = 7
 
 
-def train(data: Path, out: Path, options: TrainOptions) -> dict[str, Any]:
+def train(data: Path, out: Path, options: TrainOptions) -> Metadata:
     """Train on an export.
 
     Args:
@@ -95,18 +106,21 @@ def train(data: Path, out: Path, options: TrainOptions) -> dict[str, Any]:
     return run_training(out, key, lambda tell: _fit(opened, options, tell))
 
 
-def _fit(
-    data: FutureData, options: TrainOptions, tell: Tell
-) -> tuple[dict[str, bytes], dict[str, Any], dict[str, Any]]:
+def _fit(data: FutureData, options: TrainOptions, tell: Tell) -> Made:
     scaling, acted = fit_scalings(data, options.conditioning)
     inputs, target = _standard(data, scaling, acted)
-    config = _config(data, options, scaling, acted)
+    sizes = NetworkSizes(
+        features=int(scaling.kept.sum()),
+        actions=int(acted.kept.sum()) if acted else 0,
+        hidden=options.hidden,
+        dropout=options.dropout,
+    )
     train_rows, val_rows = data.of("train"), data.of("val")
     tell("train_loop_start", num_train_samples=len(train_rows), num_val_samples=len(val_rows), epochs=options.epochs)
-    net, history = _optimise(config, options, inputs, target, train_rows, val_rows, tell)
+    net, history = _optimise(sizes, options, inputs, target, train_rows, val_rows, tell)
     probed = {name: values[train_rows[:_PROBED]] for name, values in inputs.items()}
     files = {
-        CONFIG_FILE: json_bytes(config),
+        CONFIG_FILE: json_bytes(_config(data, options, acted, sizes)),
         NORMALISER_FILE: json_bytes(scaling.to_json()),
         WEIGHTS_FILE: safetensors_bytes(tensors_of(net)),
         PROBE_FILE: probe_bytes(probed, {"future": run_network(net, probed)}),
@@ -117,7 +131,7 @@ def _fit(
         "horizon_seconds": data.manifest["settings"]["horizon_seconds"],
     }
     best = min(history, key=lambda one: (one["selected_by"], one["epoch"]))
-    metadata = {
+    metadata: Metadata = {
         "schema": "heldout.training/1",
         "backbone": "cosmos_world_model",
         "model_id": LEARNT,
@@ -132,7 +146,7 @@ def _fit(
         "best_epoch": best["epoch"],
         "fitted_on": list(scaling.fitted_on),
     }
-    return files, told, metadata
+    return Made(files, told, metadata)
 
 
 def _standard(
@@ -144,46 +158,40 @@ def _standard(
     return network_inputs(present, past, actions, scaling, acted), target
 
 
-def _config(data: FutureData, options: TrainOptions, scaling: Scaling, acted: Scaling | None) -> dict[str, Any]:
-    width = int(acted.kept.sum()) if acted else 0
+def _config(data: FutureData, options: TrainOptions, acted: Scaling | None, sizes: NetworkSizes) -> WorldConfig:
     return {
         "schema": CONFIG_SCHEMA,
         "model_type": LEARNT,
         "horizon_seconds": data.manifest["settings"]["horizon_seconds"],
         "settings": dict(data.manifest["settings"]),
-        "features": {key: data.manifest["features"][key] for key in ("streams", "cameras", "grid", "names")},
+        "features": {key: value for key, value in data.manifest["features"].items() if key != "language"},
         "conditioning": options.conditioning,
         "action_normaliser": acted.to_json() if acted else None,
         "generation": {"kind": "one step, no sampling", "num_inference_steps": 1},
-        "network": {
-            "features": int(scaling.kept.sum()),
-            "actions": width,
-            "hidden": options.hidden,
-            "dropout": options.dropout,
-        },
+        "network": sizes,
         "seed": options.seed,
     }
 
 
 def _optimise(
-    config: dict[str, Any],
+    sizes: NetworkSizes,
     options: TrainOptions,
     inputs: Inputs,
     target: NDArray[np.float32],
     train_rows: NDArray[np.int64],
     val_rows: NDArray[np.int64],
     tell: Tell,
-) -> tuple[Any, list[dict[str, Any]]]:
+) -> tuple[Any, list[Selected]]:
     torch = deterministic_torch(options.seed)
-    from heldout.domains.embodied.world.network import build
+    from heldout.domains.embodied.world.network import FutureNetwork
 
-    net = build(config)
+    net = FutureNetwork(**sizes)
     parts = [torch.from_numpy(inputs[name]) for name in ("present", "drift", "actions")]
     truth = torch.from_numpy(target)
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     order = np.random.Generator(np.random.Philox(options.seed))
-    history: list[dict[str, Any]] = []
-    best: dict[str, Any] = {}
+    history: list[Selected] = []
+    best: Mapping[str, Any] = {}
     lowest, since, step = float("inf"), 0, 0
     for epoch in range(1, options.epochs + 1):
         net.train()
@@ -205,8 +213,13 @@ def _optimise(
         if not np.isfinite(judged):
             raise CorpusError("the loss is not finite", where=f"epoch {epoch}", hint="a smaller --learning-rate")
         history.append(
-            {"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss, "global_step": step}
-            | {"selected_by": judged}
+            {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "global_step": step,
+                "selected_by": judged,
+            }
         )
         tell("epoch_end", **history[-1])
         since += 1

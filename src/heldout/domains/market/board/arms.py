@@ -13,9 +13,8 @@ import polars as pl
 from heldout.documents.names import LEDGER_FILE
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import Link
-from heldout.ledger.trials import read_ledger, variant_key
+from heldout.ledger.trials import looks_of, read_ledger, variant_key
 from heldout.run.required import file_sha256
-from heldout.task import read_predictions
 from heldout.verify.chain import walk
 from heldout.verify.evidence import RunEvidence
 from heldout.verify.verify import CHAIN
@@ -87,7 +86,7 @@ def arms_of_runs(runs: Sequence[Path], versions: Mapping[Path, str] | None = Non
 
 def outputs_of(evidence: RunEvidence) -> pl.DataFrame:
     """What a run predicted of held-out rows: the mean over seeds, and over the folds that held a row out."""
-    predictions = read_predictions(evidence.folder / "predictions.jsonl", evidence.seeds)
+    predictions = evidence.predictions
     columns = predictions.samples.select("sample_id").with_columns(prediction=pl.Series(predictions.ensemble))
     return split_ids(columns.group_by("sample_id", maintain_order=True).agg(pl.col("prediction").mean()))
 
@@ -134,7 +133,7 @@ def tried_in(runs: Iterable[Path]) -> Tried:
         found = read_ledger(study)
         entries += found
         missing += [] if found else [study / LEDGER_FILE]
-    shas = [str(entry.record.get("variant_sha256")) for entry in entries]
+    shas = [str(entry.record.get("variant_sha256")) for entry in looks_of(entries)]
     names, counts = np.unique(np.array(shas, dtype=str), return_counts=True)
     looks = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
     return Tried(len({variant_key(entry.record) for entry in entries}), looks, tuple(missing))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from heldout.errors import InputError, near_miss
 from heldout.evidence import sha256_file
 from heldout.leaderboard import (
     Design,
+    Leaderboard,
     Record,
     Regret,
     Sharpe,
@@ -81,7 +82,7 @@ def board_of_runs(
     terms: Terms | None = None,
     volume: str | None = None,
     versions: Mapping[Path, str] | None = None,
-) -> dict[str, Any]:
+) -> Leaderboard:
     """Judge finished runs by what they predicted of dates that they had not trained on.
 
     Args:
@@ -125,7 +126,7 @@ def market_board(
     tried: Tried | None = None,
     switching: tuple[Regret, Any] | None = None,
     notes: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Leaderboard:
     """Judge arms by the outcomes of a panel.
 
     Args:
@@ -207,7 +208,19 @@ def _trading(panel: Panel, outputs: Mapping[str, Matrix], policy: Policy) -> dic
     return {name: trade(past, matrix[: len(past.dates)], policy, start=int(first)) for name, matrix in outputs.items()}
 
 
-def _deflated(ratios: Mapping[str, Sharpe | None], trials: int) -> dict[str, Any]:
+class Luck(TypedDict):
+    """The best ratio, and the chance that each arm's is more than luck."""
+
+    best: str | None
+    annual: float | None
+    probability: float | None
+    threshold_per_period: float | None
+    periods: int | None
+    trials: int
+    by_arm: dict[str, float | None]
+
+
+def _deflated(ratios: Mapping[str, Sharpe | None], trials: int) -> Luck:
     """The chance that each arm's ratio over the universe is more than the luck of so many tries."""
     known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
     others = list(known.values())

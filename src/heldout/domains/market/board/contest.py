@@ -15,7 +15,7 @@ from heldout.domains.market.board.scoring import prediction_matrix, rank_ic
 from heldout.domains.market.panel.panel import Panel, read_panel
 from heldout.errors import InputError
 from heldout.evidence import read_json, sha256_file
-from heldout.leaderboard import DatedScores, Regret, regret
+from heldout.leaderboard import DatedScores, Leaderboard, Regret, regret
 from heldout.leaderboard.dated import Dates
 from heldout.registry import Registry, Version
 from heldout.run.required import file_sha256
@@ -34,7 +34,7 @@ def contest(
     champion: str | None = None,
     terms: Terms | None = None,
     volume: str | None = None,
-) -> dict[str, Any]:
+) -> Leaderboard:
     """The leaderboard of whatever is named.
 
     Args:
@@ -89,7 +89,7 @@ def _live(registry: Registry, slot: str) -> list[Version]:
 
 def _of_shadow(
     registry: Registry, store: ShadowStore, panel: Path | None, champion: str | None, terms: Terms, volume: str | None
-) -> dict[str, Any]:
+) -> Leaderboard:
     serving = registry.champion(store.slot)
     predicted = store.predictions()
     if serving is None or not predicted.height:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,9 @@ from heldout.domains.market.board.contest import contest
 from heldout.domains.market.demo.panel import Kind, demo_panel
 from heldout.errors import InputError, RefusedError
 from heldout.evidence import atomic_path, write_json, write_page, write_text
+from heldout.leaderboard import Leaderboard
 from heldout.registry import Event, Registry, Version, promote, rollback, verify
+from heldout.registry.version import VersionDocument
 from heldout.shadow import ShadowStore, run_shadow
 from heldout.zoo import Roster, train_all_active
 
@@ -62,7 +64,21 @@ class Places:
         return self.root / "shadow"
 
 
-def demo_market(out: Path, kind: Kind, *, workers: int | None = None, say: Say = print) -> dict[str, Any]:
+class MarketDemo(TypedDict):
+    """What the demonstration did."""
+
+    schema: str
+    panel: Kind
+    trained: list[dict[str, object]]
+    first: VersionDocument
+    batches: list[str]
+    board: Leaderboard
+    moves: list[dict[str, object]]
+    head: str
+    page: str
+
+
+def demo_market(out: Path, kind: Kind, *, workers: int | None = None, say: Say = print) -> MarketDemo:
     """Go the whole road, from prices to a rollback. Started again, it goes on where it was.
 
     Args:
@@ -184,7 +200,7 @@ def _shadowed(
     return store
 
 
-def _board(places: Places, panel: pl.DataFrame, slot: str) -> dict[str, Any]:
+def _board(places: Places, panel: pl.DataFrame, slot: str) -> Leaderboard:
     """Of the shadow, with the outcomes of the whole panel."""
     whole = places.root / "live" / "outcomes.parquet"
     if not whole.exists():
@@ -193,7 +209,7 @@ def _board(places: Places, panel: pl.DataFrame, slot: str) -> dict[str, Any]:
     return contest(panel=whole, slot=slot, shadow=places.shadow, registry=places.registry, terms=Terms(), volume=volume)
 
 
-def _written(places: Places, board: dict[str, Any]) -> Path:
+def _written(places: Places, board: Leaderboard) -> Path:
     from heldout.report.leaderboard import HTML, JSON, leaderboard_html
 
     write_json(places.root / JSON, board)
@@ -206,7 +222,7 @@ def _horizon(version: Version) -> int:
 
 
 def _there_and_back(
-    registry: Registry, slot: str, board: dict[str, Any], versions: dict[str, Version], first: Version, say: Say
+    registry: Registry, slot: str, board: Leaderboard, versions: dict[str, Version], first: Version, say: Say
 ) -> list[Event]:
     """Promote whom the board names, if its gate was cleared; otherwise whoever leads, as a drill. Then roll back."""
     target = board["decision"]["switch_to"]

@@ -101,7 +101,7 @@ class MarketStackBackbone(Backbone):
         noise = Baseline("noise", "random numbers", MarketNoiseBackbone.name)
         return [noise] if self.params.stack == "flat" and self.params.trees is None else [flat, noise]
 
-    def default_gate(self) -> dict[str, Any]:
+    def default_gate(self) -> dict[str, object]:
         """A mean rank IC worth its noise, and a lead over random numbers that its blocks bear out."""
         return {
             "min_groups": 12,
@@ -163,7 +163,7 @@ class MarketNoiseBackbone(Backbone):
         """The numbers are numpy's."""
         return ("numpy",)
 
-    def default_gate(self) -> dict[str, Any]:
+    def default_gate(self) -> dict[str, object]:
         """The gate of the stack, which random numbers should not clear."""
         return {"rules": [{"id": "rank-ic", "metric": "srocc", "over": "within_cell", "at_least": 0.01}]}
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heldout.backbone import FloatArray
-from heldout.backbone.tensors import pack, unpack
+from heldout.backbone.tensors import Arrays, pack, unpack
 from heldout.domains.market.model.stack import Linear, Stack
 from heldout.domains.market.model.trees import predict_trees
 from heldout.errors import InputError
@@ -60,7 +62,7 @@ class MarketModel:
     def save(self, folder: Path) -> None:
         """Write the file; the same model gives the same bytes."""
         stack = self.stack
-        tensors: dict[str, Any] = {f"first.{name}.coef": each.coef for name, each in stack.first.items()}
+        tensors: dict[str, NDArray[Any]] = {f"first.{name}.coef": each.coef for name, each in stack.first.items()}
         tensors |= {f"first.{name}.intercept": np.array([each.intercept]) for name, each in stack.first.items()}
         tensors |= {f"scale.{name}": np.array([value]) for name, value in stack.scale.items()}
         tensors |= {"second.coef": stack.second.coef, "second.intercept": np.array([stack.second.intercept])}
@@ -84,7 +86,7 @@ class MarketModel:
         return unpack(folder / FILE, "market model", cls._rebuilt)
 
     @classmethod
-    def _rebuilt(cls, tensors: dict[str, Any], facts: dict[str, Any]) -> MarketModel:
+    def _rebuilt(cls, tensors: Arrays, facts: Mapping[str, Any]) -> MarketModel:
         if facts["schema"] != SCHEMA:
             raise ValueError(f"its schema is {facts['schema']!r}")
         columns = {name: tuple(names) for name, names in facts["columns"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -45,7 +45,7 @@ def fit_trees(features: pl.DataFrame, target: FloatArray, params: Trees, seed: i
     """Fit, and give the model as LightGBM's own text."""
     import lightgbm
 
-    settings: dict[str, Any] = {
+    settings: dict[str, object] = {
         "objective": "regression",
         "num_leaves": params.leaves,
         "learning_rate": params.learning_rate,

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from heldout.corpus.table import read_table
+from heldout.corpus.files import read_table
 from heldout.domains.market.panel.options import PanelOptions
 from heldout.errors import CorpusError
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from heldout.corpus import Corpus, CorpusManifest, Reader, Skipped, group_records, group_spans
+from heldout.corpus import Corpus, CorpusManifest, Known, Reader, Skipped, group_records, group_spans
 from heldout.domains.market.panel.options import PanelOptions
 from heldout.domains.market.panel.panel import Panel, read_panel
 from heldout.domains.market.panel.rows import Rows, build_rows
@@ -87,7 +87,7 @@ class MarketPanelReader(Reader):
             groups=groups,
             cells=cells,
             features=features,
-            target=target,
+            truth=Known(target),
             time=time,
             manifest=CorpusManifest(
                 reader=self.name,
@@ -136,7 +136,7 @@ def _skipped(starts: Any, groups: pl.Series) -> tuple[Skipped, ...]:
     return tuple(Skipped(name, reason) for name, reason in sorted(reasons.items()))
 
 
-def _facts(panel: Panel, rows: Rows, options: PanelOptions) -> dict[str, Any]:
+def _facts(panel: Panel, rows: Rows, options: PanelOptions) -> dict[str, object]:
     return {
         "assets": list(panel.assets),
         "dates": len(panel.dates),

@@ -25,7 +25,7 @@ from heldout.domains.market.replay.vintages import Vintage
 from heldout.errors import CorpusError
 from heldout.evidence import atomic_path, digest, plain_path
 from heldout.evidence.provenance import code_digest
-from heldout.run.units import stream_seed, test_view, train_view
+from heldout.run.units.unit import stream_seed, test_view, train_view
 from heldout.split import Fold, Splitter, split_corpus
 
 SCHEMA = "heldout.relived/1"

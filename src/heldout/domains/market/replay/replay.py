@@ -63,7 +63,7 @@ class Plan:
 
 def replay(
     study: str | Path, plan: Plan, folder: Path, *, workers: int | None = None, listener: Listener | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Re-live a study's history.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -54,7 +53,7 @@ class Traded:
         return trade(self._panel, found, self._policy, start=self._pieces[0].start).figures()
 
 
-def arm_document(arm: ReplayArm, scores: DatedScores, figures: Mapping[str, float | None]) -> dict[str, Any]:
+def arm_document(arm: ReplayArm, scores: DatedScores, figures: Mapping[str, float | None]) -> dict[str, object]:
     """An arm over all vintages."""
     return {
         "id": arm.id,
@@ -74,7 +73,7 @@ def rule_document(
     realised: Matrix,
     outputs: Mapping[str, Matrix],
     traded: Traded,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A rule over all vintages: whom it served and why, and what came of it."""
     served = [each.arm for each in history.served]
     found = regret(realised, [arm.id for arm in arms], served, [arm.id for arm in arms if arm.null])
@@ -106,7 +105,7 @@ def selection_tells(
     realised: Matrix,
     arms: Sequence[ReplayArm],
     pieces: Sequence[Vintage],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Spearman correlation, over arms and vintages, of the score of selection with what was realised after it."""
     from scipy.stats import spearmanr
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -29,7 +29,7 @@ def rate_quality(corpus: Corpus, samples: pl.DataFrame, prediction: FloatArray) 
     ]
 
 
-def _panel(encoder: str, table: pl.DataFrame, rates: dict[str, Any]) -> CurvePanel:
+def _panel(encoder: str, table: pl.DataFrame, rates: Mapping[str, float]) -> CurvePanel:
     """By rate if every point has one, else by quality point."""
     sized = all(str(cq) in rates for cq in table["cq"])
     series: dict[str, list[tuple[float, float]]] = {"measured": [], "predicted": []}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from heldout.backbone.tensors import pack, unpack
+from heldout.backbone.tensors import Arrays, pack, unpack
 from heldout.domains.video.backbone.features import (
     CODEC_BLOCK,
     ENCODER_VOCAB,
@@ -85,7 +87,7 @@ class FRModel:
     def save(self, folder: Path) -> None:
         """Write the file; the same model gives the same bytes."""
         inputs, coding = self.inputs, self.inputs.coding
-        tensors: dict[str, Any] = {
+        tensors: dict[str, NDArray[Any]] = {
             **self.weights.to_arrays(),
             "features.mean": inputs.features.mean,
             "features.std": inputs.features.std,
@@ -117,7 +119,7 @@ class FRModel:
         return unpack(folder / FILE, "model of a full-reference regressor", cls._rebuilt)
 
     @classmethod
-    def _rebuilt(cls, tensors: dict[str, Any], facts: dict[str, Any]) -> FRModel:
+    def _rebuilt(cls, tensors: Arrays, facts: Mapping[str, Any]) -> FRModel:
         if facts["schema"] != SCHEMA or tuple(facts["codec_block_layout"]) != CODEC_BLOCK:
             raise ValueError(f"its schema is {facts['schema']!r}, with another vocabulary or of another version")
         coding = Coding(*(tensors[f"codec.{name}"] for name in Coding._fields)) if "codec.scale" in tensors else None

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from heldout.backbone import FeaturesView, Served
-from heldout.backbone.tensors import pack, unpack
+from heldout.backbone.tensors import Arrays, pack, unpack
 from heldout.domains.video.backbone import onnx as onnx_graph
 from heldout.domains.video.backbone.features import CODEC_BLOCK, ENCODER_VOCAB, Affine, Float32, Float64, feature_matrix
 from heldout.domains.video.backbone.model import FRModel
@@ -128,10 +129,11 @@ def build_proof(models: Mapping[int, FRModel], frame: pl.DataFrame, ids: pl.Seri
     taken = frame[rows]
     everything = pl.concat([taken, *_other_encodes(taken, _PROOF_SLOT_ROWS)])
     first = next(iter(models.values()))
-    tensors: dict[str, Any] = {
+    tensors: dict[str, NDArray[Any]] = {
         "features": np.ascontiguousarray(feature_matrix(everything)),
         "codec_onehot": first.inputs.raw_block(everything).astype(np.float32),
-    } | {f"answer.seed{seed}": model.answer(everything) for seed, model in models.items()}
+        **{f"answer.seed{seed}": model.answer(everything) for seed, model in models.items()},
+    }
     facts = {
         "schema": PROOF_SCHEMA,
         "sample_ids": ids.gather(rows).to_list(),
@@ -155,9 +157,10 @@ def ask(data: bytes, features: Float64, block: Float32, scaler: Affine) -> Float
     return score(open_session(data), scaler.apply(features).astype(np.float32), block)
 
 
-def _checked(tensors: dict[str, Any], facts: dict[str, Any]) -> Proof:
-    features, block = tensors.pop("features"), tensors.pop("codec_onehot")
-    answers = {int(name.removeprefix("answer.seed")): values for name, values in tensors.items()}
+def _checked(tensors: Arrays, facts: Mapping[str, Any]) -> Proof:
+    features, block = tensors["features"], tensors["codec_onehot"]
+    others = {name: values for name, values in tensors.items() if name not in ("features", "codec_onehot")}
+    answers = {int(name.removeprefix("answer.seed")): values for name, values in others.items()}
     ids, rows = tuple(str(each) for each in facts["sample_ids"]), len(features)
     if facts["schema"] != PROOF_SCHEMA or tuple(facts["codec_block_layout"]) != CODEC_BLOCK:
         raise ValueError(f"its schema is {facts['schema']!r}, or its vocabulary another")

@@ -29,7 +29,7 @@ _BESIDE = ("srocc", "rmse", "mae", "bias")
 _CORPUS_MEANING = "sha256 is of the corpus file's bytes; ref_count counts sources, dis_count encodes, yuv_count both"
 
 
-def published_files(judged: Judged) -> dict[str, Any]:
+def published_files(judged: Judged) -> dict[str, object]:
     """``loso_seed{N}.json`` of every declared seed that was evaluated: file name to document."""
     return {
         f"loso_seed{seed}.json": _loso(judged, seed)
@@ -38,7 +38,7 @@ def published_files(judged: Judged) -> dict[str, Any]:
     }
 
 
-def published_verdict_fields(judged: Judged) -> dict[str, Any]:
+def published_verdict_fields(judged: Judged) -> dict[str, object]:
     """The published fields of ``PROMOTE.json`` and ``HOLD.json``, from the core's verdict and the metrics."""
     verdict = str(judged.verdict["verdict"])
     rules = judged.config["gate"]["rules"]
@@ -63,7 +63,7 @@ def published_verdict_fields(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _loso(judged: Judged, seed: int) -> dict[str, Any]:
+def _loso(judged: Judged, seed: int) -> dict[str, object]:
     block, fit = judged.metrics["members"][str(seed)], judged.config["fit"]
     name = f"loso_seed{seed}.json"
     document = {
@@ -87,12 +87,12 @@ def _loso(judged: Judged, seed: int) -> dict[str, Any]:
     return document | ({"note": "dry-run", "smoke": judged.smoke} if judged.smoke else {})
 
 
-def _fold(held_out: str, fold: Mapping[str, Any]) -> dict[str, Any]:
+def _fold(held_out: str, fold: Mapping[str, Any]) -> dict[str, object]:
     scores = {name: fold[name] for name in ("plcc", *_BESIDE)}
     return {"held_out": held_out, "n_train": fold["n_train"], "n_val": fold["rows"]} | scores
 
 
-def _provenance(judged: Judged, seed: int, name: str) -> dict[str, Any]:
+def _provenance(judged: Judged, seed: int, name: str) -> dict[str, object]:
     """The run's block, narrowed to one seed: the `fit:` block as arguments and the file itself as target."""
     block = dict(judged.provenance)
     block["args"] = {**block.get("args", {}), **judged.config["fit"], "seed": seed}
@@ -136,7 +136,7 @@ def _bounds(rules: Sequence[Mapping[str, Any]]) -> Bounds:
     return Bounds(**found)
 
 
-def _beside(judged: Judged) -> dict[str, Any]:
+def _beside(judged: Judged) -> dict[str, object]:
     """What the published gate leaves out: the ensemble's other metrics, and each metric's worst fold of any seed."""
     members = judged.metrics["members"]
     return {
@@ -148,7 +148,7 @@ def _beside(judged: Judged) -> dict[str, Any]:
     }
 
 
-def worst_fold(name: str, members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+def worst_fold(name: str, members: Mapping[str, Mapping[str, Any]]) -> dict[str, object] | None:
     """Seed, fold and value of the worst fold of any seed; one without a number is worse than any number."""
     values = {
         (seed, held_out): fold[name] for seed, block in members.items() for held_out, fold in block["folds"].items()
@@ -162,7 +162,7 @@ def worst_fold(name: str, members: Mapping[str, Mapping[str, Any]]) -> dict[str,
     return worst and {"seed": int(worst[0]), "held_out": worst[1], "value": values[worst]}
 
 
-def _corpus(judged: Judged) -> dict[str, Any]:
+def _corpus(judged: Judged) -> dict[str, object]:
     manifest = judged.manifest
     references = len(manifest.facts.get("frames", manifest.groups))
     encodes = manifest.facts.get("cells", judged.metrics["ensemble"].get("within_cell", {}).get("cells", 0))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from heldout.errors import InputError
 
@@ -39,7 +39,23 @@ class Bounds:
         return self
 
 
-def gate_report(per_seed: Mapping[int, float | None], bounds: Bounds, verdict: str) -> dict[str, Any]:
+class GateReport(TypedDict):
+    """The ``gate`` block of a verdict, with the published keys."""
+
+    passed: bool
+    mean_plcc: float | None
+    mean_plcc_threshold: float | None
+    mean_plcc_pass: bool | None
+    plcc_spread: float | None
+    plcc_spread_max: float | None
+    plcc_spread_pass: bool | None
+    per_seed_plccs: dict[str, float | None]
+    per_seed_min: float | None
+    per_seed_pass: bool | None
+    failing_seeds: list[int]
+
+
+def gate_report(per_seed: Mapping[int, float | None], bounds: Bounds, verdict: str) -> GateReport:
     """The ``gate`` block of a verdict, with the published keys.
 
     Args:
@@ -70,7 +86,7 @@ def gate_report(per_seed: Mapping[int, float | None], bounds: Bounds, verdict: s
     }
 
 
-def failing_aspects(report: Mapping[str, Any]) -> list[str]:
+def failing_aspects(report: GateReport) -> list[str]:
     """What of the published gate is in the way, in the published words."""
     aspects = []
     if report["mean_plcc_pass"] is False:
@@ -82,7 +98,7 @@ def failing_aspects(report: Mapping[str, Any]) -> list[str]:
     return aspects
 
 
-def recommendation(verdict: str, report: Mapping[str, Any], others: Sequence[str]) -> str:
+def recommendation(verdict: str, report: GateReport, others: Sequence[str]) -> str:
     """What to do now.
 
     Args:
@@ -108,9 +124,9 @@ def _at_most(value: float | None, bound: float | None) -> bool | None:
     return None if bound is None else value is not None and value <= bound
 
 
-def _compared(name: str, value: float | None, sign: str, bound: float) -> str:
+def _compared(name: str, value: float | None, sign: str, bound: float | None) -> str:
     """Four decimals as published, and more where four would print two equal numbers."""
-    if value is None:
+    if value is None or bound is None:
         return f"{name} cannot be judged"
     digits = next((d for d in range(4, 17) if f"{value:.{d}f}" != f"{bound:.{d}f}"), 17)
     return f"{name} {value:.{digits}f} {sign} {bound:.{digits}f}"

@@ -179,7 +179,7 @@ class FRRegressorBackbone(Backbone):
             found.append(Baseline("codec-blind", "the same network without the codec block", self.name, blind))
         return found
 
-    def default_gate(self) -> dict[str, Any]:
+    def default_gate(self) -> dict[str, object]:
         """The published thresholds."""
         plcc = {"metric": "plcc", "scope": "members"}
         return {
@@ -192,13 +192,13 @@ class FRRegressorBackbone(Backbone):
             "min_groups": 3,
         }
 
-    def published_files(self, judged: Judged) -> dict[str, Any]:
+    def published_files(self, judged: Judged) -> dict[str, object]:
         """``loso_seed{N}.json`` of every seed."""
         from heldout.domains.video.backbone import published
 
         return published.published_files(judged)
 
-    def published_verdict_fields(self, judged: Judged) -> dict[str, Any]:
+    def published_verdict_fields(self, judged: Judged) -> dict[str, object]:
         """The published fields of the verdict."""
         from heldout.domains.video.backbone import published
 

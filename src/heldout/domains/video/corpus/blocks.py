@@ -1,12 +1,14 @@
-"""Blocks of rows that all have the layout of one sound row, read by the compiled scanner.
+"""Blocks of rows with the keys of one sound row, decoded by polars where that can give nothing but what is written.
 
-What a scanner leaves is not judged here: a block is taken as a whole or not at all, and only if the strict parser
-would take every line of it and find the same values.
+Polars is quick and refuses what is no JSON, but of two equal keys it takes one, an unknown key it drops, and what is no
+text it makes one. So a block comes here only if its bytes show that none of this can happen: no escape, no nesting, no
+colon but behind a key, as many keys as its lines should have, and as many quotes as those keys and their texts need. As
+every key then has a value in every line, none can stand twice. A block is taken as a whole or not at all.
 """
 
 from __future__ import annotations
 
-import json
+import io
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,146 +18,95 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-_SPACINGS = ((", ", ": "), (",", ":"))
-_KINDS = (str, int, float)  # by their numbers in row_scan, whose import would cost Numba's
+_NEWLINE, _RETURN, _BLANK, _QUOTE, _COLON, _OPEN, _CLOSE = b'\n\r ":{}'
+_KEY = np.frombuffer(b'":', dtype=np.uint16)[0]
+_TYPES: dict[type, Any] = {str: pl.String, int: pl.Int64, float: pl.Float64}
 
 
-class _Field(NamedTuple):
-    """A value that differs from row to row.
+class _Limits(NamedTuple):
+    """The bounds of one key: ``ge``, ``gt``, ``le`` of a number; ``min_length``, ``pattern`` of a text."""
 
-    Attributes:
-        key: Its key.
-        kind: Text, a count (whole and not negative) or a number.
-        limits: ``ge``, ``gt``, ``le`` of a number; ``min_length``, ``pattern`` of a text; as msgspec names them.
-    """
-
-    key: str
     kind: type
-    limits: Mapping[str, Any]
+    bounds: Mapping[str, Any]
 
-    def holds(self, values: NDArray[Any]) -> bool:
-        """Whether numbers are within the limits."""
+    def hold(self, values: pl.Series) -> bool:
+        """Whether every value is within them."""
+        if self.kind is str:
+            shortest, pattern = self.bounds.get("min_length") or 0, self.bounds.get("pattern")
+            return all(len(text) >= shortest and (not pattern or re.search(pattern, text)) for text in values.unique())
         low, high = values.min(), values.max()
-        at_least, above, at_most = (self.limits.get(name) for name in ("ge", "gt", "le"))
+        at_least, above, at_most = (self.bounds.get(name) for name in ("ge", "gt", "le"))
         fits = (at_least is None or low >= at_least) and (above is None or low > above)
         return bool(fits and (at_most is None or high <= at_most))
 
-    def holds_text(self, text: str) -> bool:
-        """Whether a text is within the limits."""
-        pattern = self.limits.get("pattern")
-        return len(text) >= (self.limits.get("min_length") or 0) and bool(not pattern or re.search(pattern, text))
-
 
 class BlockLayout:
-    """Reads blocks in which every line has the keys, their order and the spacing of one row."""
+    """Reads blocks in which every line has the keys of one row."""
 
-    def __init__(self, fields: list[_Field], literals: list[bytes]) -> None:
-        """Take the fields and what stands before, between and behind them in a line."""
-        self._fields = fields
-        self._kinds = np.array([_KINDS.index(field.kind) for field in fields], dtype=np.int64)
-        self._sizes = np.bincount(self._kinds, minlength=len(_KINDS))
-        self._literals = _words(literals)
-        self._masks = _words([b"\xff" * len(literal) for literal in literals])
-        self._ends = np.cumsum([-(-len(literal) // 8) for literal in literals])
-        self._lengths = np.array([len(literal) for literal in literals], dtype=np.int64)
+    def __init__(self, limits: Mapping[str, _Limits]) -> None:
+        """Take what each key may hold."""
+        self._limits = limits
+        self._schema = {key: _TYPES[each.kind] for key, each in limits.items()}
+        self._quotes = 2 * len(limits) + 2 * sum(each.kind is str for each in limits.values())
 
     @classmethod
-    def of(cls, line: bytes, row: Mapping[str, Any], types: Mapping[str, Any]) -> BlockLayout | None:
-        """The layout of a row, or None if rows like it are not for the scanner.
+    def of(cls, row: Mapping[str, Any], types: Mapping[str, Any]) -> BlockLayout | None:
+        """The layout of a row, or None if rows like it are left to other readers.
 
         Args:
-            line: Its line, without the newline.
-            row: What the strict parser made of the line.
+            row: The row.
             types: The msgspec types of known keys; values of other keys may be any text or number.
         """
-        if not row or any(isinstance(value, dict | list) for value in row.values()):
+        if not row or any(
+            not isinstance(value, str | int | float) or value is True or value is False for value in row.values()
+        ):
             return None
-        for comma, colon in _SPACINGS:
-            layout = cls(*_split(row, types, comma, colon))
-            if layout.read(line + b"\n") is not None:
-                return layout
-        return None
+        return cls(
+            {key: _limits(types.get(key, str if isinstance(value, str) else float)) for key, value in row.items()}
+        )
 
-    def read(self, block: bytes) -> dict[str, pl.Series] | None:
-        """The fields of whole lines; None if a line may have another layout or a fault."""
-        if not (block.isascii() or _is_utf8(block)):
+    def read(self, block: bytes) -> pl.DataFrame | None:
+        """The rows of whole lines; None if a line may have other keys or a fault."""
+        lines, data = block.count(b"\n"), np.frombuffer(block, dtype=np.uint8)
+        flat = b"\\" not in block and b"[" not in block and np.count_nonzero(data == _OPEN) == lines
+        if not flat or not np.count_nonzero(data == _COLON) == _keys(data) == lines * len(self._limits):
             return None
-        data, lines = np.frombuffer(block + bytes(8), dtype=np.uint8), block.count(b"\n")
-        texts = np.empty((3, self._sizes[0], lines), dtype=np.int32)
-        counts, numbers = np.empty((self._sizes[1], lines), dtype=np.int64), np.empty((self._sizes[2], lines))
-        runs = self._scan(data, texts, counts, numbers)
-        if runs is None:
+        if np.count_nonzero(data == _QUOTE) != lines * self._quotes:
             return None
-        columns: dict[str, pl.Series] = {}
-        rows = {str: iter(zip(*texts, runs, strict=True)), int: iter(counts), float: iter(numbers)}
-        for field in self._fields:
-            values: Any = next(rows[field.kind])
-            made = _text_column(field, data, *values) if field.kind is str else _column(field, values)
-            if made is None:
-                return None
-            columns[field.key] = made
-        return columns
-
-    def _scan(self, data: NDArray[np.uint8], texts: Any, counts: Any, numbers: Any) -> list[int] | None:
-        from heldout.domains.video.corpus.scan import scan
-
-        words = np.ndarray(len(data) - 7, dtype=np.uint64, buffer=data, strides=(1,))
-        layout = (self._literals, self._masks, self._ends, self._lengths, self._kinds)
-        found = scan(data, words, *layout, *texts, counts, numbers)
-        return found[1:].tolist() if found[0] else None
+        try:
+            frame = pl.read_ndjson(io.BytesIO(block), schema=self._schema)
+        except pl.exceptions.ComputeError:
+            return None
+        whole = frame.height == lines and not any(frame.null_count().row(0))  # a key that is missing is null here
+        return frame if whole and all(limits.hold(frame[key]) for key, limits in self._limits.items()) else None
 
 
-def _split(
-    row: Mapping[str, Any], types: Mapping[str, Any], comma: str, colon: str
-) -> tuple[list[_Field], list[bytes]]:
-    """Fields and literals of a line with this spacing; null, true and false are part of a literal."""
-    fields: list[_Field] = []
-    literals, literal = [], "{"
-    for key, value in row.items():
-        literal += json.dumps(key, ensure_ascii=False) + colon
-        if value is None or isinstance(value, bool):
-            literal += json.dumps(value) + comma
-            continue
-        field = _field(key, types.get(key, str if isinstance(value, str) else float))
-        quote = '"' if field.kind is str else ""
-        fields.append(field)
-        literals.append(literal + quote)
-        literal = quote + comma
-    literals.append(literal.removesuffix(comma) + "}\n")
-    return fields, [literal.encode() for literal in literals]
+def has_keys(block: bytes, size: int) -> bool:
+    """Whether each line is one object by its ends, and the block holds ``size`` times ``":`` a line.
+
+    A colon at a distance from its key would escape the count, so there must be none.
+    """
+    data = np.frombuffer(block, dtype=np.uint8)
+    ends = np.flatnonzero(data == _NEWLINE)
+    before = data[ends - 1]
+    before = np.where(before == _RETURN, data[ends - 2], before)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if not ((before == _CLOSE).all() and (data[starts] == _OPEN).all()):
+        return False
+    ahead = data[np.flatnonzero(data == _COLON) - 1]
+    return bool(np.count_nonzero(ahead == _QUOTE) == size * len(ends) and not (ahead <= _BLANK).any())
 
 
-def _words(literals: list[bytes]) -> NDArray[np.uint64]:
-    """Literals as whole words, zeros behind each."""
-    return np.frombuffer(b"".join(each.ljust(-(-len(each) // 8) * 8, b"\0") for each in literals), dtype=np.uint64)
+def _keys(data: NDArray[np.uint8]) -> int:
+    """How often a colon stands right behind a quote: two bytes at a time, from even and from odd places."""
+    halves = (data[at : at + (len(data) - at) // 2 * 2].view(np.uint16) for at in (0, 1))
+    return sum(int(np.count_nonzero(half == _KEY)) for half in halves)
 
 
-def _field(key: str, kind: Any) -> _Field:
-    """A field by its msgspec type, or its only type beside null."""
+def _limits(kind: Any) -> _Limits:
+    """By a msgspec type, or its only type beside null."""
     info = msgspec.inspect.type_info(kind)
     if isinstance(info, msgspec.inspect.UnionType):
         info = next(each for each in info.types if not isinstance(each, msgspec.inspect.NoneType))
     kinds = {msgspec.inspect.StrType: str, msgspec.inspect.IntType: int, msgspec.inspect.FloatType: float}
-    return _Field(key, kinds[type(info)], msgspec.structs.asdict(info))
-
-
-def _column(field: _Field, values: NDArray[Any]) -> pl.Series | None:
-    return pl.Series(field.key, values) if field.holds(values) else None
-
-
-def _text_column(
-    field: _Field, data: NDArray[np.uint8], codes: NDArray[Any], starts: NDArray[Any], lengths: NDArray[Any], runs: int
-) -> pl.Series | None:
-    spans = zip(starts[:runs].tolist(), lengths[:runs].tolist(), strict=True)
-    found = [data[start : start + length].tobytes().decode() for start, length in spans]
-    if not all(field.holds_text(text) for text in set(found)):
-        return None
-    return pl.Series(field.key, found, dtype=pl.String).gather(pl.Series(codes))
-
-
-def _is_utf8(block: bytes) -> bool:
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return _Limits(kinds[type(info)], msgspec.structs.asdict(info))

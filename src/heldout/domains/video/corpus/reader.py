@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from heldout.corpus import Corpus, CorpusManifest, Reader, ReaderOptions, group_records
+from heldout.corpus import Corpus, CorpusManifest, Known, Reader, ReaderOptions, group_records
 from heldout.domains.video.corpus.rows import FEATURES, read_rows
 from heldout.errors import CorpusError, PrerequisiteError
 from heldout.evidence import digest
@@ -73,7 +73,7 @@ class FrameReader(Reader):
             groups=frame[self.options.group].alias("group"),
             cells=frame["cell"],
             features=features,
-            target=target,
+            truth=Known(target),
             manifest=CorpusManifest(
                 reader=self.name,
                 path=path.name,
@@ -105,7 +105,7 @@ class FrameReader(Reader):
         group = self.options.group
         return file_sha256 if group == "src" else digest({"file_sha256": file_sha256, "group": group})
 
-    def _straddling(self, frame: pl.DataFrame, file_sha256: str) -> dict[str, Any]:
+    def _straddling(self, frame: pl.DataFrame, file_sha256: str) -> dict[str, object]:
         """Sources that stand under several groups, and the file's own digest; nothing where sources are the groups."""
         if self.options.group == "src":
             return {}
@@ -204,7 +204,7 @@ def _prints(frame: pl.DataFrame) -> dict[str, NDArray[np.uint64]] | None:
     return {src: np.array([int(word, 16) for word in words], dtype=np.uint64) for src, words in table.iter_rows()}
 
 
-def _facts(frame: pl.DataFrame) -> dict[str, Any]:
+def _facts(frame: pl.DataFrame) -> dict[str, object]:
     by_encoder = frame.group_by("encoder").agg(pl.col("cq").unique().sort()).sort("encoder")
     cells = frame.group_by("src", "encoder", "preset", "cq").agg(
         pl.col("cell").first(), frames=pl.len(), enc_bytes=pl.col("enc_bytes").first()
@@ -225,7 +225,7 @@ def _facts(frame: pl.DataFrame) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value}
 
 
-def _sources(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def _sources(frame: pl.DataFrame) -> dict[str, dict[str, object]]:
     """What the rows say of each source's file, where they say it."""
     keys = ("source_sha256", "fps", "width", "height")
     table = frame.group_by("src").agg(pl.col(key).drop_nulls().first() for key in keys).sort("src")

@@ -1,11 +1,10 @@
-"""Decoding the per-frame JSONL: strict in every byte, and still more than a million rows a second on two cores.
+"""Decoding the per-frame JSONL: strict in every byte.
 
-A fast decoder of JSON lets the last of two equal keys win, and a lenient one lets more pass. Here each block of a large
-file goes first to a compiled scanner for the layout of the row before it, which takes it only if every line is
-surely sound (``row_blocks``). Next comes a typed decoder made for the keys of a row: a block of ``n`` rows of ``k``
-different keys, all present, that holds exactly ``n * k`` times the bytes ``":`` can hold no key twice. A block for
-which that count, or anything else, does not hold is decoded line by line, and a doubtful line by the strict parser,
-which names what is wrong.
+A fast decoder of JSON lets one of two equal keys win, and a lenient one lets more pass. Here each block goes first to
+polars with the keys of the row before it, if its bytes show that polars cannot err (``blocks``). Next comes a typed
+decoder made for the keys of a row: a block of ``n`` rows of ``k`` different keys, all present, that holds exactly
+``n * k`` times the bytes ``":`` can hold no key twice. A block for which that count, or anything else, does not hold is
+decoded line by line, and a doubtful line by the strict parser, which names what is wrong.
 """
 
 from __future__ import annotations
@@ -13,18 +12,14 @@ from __future__ import annotations
 import hashlib
 import operator
 import re
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.util import find_spec
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, NoReturn
 
 import msgspec
-import numpy as np
 import polars as pl
 
-from heldout.domains.video.corpus.blocks import BlockLayout
+from heldout.domains.video.corpus.blocks import BlockLayout, has_keys
 from heldout.domains.video.corpus.cache import cached_rows, keep_rows
 from heldout.errors import CorpusError, InputError
 from heldout.evidence import loads, open_plain
@@ -32,15 +27,14 @@ from heldout.evidence import loads, open_plain
 FEATURES = ("adm2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3", "motion2")
 
 _BLOCK = 4 << 20
-_SCANNERS = 2  # beside them the main thread reads and hashes; all three mostly without the interpreter's lock
-_LARGE = 64 << 20  # for a smaller file the scanner would be loaded longer than it works
+_LARGE = 64 << 20  # a smaller file is decoded about as soon as found in the cache
 _BOM = b"\xef\xbb\xbf"
 _MAX_LAYOUTS = 32
 _SPACED_COLON = re.compile(rb"[\x00- ]:")
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
-_REQUIRED: dict[str, Any] = {
+_REQUIRED: dict[str, object] = {
     "src": _Text,
     "encoder": _Text,
     "cq": _Count,
@@ -48,7 +42,7 @@ _REQUIRED: dict[str, Any] = {
     "vmaf": Annotated[float, msgspec.Meta(ge=0, le=100)],
     **dict.fromkeys(FEATURES, float),
 }
-_OPTIONAL: dict[str, Any] = {
+_OPTIONAL: dict[str, object] = {
     "enc_bytes": _Count | None,
     "enc_time_ms": float | None,
     "preset": str | None,
@@ -59,7 +53,7 @@ _OPTIONAL: dict[str, Any] = {
     "ref_phash": Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")] | None,
 }
 _KNOWN = _REQUIRED | _OPTIONAL
-_KEPT: dict[str, Any] = {
+_KEPT: dict[str, type[pl.DataType]] = {
     "src": pl.String,
     "encoder": pl.String,
     "preset": pl.String,
@@ -74,7 +68,6 @@ _KEPT: dict[str, Any] = {
     "source_sha256": pl.String,
     "ref_phash": pl.String,
 }
-_NEWLINE, _RETURN, _BLANK, _QUOTE, _COLON, _OPEN, _CLOSE = b'\n\r ":{}'
 
 
 class RowFile(NamedTuple):
@@ -100,8 +93,8 @@ def read_rows(path: Path) -> RowFile:
         large = path.stat().st_size >= _LARGE
         if large and (cached := cached_rows(path, _KEPT)):
             return RowFile(*cached)
-        decoder = _Decoder(path, scanning=large and find_spec("numba") is not None)
-        frames = list(_frames(decoder, _blocks(path, sha256)))
+        decoder = _Decoder(path)
+        frames = [decoder.read(block) for block in _blocks(path, sha256)]
     except OSError as error:
         raise CorpusError(
             f"the corpus cannot be read: {error.strerror}", where=str(path), hint="check `corpus.path` in the study"
@@ -112,24 +105,6 @@ def read_rows(path: Path) -> RowFile:
     if large:
         keep_rows(decoder.bytes, rows.sha256, rows.frame)
     return rows
-
-
-def _frames(decoder: _Decoder, blocks: Iterator[bytes]) -> Iterator[pl.DataFrame]:
-    """One frame a block, in order; a few blocks ahead are with the scanner."""
-    waiting: deque[tuple[bytes, Future[pl.DataFrame | None]]] = deque()
-    with ThreadPoolExecutor(_SCANNERS) as pool:
-        for block in blocks:
-            decoder.learn(block)
-            waiting.append((block, pool.submit(decoder.scan, block)))
-            if len(waiting) > 2 * _SCANNERS:
-                yield decoder.finish(*_result(waiting))
-        while waiting:
-            yield decoder.finish(*_result(waiting))
-
-
-def _result(waiting: deque[tuple[bytes, Future[pl.DataFrame | None]]]) -> tuple[bytes, pl.DataFrame | None]:
-    block, scanned = waiting.popleft()
-    return block, scanned.result()
 
 
 def _blocks(path: Path, sha256: Any) -> Iterator[bytes]:
@@ -164,23 +139,20 @@ def _columns(rows: list[Any]) -> pl.DataFrame:
     )
 
 
-def _nulls(name: str, lines: int) -> pl.Series:
-    return pl.Series(name, [None], dtype=_KEPT[name]).new_from_index(0, lines)
-
-
 class _Layout:
     """A decoder for rows that have exactly these keys."""
 
-    def __init__(self, keys: list[str], scanner: BlockLayout | None = None) -> None:
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        keys = list(row)
         self.size = len(keys)
-        self.scanner = scanner
+        self._whole = BlockLayout.of(row, _KNOWN)
         fields: list[Any] = [(key, _KNOWN[key]) for key in keys if key in _KNOWN]
         others = [key for key in keys if key not in _KNOWN]
         fields += [(f"other{index}", Any) for index in range(len(others))]
         fields += [(key, kind, None) for key, kind in _OPTIONAL.items() if key not in keys]
         rename = {f"other{index}": key for index, key in enumerate(others)}
-        row = msgspec.defstruct("Row", fields, rename=rename or None, kw_only=True, gc=False)
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
+        struct = msgspec.defstruct("Row", fields, rename=rename or None, kw_only=True, gc=False)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct)
 
     def line(self, line: bytes) -> Any | None:
         """The row, or None if the line may have another layout or a fault."""
@@ -191,39 +163,26 @@ class _Layout:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
-    def block(self, block: bytes) -> list[Any] | None:
+    def block(self, block: bytes) -> pl.DataFrame | None:
         """One row a line, or None if a line of the block may have another layout or a fault."""
-        if not _countable(block, self.size):
+        found = self._whole.read(block) if self._whole else None
+        if found is not None:
+            absent = (pl.lit(None, kind).alias(name) for name, kind in _KEPT.items() if name not in found.columns)
+            return found.with_columns(*absent).select(*_KEPT)
+        if not has_keys(block, self.size):
             return None
         try:
             rows = self._decoder.decode_lines(block)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        return rows if len(rows) == block.count(b"\n") else None
-
-
-def _countable(block: bytes, size: int) -> bool:
-    """Whether each line is one object by its ends, and the block holds ``size`` times ``":`` a line.
-
-    A colon at a distance from its key would escape the count, so there must be none.
-    """
-    data = np.frombuffer(block, dtype=np.uint8)
-    ends = np.flatnonzero(data == _NEWLINE)
-    before = data[ends - 1]
-    before = np.where(before == _RETURN, data[ends - 2], before)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    if not ((before == _CLOSE).all() and (data[starts] == _OPEN).all()):
-        return False
-    ahead = data[np.flatnonzero(data == _COLON) - 1]
-    return bool(np.count_nonzero(ahead == _QUOTE) == size * len(ends) and not (ahead <= _BLANK).any())
+        return _columns(rows) if len(rows) == block.count(b"\n") else None
 
 
 class _Decoder:
     """Decodes blocks in the order of the file and keeps count of lines."""
 
-    def __init__(self, path: Path, *, scanning: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._scanning = scanning
         self._lines = 0
         self.bytes = 0
         self._layouts: list[_Layout] = []  # the last used one first
@@ -233,37 +192,21 @@ class _Decoder:
             )
         )
 
-    def learn(self, block: bytes) -> None:
-        """Learn the layout of the file's first line."""
-        if not self._layouts and not self._lines:
-            self._line(block[: block.index(b"\n")], 1)
-
-    def scan(self, block: bytes) -> pl.DataFrame | None:
-        """The block's rows if all of them surely are sound rows of the layout used last; any thread may ask."""
-        scanner = self._layouts[0].scanner if self._layouts else None
-        columns = scanner.read(block) if scanner else None
-        if columns is None:
-            return None
-        lines = len(next(iter(columns.values())))
-        return pl.DataFrame([columns.get(name, _nulls(name, lines)) for name in _KEPT])
-
-    def finish(self, block: bytes, scanned: pl.DataFrame | None) -> pl.DataFrame:
+    def read(self, block: bytes) -> pl.DataFrame:
         """The block's rows; blocks come in the order of the file.
 
         Raises:
             CorpusError: With file, line and key of the first row that is not what it should be.
         """
-        frame = _columns(self._decode(block)) if scanned is None else scanned
+        if not self._lines:  # learn the layout of the file's first line
+            self._line(block[: block.index(b"\n")], 1)
+        frame = self._layouts[0].block(block) if self._layouts else None
+        if frame is None:
+            lines = block[:-1].split(b"\n")
+            frame = _columns([self._line(line, self._lines + index) for index, line in enumerate(lines, start=1)])
         self._lines += frame.height
         self.bytes += len(block)
         return frame
-
-    def _decode(self, block: bytes) -> list[Any]:
-        rows = self._layouts[0].block(block) if self._layouts else None
-        if rows is None:
-            lines = block[:-1].split(b"\n")
-            rows = [self._line(line, self._lines + index) for index, line in enumerate(lines, start=1)]
-        return rows
 
     def _line(self, line: bytes, number: int) -> Any:
         for index, layout in enumerate(self._layouts):
@@ -292,13 +235,13 @@ class _Decoder:
         except msgspec.DecodeError as error:
             _refuse(error, value, where)
         if len(self._layouts) < _MAX_LAYOUTS:
-            layout = _Layout(list(value), BlockLayout.of(line, value, _KNOWN) if self._scanning else None)
+            layout = _Layout(value)
             if layout.line(line) is not None:
                 self._layouts.insert(0, layout)
         return row
 
 
-def _refuse(error: msgspec.DecodeError, row: dict[str, Any], where: str) -> NoReturn:
+def _refuse(error: msgspec.DecodeError, row: Mapping[str, object], where: str) -> NoReturn:
     missing = [key for key in _REQUIRED if key not in row]
     if missing:
         raise CorpusError(

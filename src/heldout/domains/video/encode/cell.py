@@ -92,13 +92,15 @@ def run_cell(ffmpeg: FFmpeg, cell: Cell, model: str, work: Path) -> Scored:
         raise _failed(cell, f"scoring failed: {done.cause}", done, work)
     frames, version = _read_log(cell, work, done)
     _check_counts(cell, done, len(frames), work)
-    facts = _row_facts(cell, encode, ffmpeg.version, version, model)
+    facts, extra = _row_facts(cell, encode, ffmpeg.version, version, model)
     hashes = picture_hashes(read_plain(work / _PICTURES))
     if len(hashes) != len(frames):
         raise _failed(cell, f"{len(hashes)} pictures of {len(frames)} frames were kept", done, work)
-    rows = [_row(facts, _scores(cell, index, frame), hashes[index]) for index, frame in enumerate(frames)]
+    scores = [_scores(cell, index, frame) for index, frame in enumerate(frames)]
+    # The published keys in the published order, then ours.
+    rows = [facts | each | extra | {"ref_phash": phash} for each, phash in zip(scores, hashes, strict=True)]
     lines = b"".join(json.dumps(row, allow_nan=False, ensure_ascii=False).encode() + b"\n" for row in rows)
-    mean = math.fsum(row["vmaf"] for row in rows) / len(rows)
+    mean = math.fsum(each["vmaf"] for each in scores) / len(scores)
     pix_fmt = next((match[1] for line in done.lines if (match := _INPUT_FORMAT.search(line))), "unknown")
     return Scored(lines, len(rows), encode.size, round(mean, 6), pix_fmt, version)
 
@@ -164,9 +166,10 @@ def _check_counts(cell: Cell, done: Finished, logged: int, work: Path) -> None:
 
 def _row_facts(
     cell: Cell, encode: _Encode, ffmpeg_version: str, libvmaf_version: str | None, model: str
-) -> dict[str, Any]:
+) -> tuple[dict[str, object], dict[str, object]]:
+    """What all rows say: the published keys, and ours."""
     geometry, family = cell.source.geometry, cell.encoder.family
-    extra = {
+    extra: dict[str, object] = {
         "preset": cell.encoder.preset,
         "fps": float(geometry.fps) if geometry.fps.denominator != 1 else geometry.fps.numerator,
         "width": geometry.width,
@@ -182,16 +185,10 @@ def _row_facts(
     if libvmaf_version:
         extra["libvmaf_version"] = libvmaf_version
     published = {"src": cell.source.name, "encoder": cell.encoder.name, "cq": cell.cq}
-    return {**published, "enc_bytes": encode.size, "enc_time_ms": encode.milliseconds, "extra": extra}
+    return {**published, "enc_bytes": encode.size, "enc_time_ms": encode.milliseconds}, extra
 
 
-def _row(facts: Mapping[str, Any], scores: Mapping[str, Any], phash: str) -> dict[str, Any]:
-    """The published keys in the published order, then ours."""
-    published = {key: value for key, value in facts.items() if key != "extra"}
-    return {**published, **scores, **facts["extra"], "ref_phash": phash}
-
-
-def _scores(cell: Cell, index: int, frame: Mapping[str, Any]) -> dict[str, Any]:
+def _scores(cell: Cell, index: int, frame: Mapping[str, Any]) -> dict[str, float]:
     metrics = frame.get("metrics", {})
     if frame.get("frameNum") != index:
         raise _failed(cell, f"libvmaf's log has frame {frame.get('frameNum')} in place {index}")

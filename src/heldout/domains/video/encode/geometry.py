@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from heldout.domains.video.encode.spec import SourceSpec, parse_fps
 from heldout.errors import InputError
@@ -66,7 +65,7 @@ class Geometry:
         chroma = -(-self.width // wide) * -(-self.height // high)
         return (self.width * self.height + 2 * chroma) * (1 if self.bit_depth == 8 else 2)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As it stands in the manifest and in a cell's key."""
         shape = {"width": self.width, "height": self.height, "fps": self.rate}
         return shape | {"pix_fmt": self.pix_fmt, "bit_depth": self.bit_depth}

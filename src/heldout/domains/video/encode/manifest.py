@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from heldout.domains.video.encode.ffmpeg import FFmpeg
-from heldout.domains.video.encode.plan import Plan, Planned
+from heldout.domains.video.encode.plan import Card, Plan, Planned
 from heldout.domains.video.encode.spec import EncodeSpec
 from heldout.evidence import atomic_path, provenance, read_plain, sha256_file, write_json
 
@@ -25,7 +25,16 @@ class Failure(NamedTuple):
     log: tuple[str, ...] = ()
 
 
-def merge(parts: Sequence[Path], corpus: Path) -> dict[str, Any]:
+class CorpusFile(TypedDict):
+    """The merged corpus in the manifest."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def merge(parts: Sequence[Path], corpus: Path) -> CorpusFile:
     """Put these parts, and no others, together in this order; describe the file."""
     rows, sha = 0, hashlib.sha256()
     with atomic_path(corpus) as partial:
@@ -42,9 +51,9 @@ def merge(parts: Sequence[Path], corpus: Path) -> dict[str, Any]:
 def write_manifest(
     out: Path,
     plan: Plan,
-    cards: Mapping[str, Mapping[str, Any]],
+    cards: Mapping[str, Card],
     failures: Mapping[str, Failure],
-    corpus: Mapping[str, Any] | None,
+    corpus: CorpusFile | None,
     ffmpeg: FFmpeg,
     spec: EncodeSpec,
 ) -> Path:
@@ -54,7 +63,7 @@ def write_manifest(
     document = {
         "schema": SCHEMA,
         "complete": not failures,
-        "corpus": dict(corpus) if corpus else None,
+        "corpus": corpus,
         "model": spec.model,
         "expected": len(plan.cells),
         "present": len(cards),
@@ -74,9 +83,7 @@ def write_manifest(
     return out / MANIFEST
 
 
-def _describe(
-    planned: Planned, cards: Mapping[str, Mapping[str, Any]], failures: Mapping[str, Failure]
-) -> dict[str, Any]:
+def _describe(planned: Planned, cards: Mapping[str, Card], failures: Mapping[str, Failure]) -> dict[str, object]:
     cell = planned.cell
     facts = {"src": cell.source.name, "encoder": cell.encoder.name, "preset": cell.encoder.preset, "cq": cell.cq}
     facts |= {"key": planned.key, "frames": cell.source.frames}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from heldout.domains.video.encode.cell import Cell, Scored, encode_arguments, score_arguments
 from heldout.domains.video.encode.encoders import Encoder
@@ -19,6 +19,21 @@ from heldout.evidence import digest, read_json, sha256_file, write_bytes, write_
 
 CARD_SCHEMA = "heldout.video-cell/1"
 _FORMAT = 1
+
+
+class Card(TypedDict):
+    """What vouches for the rows of a cell; one of an older heldout may lack the last two."""
+
+    schema: str
+    key: str
+    identity: Mapping[str, Any]
+    rows: int
+    bytes: int
+    sha256: str
+    vmaf_mean: float
+    enc_bytes: int
+    encoded_pix_fmt: NotRequired[str]
+    libvmaf_version: NotRequired[str | None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ class Planned:
     cell: Cell
     identity: Mapping[str, Any]
     part: Path
-    card: Mapping[str, Any] | None
+    card: Card | None
     reason: str
     usable: bool = True
     log: tuple[str, ...] = ()
@@ -48,10 +63,10 @@ class Planned:
         """Digest of the identity."""
         return digest(self.identity)
 
-    def store(self, scored: Scored) -> dict[str, Any]:
+    def store(self, scored: Scored) -> Card:
         """Write rows, then the card that vouches for them; a kill between the two leaves a cell to encode again."""
         write_bytes(self.part, scored.lines)
-        card = {
+        card: Card = {
             "schema": CARD_SCHEMA,
             "key": self.key,
             "identity": self.identity,
@@ -129,7 +144,7 @@ def card_path(part: Path) -> Path:
     return part.with_suffix(".cell.json")
 
 
-def identity_of(cell: Cell, ffmpeg_version: str, model: str) -> dict[str, Any]:
+def identity_of(cell: Cell, ffmpeg_version: str, model: str) -> dict[str, object]:
     """All that a cell's scores depend on; paths and devices are not among them."""
     source, encoder = cell.source, cell.encoder
     nowhere = Cell(
@@ -162,7 +177,7 @@ def _look(cell: Cell, probe: Probe, ffmpeg_version: str, model: str, folder: Pat
     return Planned(cell, identity, part, card, reason, probe.usable, probe.log)
 
 
-def _judge_part(part: Path, identity: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
+def _judge_part(part: Path, identity: Mapping[str, Any]) -> tuple[Card | None, str]:
     """The card if the part is this cell's, and why it is or is not."""
     if not part.is_file():
         return None, "new"
@@ -176,9 +191,9 @@ def _judge_part(part: Path, identity: Mapping[str, Any]) -> tuple[Mapping[str, A
     return card, "reused"
 
 
-def _read_card(part: Path) -> dict[str, Any] | None:
+def _read_card(part: Path) -> Card | None:
     try:
-        card = read_json(card_path(part))
+        card: Card = read_json(card_path(part))
     except InputError:
         return None
     if not isinstance(card, dict) or card.get("schema") != CARD_SCHEMA:

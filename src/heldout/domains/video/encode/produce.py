@@ -9,29 +9,24 @@ complete must not look as if it were.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any, NamedTuple
-
-from filelock import FileLock, Timeout
+from typing import NamedTuple
 
 from heldout.domains.video.encode.cell import CellFailedError, run_cell
 from heldout.domains.video.encode.decoded import PREFIX, decoded_once
 from heldout.domains.video.encode.ffmpeg import FFmpeg, find_ffmpeg
 from heldout.domains.video.encode.manifest import CORPUS, Failure, merge, write_manifest
-from heldout.domains.video.encode.plan import Plan, Planned, make_plan
+from heldout.domains.video.encode.plan import Card, Plan, Planned, make_plan
 from heldout.domains.video.encode.spec import EncodeSpec
 from heldout.domains.video.encode.workers import as_finished
-from heldout.errors import StaleError
-from heldout.evidence import JsonLines
+from heldout.evidence import Events, JsonLines, Listener, alone
 
-OnEvent = Callable[[Mapping[str, Any]], None]
 _WORK = ".work-"
 
 
@@ -83,7 +78,7 @@ def produce(
     ffmpeg: Path | None = None,
     workers: int = os.cpu_count() or 1,
     allow_skips: bool = False,
-    on_event: OnEvent | None = None,
+    on_event: Listener | None = None,
 ) -> EncodeResult:
     """Encode and score what is missing, merge, and write the manifest.
 
@@ -105,9 +100,8 @@ def produce(
         KeyboardInterrupt: After all children were ended; finished cells are kept.
     """
     program = find_ffmpeg(ffmpeg)
-    out.mkdir(parents=True, exist_ok=True)
-    with _only_one(out), JsonLines(out / "progress.jsonl") as log:
-        tell = _Teller(log, on_event)
+    with alone(out, "encodes into this folder"), JsonLines(out / "progress.jsonl") as log:
+        tell = _Teller(log, on_event, frozenset({"encoded", "failed", "reused"}))
         with tell.interruption(program):
             _sweep(out / "parts")
             plan = make_plan(program, spec, out, pans=out / "sources", workers=workers, allow_skips=allow_skips)
@@ -117,7 +111,7 @@ def produce(
 
 
 class _Outcome(NamedTuple):
-    cards: dict[str, Mapping[str, Any]]
+    cards: dict[str, Card]
     failures: dict[str, Failure]
 
 
@@ -138,12 +132,12 @@ def _encode_all(ffmpeg: FFmpeg, plan: Plan, model: str, parts: Path, workers: in
                 tell("failed", name, reason=result.reason)
             else:
                 cards[name] = result
-                facts = {key: result[key] for key in ("rows", "vmaf_mean", "enc_bytes")}
-                tell("encoded", name, **facts)
+                told = ("rows", "vmaf_mean", "enc_bytes")
+                tell("encoded", name, **{key: value for key, value in result.items() if key in told})
     return _Outcome(cards, failures)
 
 
-def _one_cell(ffmpeg: FFmpeg, model: str, parts: Path, planned: Planned) -> dict[str, Any] | Failure:
+def _one_cell(ffmpeg: FFmpeg, model: str, parts: Path, planned: Planned) -> Card | Failure:
     work = Path(mkdtemp(prefix=_WORK, dir=parts))
     try:
         return planned.store(run_cell(ffmpeg, planned.cell, model, work))
@@ -171,24 +165,7 @@ def _finish(
     )
 
 
-@dataclass
-class _Teller:
-    """Writes events to ``progress.jsonl`` and hands them on."""
-
-    log: JsonLines
-    on_event: OnEvent | None
-    total: int = 0
-    done: int = 0
-    _counted: frozenset[str] = field(default=frozenset({"encoded", "failed", "reused"}), repr=False)
-
-    def __call__(self, event: str, unit: str, **facts: Any) -> None:
-        if event in self._counted:
-            self.done += 1
-        record = {"event": event, "unit": unit, "done": self.done, "total": self.total} | facts
-        self.log.append(record | {"ts": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")})
-        if self.on_event is not None:
-            self.on_event(record)
-
+class _Teller(Events):
     def plan(self, plan: Plan) -> None:
         """Say of every cell what will become of it, before it does."""
         self.total = len(plan.cells)
@@ -210,18 +187,6 @@ class _Teller:
             ffmpeg.children.stop()
             self("interrupted", "corpus")
             raise
-
-
-@contextlib.contextmanager
-def _only_one(out: Path) -> Iterator[None]:
-    """Two producers in one folder would sweep each other's work."""
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise StaleError(
-            "another process is encoding into this folder", where=str(out), hint="wait for it, or choose another --out"
-        ) from None
 
 
 def _sweep(parts: Path) -> None:

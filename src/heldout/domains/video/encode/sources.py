@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from heldout.domains.video.encode.ffmpeg import FFmpeg, Finished
 from heldout.domains.video.encode.geometry import Geometry, check_whole_frames, raw_geometry, scored_format
@@ -69,7 +69,7 @@ class Source:
         filters = self.filters if self.decoded is None else self.filters[-1:]  # the format alone
         return ",".join([*filters, *reset_timestamps(self.geometry)])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As it stands in the manifest."""
         facts = {"name": self.name, "path": portable(self.path), "kind": self.kind, "frames": self.frames}
         digests = {"sha256": self.sha256, "content_sha256": self.content_sha256}

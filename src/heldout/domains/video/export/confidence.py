@@ -34,7 +34,7 @@ _NO_ROWS = "no held-out predictions were given to calibrate on"
 _OF = "error of a clip's mean, VMAF points: of each source the largest over all its encodes"
 
 
-def confidence(metrics: Mapping[str, Any], predictions: Predictions | None, seeds: Sequence[int]) -> dict[str, Any]:
+def confidence(metrics: Mapping[str, Any], predictions: Predictions | None, seeds: Sequence[int]) -> dict[str, object]:
     """The block ``confidence`` of an ensemble's manifest.
 
     Args:
@@ -56,7 +56,7 @@ def confidence(metrics: Mapping[str, Any], predictions: Predictions | None, seed
     }
 
 
-def calibration(block: Mapping[str, Any], predictions: Predictions | None) -> dict[str, Any] | None:
+def calibration(block: Mapping[str, Any], predictions: Predictions | None) -> dict[str, object] | None:
     """The published ``eval.calibration``, where there is a ``q``; counted in sources."""
     if block["conformal_q_residual"] is None or predictions is None or predictions.sigma is None:
         return None
@@ -92,7 +92,7 @@ def _why_not(predictions: Predictions | None, seeds: Sequence[int]) -> str | Non
     return None
 
 
-def _conformal(found: Mapping[str, Any], predictions: Predictions) -> dict[str, Any]:
+def _conformal(found: Mapping[str, Any], predictions: Predictions) -> dict[str, object]:
     groups = predictions.samples["group"].n_unique()
     kinds = found.get("conformal", {}).get("kinds", {})
     sigma = predictions.sigma
@@ -107,7 +107,7 @@ def _conformal(found: Mapping[str, Any], predictions: Predictions) -> dict[str, 
     }
 
 
-def _level(level: Mapping[str, Any], groups: int) -> dict[str, Any]:
+def _level(level: Mapping[str, Any], groups: int) -> dict[str, object]:
     """One level as the run found it; a width of zero is no width."""
     width = level["half_width"] or None
     held = {key: level[key] for key in ("coverage", "worst_group")}
@@ -131,7 +131,7 @@ def _published(predictions: Predictions) -> tuple[float | None, str | None]:
     return (q, None) if q else (None, too_few(len(groups), NOMINAL))
 
 
-def _clips(predictions: Predictions, groups: int) -> dict[str, Any]:
+def _clips(predictions: Predictions, groups: int) -> dict[str, object]:
     """Scores of every source, sorted; ``either_way`` gives half-widths, ``too_high`` what a lower bound takes off."""
     if "cell" not in predictions.samples.columns:
         return {"of": _OF, "scores": {}, "levels": {}}

@@ -84,7 +84,7 @@ def _check_interface(model: Any, name: str) -> None:
 def _check_metadata(model: Any, card: Mapping[str, Any], name: str) -> None:
     """What the graph says of itself is what the sidecar says of it."""
     props = {each.key: each.value for each in model.metadata_props}
-    expected: dict[str, Any] = {key: card[key] for key in _ALIKE}
+    expected: dict[str, object] = {key: card[key] for key in _ALIKE}
     expected |= {"encoder_vocab_version": card["encoder_vocab_version"], "unseen_slots": _unseen(card, props)}
     expected |= {key: card["corpus"][key] for key in ("cq_min", "cq_max")}
     texts = {"id": card["id"], "corpus_sha256": card["corpus"]["sha256"], "verdict_sha256": card["verdict_sha256"]}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from heldout.backbone import FitJob, TrainView
+from heldout.backbone import FitJob
 from heldout.corpus import Corpus
 from heldout.domains.video.backbone import onnx as onnx_graph
 from heldout.domains.video.backbone import parity
@@ -26,7 +26,7 @@ from heldout.domains.video.export import sidecar
 from heldout.errors import HeldoutError, InputError, RefusedError, UnitError
 from heldout.evidence import digest, dumps, read_json, sha256_bytes, sha256_file, write_bytes, write_json
 from heldout.evidence.provenance import code_digest
-from heldout.run.units import stream_seed
+from heldout.run.units.unit import stream_seed
 from heldout.task import Predictions
 
 PREFIX = "fr_regressor_v2_ensemble_v1"
@@ -160,7 +160,7 @@ def _refused(what: str, hint: str) -> RefusedError:
 
 def _refit(backbone: FRRegressorBackbone, corpus: Corpus, seeds: Sequence[int], workdir: Path) -> dict[int, FRModel]:
     """A model for each seed, all trained together; those that an earlier call finished are read again."""
-    view = TrainView(corpus.features, corpus.target, corpus.groups.to_numpy().astype(str), corpus.task)
+    view = corpus.train_view(np.arange(len(corpus.groups)))
     models: dict[int, FRModel] = {}
     missing: dict[str, int] = {}
     for seed in seeds:
@@ -218,9 +218,9 @@ def _member(model: FRModel, seed: int, context: sidecar.Context) -> _Built:
 
 def _compared(corpus: Corpus) -> tuple[Any, Any]:
     """Features and targets of the rows that are compared: all, or evenly spaced ones of a large corpus."""
-    step = max(1, -(-len(corpus.target) // _COMPARED_ROWS))
-    rows = np.arange(0, len(corpus.target), step)
-    return corpus.features[rows], corpus.target[rows]
+    step = max(1, -(-len(corpus.groups) // _COMPARED_ROWS))
+    rows = np.arange(0, len(corpus.groups), step)
+    return corpus.features[rows], corpus.targets("verify", rows)
 
 
 def _write_all(out: Path, files: Mapping[str, bytes], manifest: str, document: bytes) -> None:

@@ -14,6 +14,8 @@ from heldout.evidence import digest, provenance, read_json, sha256_file
 from heldout.gate.verdict_files import read_verdict
 from heldout.run.resolve import IDENTITY, read_lock
 from heldout.task import read_predictions
+from heldout.task.table import table_in
+from heldout.verify.evidence import RunEvidence
 
 _LOCK = "study.lock.yaml"
 
@@ -64,8 +66,15 @@ def export_run(
         workdir=folder / "scratch" / "export",
         provenance=made,
         prefix=prefix,
-        predictions=read_predictions(folder / "predictions.jsonl", lock["seeds"]),
+        predictions=read_predictions(table_in(folder), lock["seeds"]),
     )
+
+
+def can_export(evidence: RunEvidence) -> bool:
+    """Whether ``export_run`` has anything to do: a PROMOTE over held-out sources, of our own regressor."""
+    lock = evidence.lock
+    by_source = lock["corpus"].get("group", "src") == "src"
+    return bool(evidence.verdict["verdict"] == "PROMOTE" and lock["backbone"] == FRRegressorBackbone.name and by_source)
 
 
 def _lock(folder: Path) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def _refuse_other(folder: Path, verdict: Mapping[str, Any], lock: Mapping[str, A
     found = {
         _LOCK: ("variant_sha256", digest({part: lock[part] for part in IDENTITY})),
         "metrics.json": ("metrics_sha256", sha256_file(folder / "metrics.json")),
-        "predictions.jsonl": ("predictions_sha256", sha256_file(folder / "predictions.jsonl")),
+        table_in(folder).name: ("predictions_sha256", sha256_file(table_in(folder))),
     }
     for name, (key, value) in found.items():
         if judged.get(key) != value:

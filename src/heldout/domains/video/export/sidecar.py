@@ -93,7 +93,7 @@ class Proved(NamedTuple):
     rows: int
 
 
-def member(context: Context, model: FRModel, seed: int, sha256: str, parity: Parity) -> dict[str, Any]:
+def member(context: Context, model: FRModel, seed: int, sha256: str, parity: Parity) -> dict[str, object]:
     """The sidecar of one member."""
     inputs, name = model.inputs, f"{context.prefix}_seed{seed}"
     document = {
@@ -136,7 +136,7 @@ def ensemble(
     models: Sequence[FRModel],
     rows: tuple[pl.DataFrame, Float64],
     proved: Proved,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The manifest: every file by digest, shared inputs, how to make an interval and how much to trust it."""
     model, block = models[0], confidence(context.metrics, context.predictions, context.seeds)
     calibrated = calibration(block, context.predictions)
@@ -177,7 +177,7 @@ def proof_name(prefix: str) -> str:
     return f"{prefix}_parity.safetensors"
 
 
-def _named(prefix: str, each: Member) -> dict[str, Any]:
+def _named(prefix: str, each: Member) -> dict[str, object]:
     name = f"{prefix}_seed{each.seed}"
     return {
         "id": name,
@@ -189,7 +189,7 @@ def _named(prefix: str, each: Member) -> dict[str, Any]:
     }
 
 
-def _in_sample(models: Sequence[FRModel], frame: pl.DataFrame, target: Float64) -> dict[str, Any]:
+def _in_sample(models: Sequence[FRModel], frame: pl.DataFrame, target: Float64) -> dict[str, object]:
     """On rows that the members were trained on: says that they work, not how well."""
     from heldout.task.metrics import regression
 
@@ -204,7 +204,7 @@ def _in_sample(models: Sequence[FRModel], frame: pl.DataFrame, target: Float64) 
     }
 
 
-def _corpus(context: Context, model: FRModel) -> dict[str, Any]:
+def _corpus(context: Context, model: FRModel) -> dict[str, object]:
     manifest = context.corpus.manifest
     return {
         "path": portable(context.corpus_path),
@@ -216,7 +216,7 @@ def _corpus(context: Context, model: FRModel) -> dict[str, Any]:
     }
 
 
-def recipe(params: FRParams) -> dict[str, Any]:
+def recipe(params: FRParams) -> dict[str, object]:
     """The published block: how a member was trained."""
     kept = ("hidden", "depth", "dropout", "epochs", "batch_size", "lr", "weight_decay", "recipe", "encoder_dropout")
     return {key: getattr(params, key) for key in kept} | {
@@ -229,7 +229,7 @@ def recipe(params: FRParams) -> dict[str, Any]:
     }
 
 
-def gate_block(verdict: Mapping[str, Any], metrics: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def gate_block(verdict: Mapping[str, Any], metrics: Mapping[str, Any], seed: int) -> dict[str, object]:
     """The published block ``gate`` of a member, from verdict and metrics alone."""
     report, members = _report(verdict, metrics), metrics.get("members", {})
     return {
@@ -244,7 +244,7 @@ def gate_block(verdict: Mapping[str, Any], metrics: Mapping[str, Any], seed: int
     }
 
 
-def _report(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _report(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, object]:
     """The published report of the gate; its numbers from the metrics where the verdict carries none."""
     report = dict(verdict.get("gate") or {})
     means = [block["mean"]["plcc"] for _, block in sorted(metrics.get("members", {}).items())]
@@ -255,7 +255,7 @@ def _report(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str,
     return {key: report.get(key) for key in keys}
 
 
-def _unseen(context: Context, model: FRModel) -> dict[str, Any]:
+def _unseen(context: Context, model: FRModel) -> dict[str, object]:
     if model.codec == "blind":
         return {"slots": [], "policy": "blind", "answer": "the graph ignores the codec block"}
     answer = "the codec block is taken as zero: a codec-blind prediction"
@@ -275,7 +275,7 @@ def _notes(context: Context, model: FRModel, seed: int) -> str:
     )
 
 
-def _provenance(context: Context) -> dict[str, Any]:
+def _provenance(context: Context) -> dict[str, object]:
     outputs: dict[str, str | None] = {
         "registry": None,
         "ensemble": f"{context.prefix}.json",

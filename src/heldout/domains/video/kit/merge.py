@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from heldout.domains.video.encode.manifest import CORPUS, merge
+from heldout.domains.video.encode.manifest import CORPUS, CorpusFile, merge
 from heldout.domains.video.encode.plan import CARD_SCHEMA, card_path
 from heldout.domains.video.encode.spec import EncodeSpec, source_name
 from heldout.errors import InputError, RefusedError, TamperedError
@@ -152,7 +152,7 @@ def _chosen(shards: Sequence[Shard]) -> tuple[dict[tuple[str, str, str, int], Sh
     return chosen, sorted(set(duplicates))
 
 
-def _scores(part: Path) -> list[dict[str, Any]]:
+def _scores(part: Path) -> list[dict[str, object]]:
     """Rows without what is a machine's own: how long it took."""
     lines = read_plain(part).splitlines()
     rows = [loads(line, where=f"{part}:{number}") for number, line in enumerate(lines, start=1)]
@@ -211,12 +211,12 @@ def _document(
     chosen: Mapping[tuple[str, str, str, int], Shard],
     duplicates: Sequence[str],
     gaps: Sequence[str],
-    corpus: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+    corpus: CorpusFile | None,
+) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "complete": not gaps,
-        "corpus": dict(corpus) if corpus else None,
+        "corpus": corpus,
         "expected": len(chosen) + len(gaps),
         "present": len(chosen),
         "duplicates": list(duplicates),

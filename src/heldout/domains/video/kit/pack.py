@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from heldout.domains.video.encode.ffmpeg import FFmpeg, Finished, find_ffmpeg
 from heldout.domains.video.encode.geometry import Geometry, check_whole_frames, raw_geometry
@@ -20,7 +20,7 @@ from heldout.domains.video.encode.spec import SourceSpec
 from heldout.domains.video.encode.workers import each
 from heldout.domains.video.kit.study import raw_source
 from heldout.errors import InputError, PrerequisiteError, UnitError, near_miss
-from heldout.evidence import canonical, digest, dumps, read_json, sha256_bytes, sha256_file, write_json, write_text
+from heldout.evidence import canonical, digest, dumps, file_entry, read_json, sha256_file, write_json, write_text
 from heldout.package.archive.read import safe_name
 from heldout.package.archive.write import write_archive
 
@@ -110,7 +110,7 @@ def pack_corpus(
     entries = dict(each(work, raws, chosen.workers, ffmpeg.children))
     document = {"schema": SCHEMA, "codec": chosen.codec, "sources": entries}
     files = _published(document) | {f"{LOSSLESS}/{entry['mkv']}": parts / entry["part"] for entry in entries.values()}
-    document["files"] = {name: _described(source) for name, source in sorted(files.items())}
+    document["files"] = {name: file_entry(source) for name, source in sorted(files.items())}
     sha256 = write_archive(out, {**files, MANIFEST: dumps(document)}, top=TOP)
     write_text(out.with_name(f"{out.name}.sha256"), f"{sha256}  {out.name}\n")
     shutil.rmtree(parts, ignore_errors=True)
@@ -166,20 +166,24 @@ def _encoders(ffmpeg: FFmpeg, codec: str) -> dict[str, str]:
     return found
 
 
+class _Card(TypedDict):
+    encoder: str
+    bytes: int
+    sha256: str
+
+
 def _pack_one(
     ffmpeg: FFmpeg, encoders: Mapping[str, str], parts: Path, counted: Callable[[str], None], raw: _Raw
 ) -> tuple[str, dict[str, Any]]:
     """Pack one file and prove it, unless that was done before a kill."""
     size, sha256 = raw.path.stat().st_size, sha256_file(raw.path)
-    facts = raw.geometry.to_json()
-    entry = {key: facts[key] for key in ("width", "height", "fps", "pix_fmt", "bit_depth")}
-    entry |= {"frames": size // raw.geometry.frame_bytes, "bytes": size, "sha256": sha256}
+    entry = raw.geometry.to_json() | {"frames": size // raw.geometry.frame_bytes, "bytes": size, "sha256": sha256}
     key = digest({"entry": entry, "encoders": dict(encoders), "ffmpeg": ffmpeg.version})
     packed, card = parts / f"{key}.mkv", parts / f"{key}.json"
     known = _known(card, packed)
     if known is None:
         encoder = _encode(ffmpeg, encoders, raw, packed, sha256)
-        known = {"encoder": encoder, "bytes": packed.stat().st_size, "sha256": sha256_file(packed)}
+        known = {"encoder": encoder, **file_entry(packed)}
         write_json(card, known)
     counted(raw.name)
     mkv = f"{raw.name.removesuffix(RAW_SUFFIX)}.mkv"
@@ -211,11 +215,11 @@ def _encode(ffmpeg: FFmpeg, encoders: Mapping[str, str], raw: _Raw, packed: Path
     )
 
 
-def _known(card: Path, packed: Path) -> dict[str, Any] | None:
+def _known(card: Path, packed: Path) -> _Card | None:
     """What the card says of a packed file, if it is the one that was proved."""
     if not card.is_file() or not packed.is_file():
         return None
-    known: dict[str, Any] = read_json(card)
+    known: _Card = read_json(card)
     return known if known.get("sha256") == sha256_file(packed) else None
 
 
@@ -240,16 +244,10 @@ def _published(document: Mapping[str, Any]) -> dict[str, Path | bytes]:
     }
 
 
-def _line(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+def _line(name: str, entry: Mapping[str, Any]) -> dict[str, object]:
     kept = {key: entry[key] for key in ("mkv", "pix_fmt", "width", "height", "fps")}
     sizes = {"in_bytes": entry["bytes"], "out_bytes": entry["mkv_bytes"], "yuv_sha256": entry["sha256"]}
     return {"corpus": name.partition("/")[0], "yuv": name.partition("/")[2]} | kept | sizes
-
-
-def _described(source: Path | bytes) -> dict[str, Any]:
-    if isinstance(source, bytes):
-        return {"bytes": len(source), "sha256": sha256_bytes(source)}
-    return {"bytes": source.stat().st_size, "sha256": sha256_file(source)}
 
 
 class Counter:

@@ -162,7 +162,7 @@ def _points(produce: Mapping[str, Any]) -> dict[str, list[int]]:
     return {name: produce["cqs"][name] for name in names}
 
 
-def _sources(ref_dir: Path, declared: Mapping[str, SourceSpec], geometry: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _sources(ref_dir: Path, declared: Mapping[str, SourceSpec], geometry: Mapping[str, Any]) -> list[dict[str, object]]:
     ref_dir = ref_dir.resolve()
     noted = noted_geometry(ref_dir)
     return [_source(path, noted.get(path.relative_to(ref_dir).as_posix(), {}), declared, geometry)
@@ -183,16 +183,16 @@ def noted_geometry(ref_dir: Path) -> dict[str, Mapping[str, Any]]:
 
 def _source(
     path: Path, noted: Mapping[str, Any], declared: Mapping[str, SourceSpec], geometry: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """One entry of ``sources``: geometry from the name, the transport, the study, the published rule, the options."""
     own = declared.get(source_name(SourceSpec(path=path)))
-    entry: dict[str, Any] = {"path": str(path)}
+    entry: dict[str, object] = {"path": str(path)}
     if own is not None and own.frames is not None:
         entry["frames"] = own.frames
     return entry if path.suffix.lower() != ".yuv" else entry | _raw_facts(path, noted, _declared(own), geometry)
 
 
-def raw_source(path: Path, folder: Path, geometry: Mapping[str, Any]) -> dict[str, Any]:
+def raw_source(path: Path, folder: Path, geometry: Mapping[str, Any]) -> dict[str, object]:
     """Geometry of a raw file that no study names: by its name, ``sources.json``, the published rule, the options.
 
     Raises:
@@ -203,7 +203,7 @@ def raw_source(path: Path, folder: Path, geometry: Mapping[str, Any]) -> dict[st
 
 def _raw_facts(
     path: Path, noted: Mapping[str, Any], declared: Mapping[str, Any], geometry: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     known = named_geometry(path)
     for other in (noted, declared, _full_hd(path, {**known, **noted, **declared}), geometry):
         known |= {key: value for key, value in other.items() if key not in known and value is not None}
@@ -211,10 +211,10 @@ def _raw_facts(
     return known
 
 
-def named_geometry(path: Path) -> dict[str, Any]:
+def named_geometry(path: Path) -> dict[str, object]:
     """What a raw file's own name says, part by part."""
-    filler: dict[str, Any] = {"width": 16, "height": 16, "fps": "1", "pix_fmt": "yuv420p"}
-    found: dict[str, Any] = {}
+    filler: dict[str, object] = {"width": 16, "height": 16, "fps": "1", "pix_fmt": "yuv420p"}
+    found: dict[str, object] = {}
     for part in (("width", "height"), ("fps",), ("pix_fmt",)):
         others = {key: value for key, value in filler.items() if key not in part}
         try:
@@ -229,13 +229,13 @@ def _value(geometry: Geometry, key: str) -> Any:
     return geometry.rate if key == "fps" else getattr(geometry, key)
 
 
-def _declared(own: SourceSpec | None) -> dict[str, Any]:
+def _declared(own: SourceSpec | None) -> dict[str, object]:
     if own is None or own.kind != "raw":
         return {}
     return {key: value for key in _GEOMETRY if (value := getattr(own, key)) is not None}
 
 
-def _full_hd(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+def _full_hd(path: Path, known: Mapping[str, Any]) -> dict[str, object]:
     """``Name_<N>fps`` that holds whole frames of 1920x1080, 8 bit, 4:2:0, as published."""
     size = path.stat().st_size
     fits = "fps" in known and "width" not in known and "pix_fmt" not in known and size and size % _FULL_HD_FRAME == 0

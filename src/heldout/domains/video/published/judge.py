@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.corpus.guards import Finding
+from heldout.corpus.guards.finding import FindingBlock
 from heldout.documents.names import HOLD_FILE, PROMOTE_FILE
 from heldout.domains.video.backbone.published import worst_fold
 from heldout.domains.video.backbone.published_gate import (
@@ -28,16 +29,11 @@ from heldout.domains.video.published.reported_files import SCORES, SeedFile, lis
 from heldout.domains.video.published.reported_rules import cross_checks, dry_run_of
 from heldout.errors import HeldoutError, InputError, RefusedError
 from heldout.evidence import provenance, read_json
-from heldout.gate import RuleOutcome, build_verdict, verdict_of
-from heldout.gate.verdict_files import write_verdict
+from heldout.gate import RuleOutcome, verdict_of
+from heldout.run.verdict import build_verdict, write_verdict
 
 NOTE = "The evidence is reported: nothing here was recomputed from predictions, and no registry accepts it."
 _GATE_RULES = ("mean-plcc", "plcc-spread", "every-seed")
-
-
-def discover_seeds(folder: Path) -> list[int]:
-    """The seeds whose files lie in a folder, ascending."""
-    return list(list_seed_files(folder)[0])
 
 
 def judge_reported(
@@ -47,7 +43,7 @@ def judge_reported(
     mean_plcc_threshold: float = MEAN_PLCC,
     plcc_spread_max: float = SPREAD_MAX,
     per_seed_min: float = SEED_MIN,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Judge the files of a folder; nothing is written.
 
     Args:
@@ -121,13 +117,12 @@ def _gate_rules(per_seed: Mapping[int, float | None], bounds: Bounds) -> list[Ru
     outcomes = []
     for identifier, (name, observed, holds, relation, bound) in zip(_GATE_RULES, rows, strict=True):
         words = f"{relation} {bound:g}"
+        known, sentence = holds, f"{name} {observed:.6f}, {words}" if observed is not None else ""
         if identifier == "every-seed" and below:
-            outcomes.append(RuleOutcome(identifier, "FAIL", observed, words, f"failing seeds {below}: {words}"))
+            known, sentence = False, f"failing seeds {below}: {words}"
         elif observed is None:
-            outcomes.append(RuleOutcome(identifier, "UNKNOWN", None, words, f"{name} cannot be judged: {why}"))
-        else:
-            sentence = f"{name} {observed:.6f}, {words}"
-            outcomes.append(RuleOutcome(identifier, "PASS" if holds else "FAIL", observed, words, sentence))
+            known, sentence = None, f"{name} cannot be judged: {why}"
+        outcomes.append(RuleOutcome.of(identifier, known, observed, words, sentence))
     return outcomes
 
 
@@ -139,7 +134,7 @@ def _document(
     bounds: Bounds,
     outcomes: Sequence[RuleOutcome],
     foreign: Sequence[str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     verdict = verdict_of(outcomes)
     report = gate_report(per_seed, bounds, verdict)
     others = [
@@ -171,7 +166,7 @@ def _document(
     }
 
 
-def _corpus(files: Sequence[SeedFile]) -> dict[str, Any]:
+def _corpus(files: Sequence[SeedFile]) -> dict[str, object]:
     """What the files say of their corpus. Its bytes are not here, so it is not ``present``."""
     digests = {file.provenance("inputs", "corpus", "sha256") for file in files}
     paths = {str(file.document.get("corpus")) for file in files}
@@ -186,7 +181,7 @@ def _corpus(files: Sequence[SeedFile]) -> dict[str, Any]:
     }
 
 
-def _judged(files: Sequence[SeedFile], corpus: Mapping[str, Any]) -> dict[str, Any]:
+def _judged(files: Sequence[SeedFile], corpus: Mapping[str, Any]) -> dict[str, object]:
     """Nothing that an export or a registry could match: only the files that were read, by digest."""
     unknown = dict.fromkeys(
         ("corpus_sha256", "variant_sha256", "split_sha256", "predictions_sha256", "metrics_sha256", "environment")
@@ -199,7 +194,7 @@ def _judged(files: Sequence[SeedFile], corpus: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _findings(folder: Path, foreign: Sequence[str], corpus: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _findings(folder: Path, foreign: Sequence[str], corpus: Mapping[str, Any]) -> list[FindingBlock]:
     findings = [
         Finding("stale-or-foreign-file", True, f"{name} is no file of the seeds that were asked for", name,
                 "remove it, or ask for that seed too")
@@ -214,7 +209,7 @@ def _findings(folder: Path, foreign: Sequence[str], corpus: Mapping[str, Any]) -
     return [finding.to_json() for finding in findings]
 
 
-def _beside(files: Sequence[SeedFile]) -> dict[str, Any]:
+def _beside(files: Sequence[SeedFile]) -> dict[str, object]:
     """What the published gate leaves out; MAE and bias are in no published file."""
     blocks = {str(file.seed): {"folds": {fold.held_out or "?": fold.scores for fold in file.folds}} for file in files}
     return {
@@ -229,7 +224,7 @@ def _beside(files: Sequence[SeedFile]) -> dict[str, Any]:
 
 def _provenance(
     folder: Path, files: Sequence[SeedFile], asked: Sequence[int], bounds: Bounds, verdict: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     args = {
         "corpus_root": None,
         "loso_dir": folder,

@@ -6,18 +6,21 @@ Rows keep their order and keys: a flip changes the lines that it must and no oth
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heldout.errors import HeldoutError, InputError, RefusedError, TamperedError
-from heldout.evidence import digest, read_json, read_plain, sha256_file, write_bytes
+from heldout.evidence import digest, read_json, read_plain, sha256_file, write_bytes, write_json, write_page
 
+FLIP_SCHEMA = "heldout.flip/1"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-BEFORE = ".before.json"
+BEFORE, FLIP, HOLD = ".before.json", ".flip.json", ".hold.md"
 
 
 class _Published(BaseModel):
@@ -53,6 +56,13 @@ class RegistryFile(_Published):
     schema_: str | None = Field(None, alias="$schema")
     schema_version: Literal[0, 1]
     models: list[Entry]
+
+
+class _Models(TypedDict):
+    """The document with its keys in the order in which they stand."""
+
+    schema_version: int
+    models: list[dict[str, object]]
 
 
 def validate_registry(path: Path) -> list[str]:
@@ -93,8 +103,7 @@ def flip(path: Path, verdict_path: Path) -> list[str]:
     """
     verdict = _promotion(verdict_path)
     before = read_plain(path) if path.exists() else None
-    empty: dict[str, Any] = {"schema_version": 1, "models": []}
-    document = empty if before is None else _read(path)
+    document: _Models = {"schema_version": 1, "models": []} if before is None else _read(path)
     rows = {row.get("id"): row for row in document["models"]}
     changed = []
     for sidecar in _members(path.parent, verdict, verdict_path):
@@ -109,12 +118,18 @@ def flip(path: Path, verdict_path: Path) -> list[str]:
     if changed:
         if before is not None:
             write_bytes(path.with_suffix(BEFORE), before)
+        replaced = _flipped(path)
+        mine = {"verdict": _place(verdict_path, path), "sha256": sha256_file(verdict_path), "rows": changed}
+        write_json(path.with_suffix(FLIP), {"schema": FLIP_SCHEMA, **mine, "replaced": replaced})
         write_bytes(path, _dumps(document))
     return changed
 
 
-def flip_back(path: Path) -> None:
+def flip_back(path: Path) -> Path:
     """Return to the registry before the last flip, if its files are still those that it names.
+
+    Returns:
+        Where the entry for a tracker was written, with the verdict that was taken back and the one in force again.
 
     Raises:
         InputError: If there was no flip.
@@ -128,11 +143,44 @@ def flip_back(path: Path) -> None:
         raise RefusedError(
             f"the older registry does not verify: {problems[0]}", where=str(older), hint="bring back its files first"
         )
+    flipped = _flipped(path)
+    replaced = flipped and flipped["replaced"]
     older.replace(path)
+    if replaced:
+        write_json(path.with_suffix(FLIP), {"schema": FLIP_SCHEMA, **replaced, "replaced": None})
+    else:
+        path.with_suffix(FLIP).unlink(missing_ok=True)
+    head = f"# HOLD: {path.name} was flipped back on {dt.datetime.now(dt.UTC).isoformat(timespec='seconds')}"
+    rows = _row("taken back", flipped) + _row("in force again", replaced)
+    tracking = path.with_suffix(HOLD)
+    write_page(tracking, f"{head}\n\n| | verdict | rows |\n|---|---|---|\n{rows}")
+    return tracking
 
 
-def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = read_json(path)
+def _flipped(path: Path) -> dict[str, Any] | None:
+    """Which verdict the last flip was by, and the one before it; None where none was recorded."""
+    record = path.with_suffix(FLIP)
+    found = _json_object(record) if record.exists() else {}
+    if found.get("schema") != FLIP_SCHEMA:
+        return None
+    kept = {key: found[key] for key in ("verdict", "sha256", "rows")}
+    before = found["replaced"]
+    return kept | {"replaced": {key: before[key] for key in kept} if isinstance(before, dict) else None}
+
+
+def _place(verdict: Path, path: Path) -> str:
+    return Path(os.path.relpath(verdict, path.parent)).as_posix()
+
+
+def _row(word: str, of: Mapping[str, Any] | None) -> str:
+    if of is None:
+        return f"| {word} | none on record | |\n"
+    link = f"[{PurePosixPath(of['verdict']).name}]({str(of['verdict']).replace(' ', '%20')})"
+    return f"| {word} | {link}, sha256 `{of['sha256']}` | {', '.join(of['rows'])} |\n"
+
+
+def _read(path: Path) -> _Models:
+    document: _Models = read_json(path)
     try:
         RegistryFile.model_validate(document)
     except ValidationError:
@@ -219,7 +267,7 @@ def _weights_outside(path: Path) -> list[str]:
     return [f"{len(outside)} weights lie outside {path.name}, so its sha256 does not cover them"] if outside else []
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def _json_object(path: Path) -> dict[str, object]:
     try:
         found = read_json(path)
     except HeldoutError:

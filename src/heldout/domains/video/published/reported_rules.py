@@ -13,7 +13,7 @@ from typing import Any
 
 from heldout.domains.video.published.reported_files import RECIPE, SCORES, SeedFile
 from heldout.evidence import canonical
-from heldout.gate import Outcome, RuleOutcome
+from heldout.gate import RuleOutcome
 
 TOLERANCE = 1e-6
 MIN_FOLDS = 3
@@ -37,8 +37,8 @@ def rule(
     """FAIL if anything is bad, else UNKNOWN if anything is unknown, else PASS."""
     failures, gaps = list(bad), list(unknown)
     found = failures or gaps
-    outcome: Outcome = "FAIL" if failures else "UNKNOWN" if gaps else "PASS"
-    return RuleOutcome(identifier, outcome, float(len(found)), bound, _listed(found) if found else good)
+    holds = False if failures else None if gaps else True
+    return RuleOutcome.of(identifier, holds, float(len(found)), bound, _listed(found) if found else good)
 
 
 def _presence(files: Files, asked: Sequence[int]) -> RuleOutcome:

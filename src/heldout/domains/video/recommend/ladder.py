@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import polars as pl
@@ -14,7 +14,7 @@ from heldout.evidence import loads, read_plain
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
-_KINDS: dict[str, Any] = {
+_KINDS: dict[str, object] = {
     "src": _Text,
     "encoder": _Text,
     "cq": _Count,
@@ -48,11 +48,11 @@ def read_ladder(path: Path) -> pl.DataFrame:
     return frame
 
 
-def _row(line: bytes, where: str) -> dict[str, Any]:
+def _row(line: bytes, where: str) -> dict[str, object]:
     found = loads(line, where=where)
     if not isinstance(found, dict):
         raise CorpusError("the row is not an object", where=where, hint="one JSON object a line")
-    row: dict[str, Any] = {"preset": str(found.get("preset") or "")}
+    row: dict[str, object] = {"preset": str(found.get("preset") or "")}
     for key, kind in _KINDS.items():
         try:
             row[key] = msgspec.convert(found[key], kind)

@@ -91,7 +91,7 @@ class Recommendation:
         """Whether every clip has an encode that meets the target."""
         return all(choice.chosen for choice in self.choices)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The answer as a document."""
         found = {key: getattr(self, key) for key in ("export", "target", "confidence", "margin", "sources")}
         clips = [

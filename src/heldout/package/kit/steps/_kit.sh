@@ -24,6 +24,7 @@ CORPUS_JSONL=$(absolute "${CORPUS_JSONL:-}")
 FFMPEG=$(absolute "${FFMPEG:-}")
 export STUDY="$OUT_DIR/study.yaml" RUNS="$OUT_DIR/runs"
 mkdir -p -- "$OUT_DIR"
+[ ! -d "$KIT/code" ] || cp -R -- "$KIT/code/." "$OUT_DIR" # a study finds its own code beside it
 
 say() {
     printf '[%s] %s\n' "$STEP" "$*"

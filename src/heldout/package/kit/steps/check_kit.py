@@ -21,9 +21,9 @@ def problems() -> Iterator[str]:
             yield f"{name} is missing"
         elif hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
             yield f"{name} was changed"
-    for folder in ("dist", "requirements", "wheelhouse"):
-        for path in sorted(KIT.glob(f"{folder}/*")):
-            if path.relative_to(KIT).as_posix() not in named:
+    for folder in ("code", "dist", "requirements", "wheelhouse"):
+        for path in sorted(KIT.glob(f"{folder}/**/*")):
+            if not path.is_dir() and path.relative_to(KIT).as_posix() not in named:
                 yield f"{folder}/{path.name} is no file of the kit"
 
 

@@ -1,0 +1,23 @@
+"""Files of predictions, judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from heldout.api import Study
+from heldout.predicted.study import LEDGER, Question, write_study
+from heldout.run import Run
+
+
+def judge_files(question: Question, ledger: Path | None = None) -> Run:
+    """The judged run.
+
+    Args:
+        question: Files, columns and rules.
+        ledger: Folder of runs, with the record of every look; ``heldout-runs`` beside the first file by default.
+
+    Raises:
+        HeldoutError: With what is wrong, where, and what to do.
+    """
+    folder = ledger or Path(question.files[0]).parent / LEDGER
+    return Study.load(write_study(question, folder)).run(runs=folder, workers=1)

@@ -30,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("demo")
     text = STUDY.read_text(encoding="utf-8")
     assert "epochs: 200" in text
-    (home / "study.yaml").write_text(text if NIGHTLY else text.replace("epochs: 200", "epochs: 80"), encoding="utf-8")
+    (home / "study.yaml").write_text(text if NIGHTLY else text.replace("epochs: 200", "epochs: 50"), encoding="utf-8")
     heldout("video", "encode", "study.yaml", "--quiet", cwd=home)
     assert "unseen-encoder' has no finished run" in heldout("run", "study.yaml", "--quiet", cwd=home, code=1)
     heldout("run", "study.yaml", "--variant", "unseen-encoder", "--quiet", cwd=home)

@@ -43,7 +43,7 @@ def test_problem_26_a_version_is_its_content(registry: Registry, runs: Runs) -> 
     assert 1 == len(registry.history())
     held = version.content
     assert ("demo", [0], None) == (held["study"], held["seeds"], held["smoke"])
-    assert 1.0 == held["config"]["fit"]["params"]["alpha"]
+    assert 1.0 == held["config"]["fit"]["alpha"]
     assert {"code_sha256", "corpus_sha256", "variant_sha256"} <= set(held["judged"])
     assert held["environment"]["packages"]["heldout"]
     assert sha256_file(runs("base") / "PROMOTE.json") == held["files"]["PROMOTE.json"]["sha256"]

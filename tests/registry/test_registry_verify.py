@@ -107,7 +107,7 @@ def edit(path: Path) -> None:
 
 
 TAMPERINGS: dict[str, Callable[[Path], object]] = {
-    "a model": lambda run: edit(next(run.rglob("model.skops"))),
+    "a model": lambda run: edit(next(run.rglob("model.*"))),
     "predictions": lambda run: edit(run / "predictions.jsonl"),
     "metrics": lambda run: edit(run / "metrics.json"),
     "the verdict": lambda run: edit(run / "PROMOTE.json"),

@@ -24,13 +24,13 @@ from heldout.registry import Registry, promote
 STUDY = """
 study: demo
 corpus: {reader: table, path: table.csv, group: site, target: y}
-backbone: sklearn
-fit: {estimator: sklearn.linear_model.Ridge, params: {alpha: 1.0}}
+backbone: ridge
+fit: {alpha: 1.0}
 seeds: [0]
 baselines: []
 variants:
 %s
-  - {id: constant, set: {fit.estimator: sklearn.dummy.DummyRegressor, fit.params: {}}}
+  - {id: constant, set: {backbone: sklearn, fit: {estimator: sklearn.dummy.DummyRegressor}}}
 gate:
   rules: [{id: plcc, metric: plcc, over: pooled, at_least: 0.9}]
 """
@@ -46,7 +46,7 @@ def write_study(folder: Path) -> Path:
         a, b = rng.gauss(0, 1), rng.gauss(0, 1)
         lines.append(f"s{row % 3},{a},{b},{2 * a - b + rng.gauss(0, 0.1)}")
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
-    variants = [f"  - {{id: alpha{alpha}, set: {{fit.params.alpha: {alpha}}}}}" for alpha in range(2, 9)]
+    variants = [f"  - {{id: alpha{alpha}, set: {{fit.alpha: {alpha}}}}}" for alpha in range(2, 9)]
     (folder / "study.yaml").write_text(STUDY % "\n".join(variants))
     return folder / "study.yaml"
 
@@ -64,7 +64,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
     def run(name: str) -> Path:
         if name not in made:
-            sets = ["fit.params.alpha=9"] if name == "smoke" else []
+            sets = ["fit.alpha=9"] if name == "smoke" else []
             variant = "base" if name == "smoke" else name
             made[name] = Study.load(study, sets).run(variant, runs=folder / "runs", workers=1).folder
         return made[name]

@@ -15,7 +15,7 @@ from heldout.report.svg import COLOURS, INK, figure
 if TYPE_CHECKING:
     import polars as pl
 
-MAX_PANELS, MAX_LINES, MAX_POINTS = 12, 40, 4000
+MAX_PANELS, MAX_LINES, MAX_POINTS = 4, 40, 4000
 _LARGEST = 1e100  # an axis that is longer cannot be drawn
 _LONG = 1e9  # a score from here on is written with an exponent
 _FADED = 0.55

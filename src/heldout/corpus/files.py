@@ -17,6 +17,7 @@ import polars as pl
 from heldout.corpus.bad_lines import check_line_ends, find_bad_csv_line, find_bad_json_line
 from heldout.corpus.packed import PACKED, pack, unpacked
 from heldout.corpus.room import check_room
+from heldout.corpus.split_json import table_of_split
 from heldout.corpus.words import without_words
 from heldout.errors import CorpusError
 from heldout.evidence import plain_path, plain_source, read_plain
@@ -141,7 +142,9 @@ def _read(path: Path, dialect: Dialect) -> pl.DataFrame:
     if kind in _LINES:
         return pl.read_ndjson(source, infer_schema_length=None)
     if kind == ".json":
-        return pl.read_json(source, infer_schema_length=None)
+        data = source.getvalue() if isinstance(source, io.BytesIO) else read_plain(source)
+        split = table_of_split(data, str(path))
+        return pl.read_json(io.BytesIO(data), infer_schema_length=None) if split is None else split
     if kind in _ARROW and not packed:
         return pl.read_ipc(plain_source(path))
     raise CorpusError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,20 @@ from heldout.corpus import TargetKind
 from heldout.corpus.table import TableOptions, TableReader
 from heldout.errors import InputError, StudyError, near_miss
 from heldout.evidence import read_plain, write_text
-from heldout.predicted.files import Said, Table, read_tables, said_by, truth_of
+from heldout.predicted.arrays import is_array
+from heldout.predicted.columns import make_ledger
+from heldout.predicted.files import (
+    Model,
+    Said,
+    Table,
+    check_column,
+    model_of,
+    read_tables,
+    said_by,
+    slug,
+    table_of_array,
+    truth_of,
+)
 from heldout.run.resolve import lock_yaml
 from heldout.study import NOTHING, load_yaml
 from heldout.task.metric import Metric, Rows
@@ -34,11 +46,11 @@ class Question:
     """What somebody wants to know of predictions.
 
     Attributes:
-        files: Of truth and predictions.
+        files: Of truth and predictions; none where the files of the models say all.
         group: Column that tells groups apart.
         target: Column of the truth.
-        prediction: Name of the model that is judged.
-        against: Of the one that it shall replace; None: only rules decide.
+        prediction: The model that is judged: its name, or ``NAME=FILE``.
+        against: The one that it shall replace, said alike; None: only rules decide.
         metrics: Names of metrics; the first decides where there are no rules.
         rules: A study file whose rules judge; None: the gain over the other must lie above zero.
         id: Column of sample ids; needed where rows stand in several files.
@@ -64,16 +76,29 @@ class Question:
     name: str | None = None
 
 
+def first_file(question: Question) -> Path:
+    """The first file that is named, beside which runs lie by default.
+
+    Raises:
+        InputError: If none is.
+    """
+    said = [question.prediction, *([] if question.against is None else [question.against])]
+    models = [model.file for each in said if (model := model_of(each, ())).file is not None]
+    found = next((Path(each) for each in (*question.files, *models) if each is not None), None)
+    if found is None:
+        hint = "name the files of truth and predictions, or --prediction NAME=FILE"
+        raise InputError("no file is named", where="FILES", hint=hint)
+    return found
+
+
 def write_study(question: Question, ledger: Path) -> Path:
     """Write the study into the folder of runs, and answer its path.
 
     Raises:
         HeldoutError: If files do not fit together, or nothing would decide.
     """
-    tables = read_tables([Path(path) for path in question.files], question.id)
-    truth = truth_of(tables, question.group, question.target)
-    ours = said_by(question.prediction, tables, "--prediction")
-    theirs = None if question.against is None else said_by(question.against, tables, "--against")
+    truth, kind, classes, both = _found(question)
+    ours, theirs = both[0], (both[1] if len(both) > 1 else None)
     if theirs is not None and theirs.table.path == ours.table.path and {*theirs.columns} & {*ours.columns}:
         raise InputError("a model is compared with itself", where="--against", hint="name the other one")
     if theirs is not None and len(theirs.columns) > 1:
@@ -88,14 +113,37 @@ def write_study(question: Question, ledger: Path) -> Path:
             where="--against, --rules",
             hint="name the model that it shall replace, or a study file with `gate.rules`",
         )
-    if question.id is None and any(each.table is not truth for each in (ours, theirs) if each is not None):
+    if question.id is None and any(each.table is not truth and each.table.ids for each in both):
         raise InputError(
             "rows of several files are found by their ids, and no column of ids is named",
             where="--id",
             hint="name the column of sample ids that the files share",
         )
-    kind, classes = _target(question, truth)
     return write_down(_document(question, truth, ours, theirs, kind, classes, ledger), ledger)
+
+
+def _found(question: Question) -> tuple[Table, TargetKind, list[str], list[Said]]:
+    """The table of the truth, what the target is, its classes, and where the predictions of each model stand."""
+    tables = read_tables([Path(path) for path in question.files], question.id)
+    columns = {column for table in tables for column in table.frame.columns}
+    options = {"--prediction": question.prediction, "--against": question.against}
+    models = {option: model_of(said, columns) for option, said in options.items() if said is not None}
+    files = {each.file.resolve(): each.file for each in models.values() if each.file and not is_array(each.file)}
+    read = {table.path.resolve() for table in tables}
+    tables += read_tables([file for place, file in files.items() if place not in read], question.id)
+    truth = truth_of(tables, question.group, question.target)
+    kind, classes = _target(question, truth)
+    both = []
+    for option, model in models.items():
+        file = model.file
+        if file is None:
+            both.append(said_by(model, tables, option))
+        elif is_array(file):
+            both.append(said_by(Model(model.name), [table_of_array(model, truth, question.id, classes)], option))
+        else:
+            place = file.resolve()
+            both.append(said_by(model, [table for table in tables if table.path.resolve() == place], option))
+    return truth, kind, classes, both
 
 
 def write_down(study: Mapping[str, Any], ledger: Path) -> Path:
@@ -109,19 +157,6 @@ def write_down(study: Mapping[str, Any], ledger: Path) -> Path:
     refuse_foreign(path)
     write_text(path, _HEAD + lock_yaml(dict(study)))
     return path
-
-
-def make_ledger(folder: Path) -> None:
-    """Make the folder of runs.
-
-    Raises:
-        InputError: If something else lies there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        what = "the ledger is a file, and should be a folder of runs"
-        raise InputError(what, where=str(folder), hint="name a folder") from None
 
 
 def refuse_foreign(path: Path) -> None:
@@ -154,7 +189,7 @@ def _document(
             hint="name the column of subjects, sites or days",
         )
     found: dict[str, Any] = {
-        "study": question.name or slug(truth.path.stem),
+        "study": question.name or truth.name,
         "description": f"predictions of {ours.name}" + ("" if theirs is None else f", against {theirs.name}"),
         "corpus": _corpus(question, truth, both, kind, ledger),
         "split": {"kind": "group-k-fold", "folds": min(_FOLDS, groups)},
@@ -191,7 +226,7 @@ def _corpus(question: Question, truth: Table, both: Sequence[Said], kind: Target
         )
     found: dict[str, Any] = {
         "reader": "table",
-        "path": _from(ledger, truth.path),
+        "path": _from(ledger, truth.place(ledger)),
         "group": question.group,
         "target": question.target,
         "features": [],
@@ -202,12 +237,9 @@ def _corpus(question: Question, truth: Table, both: Sequence[Said], kind: Target
 
 
 def _fit(question: Question, said: Said, truth: Table, classes: list[str], ledger: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"model": _from(ledger, said.table.path), "columns": list(said.columns)}
+    found: dict[str, Any] = {"model": _from(ledger, said.table.place(ledger)), "columns": list(said.columns)}
     if question.id is not None:
-        if question.id not in said.table.frame.columns:
-            raise InputError(
-                f"the file has no column {question.id!r}", where=str(said.table.path), hint="name the ids of its rows"
-            )
+        check_column(question.id, said.table)
         found["id"] = question.id
     if question.target in said.table.frame.columns and said.table is not truth:
         found["target"] = question.target
@@ -333,9 +365,3 @@ def told_rules(path: Path | None) -> dict[str, Any]:
 
 def _from(folder: Path, path: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-
-
-def slug(text: str) -> str:
-    """A name that studies and contenders may have."""
-    plain = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
-    return plain[:64] or "judged"

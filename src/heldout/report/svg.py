@@ -25,7 +25,6 @@ _SETTINGS: Mapping[str, Any] = {
     "axes.spines.top": False,
     "axes.titlecolor": INK,
     "axes.titlesize": 9,
-    "figure.constrained_layout.use": True,
     "font.family": "sans-serif",
     "font.size": 8.5,
     "grid.alpha": 0.18,
@@ -66,10 +65,9 @@ def figure(name: str, rows: int, columns: int, width: float, height: float, **op
 
 
 def _drawn(canvas: Figure) -> str:
-    engine = canvas.get_layout_engine()
-    if engine is not None:
-        engine.execute(canvas)
-    canvas.set_layout_engine("none")  # or saving would lay out twice more
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    ConstrainedLayoutEngine().execute(canvas)  # a figure with an engine of its own is drawn once more for each saving
     buffer = io.StringIO()
     canvas.savefig(buffer, format="svg", transparent=True, dpi=110, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

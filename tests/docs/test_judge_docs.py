@@ -26,6 +26,10 @@ def others(folder: Path, frame: pl.DataFrame) -> None:
     np.savez(folder / "arrays.npz", champion=frame["old"].to_numpy(), other=np.zeros(3))
     for number, name in ((1, "new"), (2, "old")):
         (folder / f"run{number}").mkdir()
+        shutil.copy(FIXTURES / "inspect" / f"quiz-{name}.eval", folder)
+        (folder / name).mkdir()
+        (log,) = (FIXTURES / "lm_eval" / name).glob("samples_sums_*.jsonl")
+        shutil.copy(log, folder / name / "samples_sums_2026-12-01.jsonl")
         shutil.copy(FIXTURES / "mlflow" / f"{name}.json", folder / f"run{number}" / "eval_results_table.json")
 
 
@@ -45,6 +49,7 @@ def test_the_commands_run_as_written(tmp_path: Path) -> None:
     assert 0 == done.returncode, done.stdout + done.stderr
     assert 2 == done.stdout.count("PROMOTE readings / base (predicted") + done.stdout.count("PROMOTE truth / base")
     assert 2 == done.stdout.count("PROMOTE labels / base") + done.stdout.count("PROMOTE eval_results_table / base")
+    assert 2 == done.stdout.count("PROMOTE quiz / base") + done.stdout.count("PROMOTE sums / base")
     assert "VERIFIED PROMOTE" in done.stdout
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     given = "import polars as pl\nframe = pl.read_csv('../one.csv')\n"

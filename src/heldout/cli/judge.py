@@ -11,10 +11,10 @@ from heldout.cli.printing import RunPrinter, print_json, resumable
 
 def judge(
     files: list[Path] = typer.Argument(
-        None, show_default=False, help="Files of truth and predictions: .parquet, .csv, .jsonl, .json of MLflow."
+        None, show_default=False, help="Files of truth and predictions: tables, or logs of evaluations."
     ),
     group: str = typer.Option(..., help="Column that must never straddle training and test."),
-    target: str = typer.Option(..., help="Column of the truth."),
+    target: str | None = typer.Option(None, help="Column of the truth; logs of evaluations have their own."),
     prediction: str = typer.Option(..., help="The model that is judged: a column, NAME of NAME_p_CLASS, or NAME=FILE."),
     against: str | None = typer.Option(None, help="The model that it shall replace, named in the same way."),
     metric: list[str] = typer.Option([], help="A metric; the first one decides where there are no rules."),

@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from heldout.corpus.bad_lines import check_line_ends, find_bad_csv_line, find_bad_json_line
+from heldout.corpus.json_lines import read_lines, read_records
 from heldout.corpus.packed import PACKED, pack, unpacked
 from heldout.corpus.room import check_room
 from heldout.corpus.split_json import table_of_split
@@ -140,11 +141,11 @@ def _read(path: Path, dialect: Dialect) -> pl.DataFrame:
     if kind in _TEXTS:
         return _read_csv(source, path, kind, dialect)
     if kind in _LINES:
-        return pl.read_ndjson(source, infer_schema_length=None)
+        return read_lines(source)
     if kind == ".json":
         data = source.getvalue() if isinstance(source, io.BytesIO) else read_plain(source)
         split = table_of_split(data, str(path))
-        return pl.read_json(io.BytesIO(data), infer_schema_length=None) if split is None else split
+        return read_records(data) if split is None else split
     if kind in _ARROW and not packed:
         return pl.read_ipc(plain_source(path))
     raise CorpusError(

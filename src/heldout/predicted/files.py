@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,15 +11,19 @@ from typing import NamedTuple
 import polars as pl
 
 from heldout.corpus.files import read_table
+from heldout.corpus.parts import parts_of
 from heldout.errors import InputError, near_miss
 from heldout.predicted.arrays import read_array
 from heldout.predicted.columns import columns_of, kept
+from heldout.predicted.harness import is_harness, read_harness
+from heldout.predicted.inspect_log import is_inspect, read_inspect
+from heldout.predicted.logs import Answer, table_of
 
 # The one column of a file of one model; the last two are MLflow's.
 _PLAIN = ("prediction", "y_pred", "pred", "predictions", "outputs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A file, read.
 
@@ -28,17 +32,19 @@ class Table:
         frame: All of it.
         made: Whether it is no table as it lies there: what was read is then written as one, for whoever verifies.
         ids: Whether its rows are found by ids, and not by their place.
+        task: Of a log, what was evaluated; None of any other file.
     """
 
     path: Path
     frame: pl.DataFrame
     made: bool = False
     ids: bool = True
+    task: str | None = None
 
     @property
     def name(self) -> str:
-        """Of the file, as studies and tables may be called."""
-        return slug(self.path.stem)
+        """Of the task or the file, as studies and tables may be called."""
+        return slug(self.task or self.path.stem)
 
     def place(self, ledger: Path) -> Path:
         """Where the table lies; one that was made is written into the ledger, named by its content."""
@@ -86,7 +92,35 @@ def read_tables(paths: Sequence[Path], id_column: str | None) -> list[Table]:
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise InputError("a file is named twice", where=str(path), hint="name it once")
-    return [Table(path, read_table(path, texts=[id_column] if id_column else [])) for path in paths]
+    return [read_file(path, id_column) for path in paths]
+
+
+def read_file(path: Path, id_column: str | None, score: str | None = None) -> Table:
+    """A table, a log of an evaluation, or a folder of logs.
+
+    Args:
+        path: Where it lies.
+        id_column: Column of ids, in which ``007`` is no 7.
+        score: Of a log: which of its scores says what is right; None: its only one.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    logs = [(each, read) for each in parts_of(path) or [path] if (read := log_reader(each)) is not None]
+    if not logs:
+        return Table(path, read_table(path, texts=[id_column] if id_column else []))
+    found = [read(each, score) for each, read in logs]
+    answers = [answer for _, some in found for answer in some]
+    tasks = {task for task, _ in found}
+    name = tasks.pop() if len(tasks) == 1 else path.stem
+    return Table(path, table_of(answers, str(path)), made=True, task=name)
+
+
+def log_reader(path: Path) -> Callable[[Path, str | None], tuple[str, list[Answer]]] | None:
+    """What reads a log of an evaluation; None where the file is none."""
+    if is_inspect(path):
+        return read_inspect
+    return read_harness if is_harness(path) else None
 
 
 def model_of(option: str, columns: Iterable[str]) -> Model:

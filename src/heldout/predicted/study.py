@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,12 +23,14 @@ from heldout.predicted.files import (
     Table,
     check_column,
     model_of,
+    read_file,
     read_tables,
     said_by,
     slug,
     table_of_array,
     truth_of,
 )
+from heldout.predicted.logs import ID, TARGET
 from heldout.run.resolve import lock_yaml
 from heldout.study import NOTHING, load_yaml
 from heldout.task.metric import Metric, Rows
@@ -48,7 +50,7 @@ class Question:
     Attributes:
         files: Of truth and predictions; none where the files of the models say all.
         group: Column that tells groups apart.
-        target: Column of the truth.
+        target: Column of the truth; None: that of a log.
         prediction: The model that is judged: its name, or ``NAME=FILE``.
         against: The one that it shall replace, said alike; None: only rules decide.
         metrics: Names of metrics; the first decides where there are no rules.
@@ -63,7 +65,7 @@ class Question:
 
     files: Sequence[Path]
     group: str
-    target: str
+    target: str | None
     prediction: str
     against: str | None = None
     metrics: Sequence[str] = ()
@@ -97,7 +99,8 @@ def write_study(question: Question, ledger: Path) -> Path:
     Raises:
         HeldoutError: If files do not fit together, or nothing would decide.
     """
-    truth, kind, classes, both = _found(question)
+    question, truth, both = _found(question)
+    kind, classes = _target(question, truth)
     ours, theirs = both[0], (both[1] if len(both) > 1 else None)
     if theirs is not None and theirs.table.path == ours.table.path and {*theirs.columns} & {*ours.columns}:
         raise InputError("a model is compared with itself", where="--against", hint="name the other one")
@@ -122,28 +125,52 @@ def write_study(question: Question, ledger: Path) -> Path:
     return write_down(_document(question, truth, ours, theirs, kind, classes, ledger), ledger)
 
 
-def _found(question: Question) -> tuple[Table, TargetKind, list[str], list[Said]]:
-    """The table of the truth, what the target is, its classes, and where the predictions of each model stand."""
+def _found(question: Question) -> tuple[Question, Table, list[Said]]:
+    """What is asked, with the columns that a log names; the truth, and where each model's predictions stand."""
     tables = read_tables([Path(path) for path in question.files], question.id)
     columns = {column for table in tables for column in table.frame.columns}
     options = {"--prediction": question.prediction, "--against": question.against}
     models = {option: model_of(said, columns) for option, said in options.items() if said is not None}
-    files = {each.file.resolve(): each.file for each in models.values() if each.file and not is_array(each.file)}
-    read = {table.path.resolve() for table in tables}
-    tables += read_tables([file for place, file in files.items() if place not in read], question.id)
-    truth = truth_of(tables, question.group, question.target)
-    kind, classes = _target(question, truth)
+    own: dict[str, Table] = {}
+    for option, model in models.items():
+        if model.file is not None and not is_array(model.file):
+            own[option] = _table_of(model, model.file, tables, question.id)
+            tables += [] if own[option] in tables else [own[option]]
+    question = with_names(question, tables)
+    truth = truth_of(tables, question.group, question.target or "")
     both = []
     for option, model in models.items():
-        file = model.file
-        if file is None:
-            both.append(said_by(model, tables, option))
-        elif is_array(file):
+        if option in own:
+            both.append(
+                said_by(model if own[option].task is None else Model(model.name, model.file), [own[option]], option)
+            )
+        elif model.file is not None:
+            classes = _target(question, truth)[1]
             both.append(said_by(Model(model.name), [table_of_array(model, truth, question.id, classes)], option))
         else:
-            place = file.resolve()
-            both.append(said_by(model, [table for table in tables if table.path.resolve() == place], option))
-    return truth, kind, classes, both
+            both.append(said_by(model, tables, option))
+    return question, truth, both
+
+
+def _table_of(model: Model, file: Path, tables: Sequence[Table], id_column: str | None) -> Table:
+    """The table of a model's file, which may have been read; of a log another score is another table."""
+    place = file.resolve()
+    read = next((each for each in tables if each.task is None and each.path.resolve() == place), None)
+    return read or read_file(file, id_column, model.column)
+
+
+def with_names(question: Question, tables: Sequence[Table]) -> Question:
+    """The question, with the columns of ids and targets that a log has.
+
+    Raises:
+        InputError: If there is no log, and nobody names the target.
+    """
+    if any(table.task is not None for table in tables):
+        return replace(question, id=question.id or ID, target=question.target or TARGET)
+    if question.target is None:
+        what = "no column of the truth is named"
+        raise InputError(what, where="--target", hint="name it; logs of evaluations alone say it themselves")
+    return question
 
 
 def write_down(study: Mapping[str, Any], ledger: Path) -> Path:
@@ -263,7 +290,7 @@ def _held_out(question: Question, ledger: Path) -> dict[str, Any]:
 def _target(question: Question, truth: Table) -> tuple[TargetKind, list[str]]:
     """What the target is, and the names of its classes, sorted; none of numbers."""
     check_task(question.task, "--task")
-    return target_of(truth.frame[question.target], truth.path, question.group, question.task)
+    return target_of(truth.frame[question.target or TARGET], truth.path, question.group, question.task)
 
 
 def target_of(column: pl.Series, path: Path, group: str, task: str | None) -> tuple[TargetKind, list[str]]:

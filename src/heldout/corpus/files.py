@@ -15,8 +15,10 @@ from pathlib import Path
 import polars as pl
 
 from heldout.corpus.bad_lines import check_line_ends, find_bad_csv_line, find_bad_json_line
+from heldout.corpus.joined import joined
 from heldout.corpus.json_lines import read_lines, read_records
 from heldout.corpus.packed import PACKED, pack, unpacked
+from heldout.corpus.parts import parts_of
 from heldout.corpus.room import check_room
 from heldout.corpus.split_json import table_of_split
 from heldout.corpus.words import without_words
@@ -58,10 +60,10 @@ class Dialect:
 
 
 def read_table(path: Path, texts: Sequence[str] = (), dialect: Dialect | None = None) -> pl.DataFrame:
-    """Read a table.
+    """Read a table: a file, or the files of a folder or of a pattern, which have the same columns and form.
 
     Args:
-        path: The file.
+        path: The file, the folder or the pattern.
         texts: Columns of ids: in a CSV ``007`` is no 7 there.
         dialect: How it is written, if not as its suffix says; ``texts`` are then its own.
 
@@ -70,9 +72,20 @@ def read_table(path: Path, texts: Sequence[str] = (), dialect: Dialect | None = 
         MachineError: If there is no room for it in memory.
     """
     dialect = Dialect(texts=tuple(texts)) if dialect is None else dialect
+    parts = parts_of(path)
+    if parts is None:
+        return _read_file(path, dialect)
+    other = next((each for each in parts if _kind(each) != _kind(parts[0])), None)
+    if other is not None:
+        what = f"{other.name} is of another form than {parts[0].name}"
+        raise CorpusError(what, where=str(path), hint=f"name those of one form, such as {path}/*{parts[0].suffix}")
+    return joined({each: _read_file(each, dialect) for each in parts}, (*dialect.named, *dialect.texts))
+
+
+def _read_file(path: Path, dialect: Dialect) -> pl.DataFrame:
     if not path.is_file():
-        what = "the table is a folder" if path.is_dir() else "the table does not exist"
-        if path.exists() and not path.is_dir():
+        what = "the table does not exist"
+        if path.exists():
             plain_path(path)  # says what stands there
         hint = "check the path; in a study, `corpus.path` is relative to the study's own folder"
         raise CorpusError(what, where=str(path), hint=hint)

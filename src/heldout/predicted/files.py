@@ -11,7 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from heldout.corpus.files import read_table
-from heldout.corpus.parts import parts_of
+from heldout.corpus.parts import name_of_one, parts_of
 from heldout.errors import InputError, near_miss
 from heldout.predicted.arrays import read_array
 from heldout.predicted.columns import columns_of, kept
@@ -44,7 +44,7 @@ class Table:
     @property
     def name(self) -> str:
         """Of the task or the file, as studies and tables may be called."""
-        return slug(self.task or self.path.stem)
+        return slug(self.task or Path(name_of_one(self.path)).stem)
 
     def place(self, ledger: Path) -> Path:
         """Where the table lies; one that was made is written into the ledger, named by its content."""

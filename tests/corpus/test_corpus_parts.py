@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import polars as pl
 import pytest
 from attack_kit import heldout
 
+from heldout.corpus import excel
 from heldout.corpus.files import read_table
 from heldout.corpus.parts import content_sha256, parts_of
 from heldout.corpus.table import TableOptions, TableReader
-from heldout.errors import CorpusError
+from heldout.errors import CorpusError, MachineError
 from heldout.evidence import read_json
 
 
@@ -128,3 +131,56 @@ def test_a_folder_walks_the_whole_road(tmp_path: Path) -> None:
     assert 0 == done.code, done.err
     shutil.copy(tmp_path / "data" / "part0.csv", tmp_path / "data" / "part4.csv")
     assert 3 == heldout("verify", run, "--corpus", "data", cwd=tmp_path).code
+
+
+# --- workbooks, and data sets that others saved --------------------------------------------------------------------
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def test_the_sheet_of_a_workbook_is_a_table(tmp_path: Path) -> None:
+    """Who has a spreadsheet would save it as CSV, and lose its zeros and dates on the way."""
+    pytest.importorskip("fastexcel")
+    options = TableOptions(path=FIXTURES / "one.xlsx", group="site", target="y", id="id", columns={"day": "date"})
+    found = TableReader(options).read()
+    assert [f"{number:03d}" for number in range(24)] == found.ids.to_list()
+    assert [number / 8 for number in range(24)] == found.targets("guard").tolist()
+    assert [None if number % 5 == 0 else number + 0.5 for number in range(24)] == found.features["gap"].to_list()
+    assert 20484.0 == found.features["day"][0]  # days from 1970 to 2026-01-31
+    changed = TableReader(options).write_changed(tmp_path / "one.xlsx", ["g1"], None)
+    assert ("one.parquet", 24) == (changed.path.name, TableReader(changed).read().manifest.rows)
+
+
+def test_workbooks_that_are_no_table_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of several sheets is not always the one that is meant."""
+    pytest.importorskip("fastexcel")
+    with pytest.raises(CorpusError, match="has 2 sheets: numbers, notes"):
+        read_table(FIXTURES / "two.xlsx")
+    (tmp_path / "text.xlsx").write_text("a,b\n1,2\n")
+    torn = (FIXTURES / "one.xlsx").read_bytes()
+    with zipfile.ZipFile(tmp_path / "empty.xlsx", "w") as archive:
+        archive.writestr("a.xml", "<a/>")
+    (tmp_path / "torn.xlsx").write_bytes(torn[: len(torn) // 2])
+    for name in ("text", "torn", "empty"):
+        with pytest.raises(CorpusError, match="no workbook") as told:
+            read_table(tmp_path / f"{name}.xlsx")
+        assert told.value.hint
+    monkeypatch.setattr(excel, "room_to_unpack", lambda: 100)
+    with pytest.raises(MachineError, match="out of memory"):
+        read_table(FIXTURES / "one.xlsx")
+
+
+def test_a_saved_dataset_is_a_table(tmp_path: Path) -> None:
+    """What `datasets` keeps on disk would have to be written anew."""
+    found = TableReader(TableOptions(path=FIXTURES / "saved", group="site", target="label", id="id")).read()
+    assert [f"{number:03d}" for number in range(24)] == found.ids.to_list()
+    assert [number / 8 for number in range(24)] == found.features["y"].to_list()
+    with pytest.raises(CorpusError, match="several data sets: test, train"):
+        read_table(FIXTURES / "splits")
+    assert 2 == read_table(FIXTURES / "splits" / "train").height
+    for names in (["../one.xlsx"], ["gone.arrow"], [3], []):
+        folder = tmp_path / f"saved{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(FIXTURES / "saved", folder)
+        (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in names]}))
+        with pytest.raises(CorpusError, match="names no file beside it"):
+            read_table(folder)

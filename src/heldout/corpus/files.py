@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from heldout.corpus.bad_lines import check_line_ends, find_bad_csv_line, find_bad_json_line
+from heldout.corpus.excel import read_workbook
 from heldout.corpus.joined import joined
 from heldout.corpus.json_lines import read_lines, read_records
 from heldout.corpus.packed import PACKED, pack, unpacked
@@ -23,14 +24,15 @@ from heldout.corpus.room import check_room
 from heldout.corpus.split_json import table_of_split
 from heldout.corpus.words import without_words
 from heldout.errors import CorpusError
-from heldout.evidence import plain_path, plain_source, read_plain
+from heldout.evidence import open_plain, plain_path, plain_source, read_plain
 from heldout.evidence.machine import machine_error
 
 _LONGEST = 300  # characters of what a library says of a file
 _TEXTS = (".csv", ".tsv")
 _LINES = (".jsonl", ".ndjson")
 _ARROW = (".arrow", ".feather", ".ipc")
-KINDS = ".parquet, .csv, .tsv (also .gz or .zst), .jsonl, .json, .arrow or .feather"
+_ARROW_FILE = b"ARROW1"  # with which a file begins, and no stream
+KINDS = ".parquet, .csv, .tsv (also .gz or .zst), .jsonl, .json, .arrow, .feather or .xlsx"
 _BROKEN = (ValueError, LookupError, EOFError, zlib.error)  # of an encoding that is none, and of packed bytes
 
 
@@ -160,7 +162,11 @@ def _read(path: Path, dialect: Dialect) -> pl.DataFrame:
         split = table_of_split(data, str(path))
         return read_records(data) if split is None else split
     if kind in _ARROW and not packed:
-        return pl.read_ipc(plain_source(path))
+        with open_plain(path) as stream:
+            file = stream.read(len(_ARROW_FILE)) == _ARROW_FILE
+        return pl.read_ipc(plain_source(path)) if file else pl.read_ipc_stream(plain_source(path))
+    if kind == ".xlsx" and not packed:
+        return read_workbook(path)
     raise CorpusError(
         f"a table of the kind {path.suffix.lower() or 'without suffix'} is not supported",
         where=str(path),

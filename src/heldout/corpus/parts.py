@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from heldout.corpus.saved_dataset import files_of_dataset
 from heldout.errors import CorpusError
 from heldout.evidence import digest, sha256_file
 
@@ -32,6 +33,8 @@ def parts_of(path: Path) -> list[Path] | None:
     """
     if not (path.is_dir() or is_pattern(path)):
         return None
+    if path.is_dir() and (saved := files_of_dataset(path)) is not None:
+        return saved
     folder, pattern = (path, "*") if path.is_dir() else (path.parent, path.name)
     found = sorted(each for each in folder.glob(pattern) if not each.name.startswith(_HIDDEN))
     inner = next((each for each in found if each.is_dir()), None)
@@ -55,6 +58,12 @@ def is_there(path: Path) -> bool:
         return path.is_file() or bool(parts_of(path))
     except CorpusError:
         return False
+
+
+def name_written(path: Path) -> str:
+    """The name of a file into which heldout can write what lies there: in the same form, but for workbooks."""
+    name = Path(name_of_one(path))
+    return str(name.with_suffix(".parquet") if name.suffix.lower() == ".xlsx" else name)
 
 
 def name_of_one(path: Path) -> str:

@@ -19,7 +19,7 @@ from heldout.corpus.kinds import Column, Kind, number_columns, text_kinds, with_
 from heldout.corpus.looks import look_at
 from heldout.corpus.manifest import CONTENT, MISSING, CorpusManifest, TargetKind, group_records
 from heldout.corpus.model import Corpus
-from heldout.corpus.parts import content_sha256, is_there, name_of_one, parts_of
+from heldout.corpus.parts import content_sha256, is_there, name_written, parts_of
 from heldout.corpus.perturb import changed_frame, changed_weight, thinned
 from heldout.corpus.reader import Reader, ReaderOptions
 from heldout.corpus.spans import TimeSpan, group_spans
@@ -179,7 +179,7 @@ class TableReader(Reader):
     def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> TableOptions:
         """Write the table again, in the same format; a column of numbers is one whatever is left of it."""
         options, frame = self.options, self.frame()
-        path = path.with_name(name_of_one(options.path))
+        path = path.with_name(name_written(options.path))
         features, (task, _) = self._feature_names(frame), self.target_of(frame[options.target])
         frame = frame[thinned(frame[options.group], most)]
         mask = frame[options.group].cast(pl.String).is_in(list(groups))

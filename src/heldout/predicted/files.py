@@ -11,7 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from heldout.corpus.files import read_table
-from heldout.corpus.parts import name_of_one, parts_of
+from heldout.corpus.parts import is_pattern, name_of_one, parts_of
 from heldout.errors import InputError, near_miss
 from heldout.predicted.arrays import read_array
 from heldout.predicted.columns import columns_of, kept
@@ -108,7 +108,7 @@ def read_file(path: Path, id_column: str | None, score: str | None = None) -> Ta
     """
     logs = [(each, read) for each in parts_of(path) or [path] if (read := log_reader(each)) is not None]
     if not logs:
-        return Table(path, read_table(path, texts=[id_column] if id_column else []))
+        return Table(path, read_table(path, texts=[id_column] if id_column else []), made=is_pattern(path))
     found = [read(each, score) for each, read in logs]
     answers = [answer for _, some in found for answer in some]
     tasks = {task for task, _ in found}

@@ -132,6 +132,23 @@ def test_an_archive_that_is_larger_than_the_memory_is_refused(arrays: Path, monk
     refused(judge(arrays, *ARRAYS), "out of memory: unpacked")
 
 
+@pytest.mark.slow
+def test_predictions_may_lie_in_several_files(arrays: Path) -> None:
+    """Whoever predicts batch by batch would glue the batches together."""
+    truth = pl.read_csv(arrays / "truth.csv").with_row_index("id")
+    for name in ("new", "old"):
+        (arrays / name).mkdir()
+        said = truth.select("id", prediction=pl.Series(np.load(arrays / "both.npz")[name]))
+        for part in range(3):
+            said[part * 40 : (part + 1) * 40].write_parquet(arrays / name / f"{part}.parquet")
+    truth.write_csv(arrays / "truth.csv")
+    words = ("truth.csv", "new/", "--prediction", "new", "--against", "old=old/*.parquet", "--id", "id")
+    assert 0 == judge(arrays, *words, "--group", "site", "--target", "y").code
+    found, new = numbers_of(arrays), np.load(arrays / "new.npy")
+    right = float(np.sqrt(np.mean((truth["y"].to_numpy() - new) ** 2)))
+    assert right == pytest.approx(found["ensemble"]["pooled"]["rmse"], rel=1e-12)
+
+
 # --- MLflow -------------------------------------------------------------------------------------------------------
 
 

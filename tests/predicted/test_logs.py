@@ -86,6 +86,15 @@ def test_a_score_must_be_named_where_there_are_several(tmp_path: Path) -> None:
         read_harness(harness("new", "sums"), "f1")
 
 
+def test_samples_of_an_older_harness_name_no_metrics(tmp_path: Path) -> None:
+    """Logs of last year would be refused."""
+    rows = [json.loads(line) for line in harness("new", "quiz").read_text().splitlines()]
+    path = tmp_path / "samples_quiz.jsonl"
+    older = [{key: value for key, value in row.items() if key not in ("filter", "metrics")} for row in rows]
+    path.write_text("\n".join(json.dumps(row) for row in older))
+    assert read_harness(harness("new", "quiz"), "acc_norm") == read_harness(path, "acc_norm")
+
+
 def test_broken_samples_of_the_harness_are_refused(tmp_path: Path) -> None:
     """A line that lacks something would be left out of the mean."""
     lines = harness("new", "quiz").read_text().splitlines()

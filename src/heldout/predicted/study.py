@@ -136,7 +136,7 @@ def _found(question: Question) -> tuple[Question, Table, list[Said]]:
         if model.file is not None and not is_array(model.file):
             own[option] = _table_of(model, model.file, tables, question.id)
             tables += [] if own[option] in tables else [own[option]]
-    question = with_names(question, tables)
+    question = _with_names(question, tables)
     truth = truth_of(tables, question.group, question.target or "")
     both = []
     for option, model in models.items():
@@ -159,7 +159,7 @@ def _table_of(model: Model, file: Path, tables: Sequence[Table], id_column: str 
     return read or read_file(file, id_column, model.column)
 
 
-def with_names(question: Question, tables: Sequence[Table]) -> Question:
+def _with_names(question: Question, tables: Sequence[Table]) -> Question:
     """The question, with the columns of ids and targets that a log has.
 
     Raises:

@@ -141,6 +141,21 @@ def test_logs_of_inspect_are_judged(tmp_path: Path) -> None:
     assert 0 == heldout("verify", run, "--corpus", table, cwd=tmp_path).code
 
 
+@pytest.mark.slow
+def test_two_scores_of_one_log_are_two_models(tmp_path: Path) -> None:
+    """Whether a looser scorer says more would have to be asked by a copy of the log."""
+    shutil.copy(FIXTURES / "inspect" / "free-new.json", tmp_path)
+    log = json.loads((tmp_path / "free-new.json").read_text())
+    for each in log["samples"]:
+        each["scores"]["includes"]["value"] = "C"
+    (tmp_path / "free-new.json").write_text(json.dumps(log))
+    words = ("--prediction", "loose=free-new.json#includes", "--against", "strict=free-new.json#match")
+    assert judge(tmp_path, *words, "--group", "metadata.subject").code in (0, 1)
+    assert 1.0 == numbers_of(tmp_path)["ensemble"]["pooled"]["accuracy"]
+    refused = judge(tmp_path, *words[:3], "same=free-new.json#includes", "--group", "metadata.subject")
+    assert (2, True) == (refused.code, "compared with itself" in refused.err)
+
+
 def test_epochs_are_rows_of_one_question() -> None:
     """A question that was asked twice would count as two that nobody knows to be one."""
     task, answers = read_inspect(FIXTURES / "inspect" / "quiz-epochs.eval", None)

@@ -102,7 +102,7 @@ def write_study(question: Question, ledger: Path) -> Path:
     question, truth, both = _found(question)
     kind, classes = _target(question, truth)
     ours, theirs = both[0], (both[1] if len(both) > 1 else None)
-    if theirs is not None and theirs.table.path == ours.table.path and {*theirs.columns} & {*ours.columns}:
+    if theirs is not None and theirs.table.frame.equals(ours.table.frame) and {*theirs.columns} & {*ours.columns}:
         raise InputError("a model is compared with itself", where="--against", hint="name the other one")
     if theirs is not None and len(theirs.columns) > 1:
         raise InputError(
@@ -141,9 +141,8 @@ def _found(question: Question) -> tuple[Question, Table, list[Said]]:
     both = []
     for option, model in models.items():
         if option in own:
-            both.append(
-                said_by(model if own[option].task is None else Model(model.name, model.file), [own[option]], option)
-            )
+            whose = model if own[option].task is None else Model(model.name, model.file)  # a log's score is read by now
+            both.append(said_by(whose, [own[option]], option))
         elif model.file is not None:
             classes = _target(question, truth)[1]
             both.append(said_by(Model(model.name), [table_of_array(model, truth, question.id, classes)], option))

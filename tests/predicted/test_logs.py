@@ -18,6 +18,7 @@ from heldout.backbone.given import NO_ANSWER
 from heldout.errors import InputError, MachineError
 from heldout.evidence import read_json
 from heldout.predicted import inspect_log, logs
+from heldout.predicted.files import read_file
 from heldout.predicted.harness import is_harness, read_harness
 from heldout.predicted.inspect_log import is_inspect, read_inspect
 
@@ -77,6 +78,17 @@ def test_samples_of_the_harness_are_judged(task: str, score: str, metric: str, n
     agrees(numbers_of(tmp_path), *(scored(harness(name, task), metric, named) for name in ("new", "old")))
 
 
+def test_a_folder_of_logs_is_one_table(tmp_path: Path) -> None:
+    """Question 3 of one task would be taken for question 3 of another."""
+    lines = harness("new", "quiz").read_text()
+    for task in ("quiz", "trivia"):
+        (tmp_path / f"samples_{task}_2026-12-01T08-22-34.479133.jsonl").write_text(lines)
+    (tmp_path / "results_2026-12-01T08-22-34.479133.json").write_text("{}")
+    table = read_file(tmp_path, None, "acc")
+    assert {"quiz/3", "trivia/3"} <= set(table.frame["id"])
+    assert {"quiz": 30, "trivia": 30} == dict(table.frame["task"].value_counts().iter_rows())
+
+
 def test_a_score_must_be_named_where_there_are_several(tmp_path: Path) -> None:
     """Whoever is not asked gets the score that is first in the file."""
     with pytest.raises(InputError, match="the log has 2 scores") as told:
@@ -104,7 +116,7 @@ def test_broken_samples_of_the_harness_are_refused(tmp_path: Path) -> None:
         ({"target": None}, "line 4 has no target"),
         ({"doc": 3}, "line 4 has no object `doc`"),
         ({"acc": 0.25}, "says neither right nor wrong"),
-        ({"doc_id": 2}, "sample 'quiz/2' stands 2 times"),
+        ({"doc_id": 2}, "sample '2' stands 2 times"),
     ):
         changed = {key: value for key, value in (row | change).items() if value is not None}
         path.write_text("\n".join([*lines[:3], json.dumps(changed), *lines[4:]]))
@@ -161,7 +173,7 @@ def test_epochs_are_rows_of_one_question() -> None:
     task, answers = read_inspect(FIXTURES / "inspect" / "quiz-epochs.eval", None)
     frame = logs.table_of(answers, "log")
     assert ("quiz", 60, 30) == (task, frame.height, frame["sample"].n_unique())
-    assert {"quiz/0/1", "quiz/0/2"} <= set(frame["id"])
+    assert {"0/1", "0/2"} <= set(frame["id"])
     right = float((frame["prediction"] == frame["target"]).mean())
     assert right == np.mean([each.score == "C" for each in answers])
     assert not set(frame["prediction"]) - {*"ABCD", NO_ANSWER}
@@ -180,7 +192,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda log: log["samples"][2]["scores"].pop("match"), "a sample has no score 'match'"),
         (lambda log: log["samples"][2]["scores"]["match"].update(value=0.5), "neither right nor wrong"),
         (lambda log: log["samples"][2]["scores"]["match"].update(value=float("nan")), "neither right nor wrong"),
-        (lambda log: log["samples"][2].update(id=1), "sample 'free/1' stands 2 times"),
+        (lambda log: log["samples"][2].update(id=1), "sample '1' stands 2 times"),
         (lambda log: log["samples"][2].pop("target"), "no log of Inspect: Object missing required field `target`"),
         (lambda log: log["samples"][2].update(target=NO_ANSWER), "a target is"),
         (lambda log: log.update(samples=[]), "the log has no answers"),

@@ -110,8 +110,13 @@ def read_file(path: Path, id_column: str | None, score: str | None = None) -> Ta
     if not logs:
         return Table(path, read_table(path, texts=[id_column] if id_column else []), made=is_pattern(path))
     found = [read(each, score) for each, read in logs]
-    answers = [answer for _, some in found for answer in some]
     tasks = {task for task, _ in found}
+    several = len(tasks) > 1  # whose questions may have the same numbers
+    answers = [
+        answer._replace(sample=f"{task}/{answer.sample}") if several else answer
+        for task, some in found
+        for answer in some
+    ]
     name = tasks.pop() if len(tasks) == 1 else path.stem
     return Table(path, table_of(answers, str(path)), made=True, task=name)
 

@@ -47,8 +47,9 @@ def read_harness(path: Path, score: str | None) -> tuple[str, list[Answer]]:
         metric = next((each for each in _metrics(row) if _score(each, row, several=several) == wanted), None)
         if metric is not None:
             fields = {"task": task, **flat(row["doc"], "doc")}
-            sample = f"{task}/{row['doc_id']}"
-            found.append(Answer(sample, None, str(row["target"]), _said(row["filtered_resps"]), row[metric], fields))
+            found.append(
+                Answer(str(row["doc_id"]), None, str(row["target"]), _said(row["filtered_resps"]), row[metric], fields)
+            )
     return task, found
 
 

@@ -111,7 +111,7 @@ def _answer(sample: _Sample, score: str, task: str, path: Path, *, several: bool
     said = found.answer if isinstance(found.answer, str) else None
     fields = {"task": task, "epoch": sample.epoch, **flat(sample.metadata or {}, "metadata")}
     repeat = sample.epoch if several else None
-    return Answer(f"{task}/{sample.id}", repeat, target, said, found.value, fields)
+    return Answer(str(sample.id), repeat, target, said, found.value, fields)
 
 
 def _read(path: Path) -> _Log:

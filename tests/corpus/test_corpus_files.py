@@ -314,3 +314,12 @@ def test_a_name_that_is_a_pattern_names_one_file(name: str, tmp_path: Path) -> N
     for stem in ("t[1]", "t?", "t*"):
         FORMS[name](FRAME, tmp_path / f"{stem}{suffix}")
         np.testing.assert_array_equal(FRAME["y"].to_numpy(), read(tmp_path / f"{stem}{suffix}").targets("verify"))
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.jsonl.gz", "t.json"])
+def test_columns_of_json_keep_their_order(name: str, tmp_path: Path) -> None:
+    """Of more than 32 polars shuffles them: a run of many classes would be called tampered with, by its own columns."""
+    rows = [{f"c{number:02d}": number for number in range(60)} | more for more in ({}, {"b": 1, "a": 2})]
+    text = json.dumps(rows) if name == "t.json" else "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert [*rows[0], "a", "b"] == read_table(tmp_path / name).columns

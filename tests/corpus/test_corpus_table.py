@@ -358,9 +358,9 @@ def test_a_misspelt_column_is_told_its_likeliest_name(read: Read) -> None:
     assert "did you mean 'target'? its columns: site, target, weight" == caught.value.hint
 
 
-def test_a_folder_is_no_table(tmp_path: Path) -> None:
+def test_an_empty_folder_is_no_table(tmp_path: Path) -> None:
     """The message would say that what stands there does not exist."""
-    with pytest.raises(CorpusError, match="the table is a folder"):
+    with pytest.raises(CorpusError, match="there are no files"):
         read_table(tmp_path)
 
 

@@ -27,6 +27,7 @@ from heldout.corpus.table import row_ids
 from heldout.errors import CorpusError, PrerequisiteError, StudyError, near_miss
 from heldout.evidence import canonical
 
+NO_ANSWER = "(no answer)"  # a label that any model may say: an answer that names none
 _PROBABILITY = "_p_"  # between the name of a model and that of a class
 _LABELS = (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
 _SCHEMA = b"heldout.predictions/1\0"
@@ -181,7 +182,7 @@ class GivenBackbone(AskedBackbone):
                         hint="name the classes as the target does",
                     )
                 continue
-            strange = sorted(labels - known)
+            strange = sorted(labels - known - {NO_ANSWER})
             if strange:
                 raise CorpusError(
                     f"{name!r} says {strange[0]!r}, which is no label of the target ({listed(known)})",

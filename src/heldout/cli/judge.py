@@ -10,10 +10,12 @@ from heldout.cli.printing import RunPrinter, print_json, resumable
 
 
 def judge(
-    files: list[Path] = typer.Argument(help="Files of truth and predictions: .parquet, .csv or .jsonl."),
+    files: list[Path] = typer.Argument(
+        None, show_default=False, help="Files of truth and predictions: tables, or logs of evaluations."
+    ),
     group: str = typer.Option(..., help="Column that must never straddle training and test."),
-    target: str = typer.Option(..., help="Column of the truth."),
-    prediction: str = typer.Option(..., help="The model that is judged: a column, NAME of NAME_p_CLASS, or a file's."),
+    target: str | None = typer.Option(None, help="Column of the truth; logs of evaluations have their own."),
+    prediction: str = typer.Option(..., help="The model that is judged: a column, NAME of NAME_p_CLASS, or NAME=FILE."),
     against: str | None = typer.Option(None, help="The model that it shall replace, named in the same way."),
     metric: list[str] = typer.Option([], help="A metric; the first one decides where there are no rules."),
     rules: Path | None = typer.Option(None, help="A study file whose `gate.rules` judge."),
@@ -31,7 +33,18 @@ def judge(
         from heldout.predicted.study import Question
 
         question = Question(
-            files, group, target, prediction, against, metric, rules, id_column, weight, task, held_out, trained_on
+            files or [],
+            group,
+            target,
+            prediction,
+            against,
+            metric,
+            rules,
+            id_column,
+            weight,
+            task,
+            held_out,
+            trained_on,
         )
         found = judge_files(question, ledger)
     if as_json:

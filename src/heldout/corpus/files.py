@@ -15,18 +15,24 @@ from pathlib import Path
 import polars as pl
 
 from heldout.corpus.bad_lines import check_line_ends, find_bad_csv_line, find_bad_json_line
+from heldout.corpus.excel import read_workbook
+from heldout.corpus.joined import joined
+from heldout.corpus.json_lines import read_lines, read_records
 from heldout.corpus.packed import PACKED, pack, unpacked
+from heldout.corpus.parts import parts_of
 from heldout.corpus.room import check_room
+from heldout.corpus.split_json import table_of_split
 from heldout.corpus.words import without_words
 from heldout.errors import CorpusError
-from heldout.evidence import plain_path, plain_source, read_plain
+from heldout.evidence import open_plain, plain_path, plain_source, read_plain
 from heldout.evidence.machine import machine_error
 
 _LONGEST = 300  # characters of what a library says of a file
 _TEXTS = (".csv", ".tsv")
 _LINES = (".jsonl", ".ndjson")
 _ARROW = (".arrow", ".feather", ".ipc")
-KINDS = ".parquet, .csv, .tsv (also .gz or .zst), .jsonl, .json, .arrow or .feather"
+_ARROW_FILE = b"ARROW1"  # with which a file begins, and no stream
+KINDS = ".parquet, .csv, .tsv (also .gz or .zst), .jsonl, .json, .arrow, .feather or .xlsx"
 _BROKEN = (ValueError, LookupError, EOFError, zlib.error)  # of an encoding that is none, and of packed bytes
 
 
@@ -56,10 +62,10 @@ class Dialect:
 
 
 def read_table(path: Path, texts: Sequence[str] = (), dialect: Dialect | None = None) -> pl.DataFrame:
-    """Read a table.
+    """Read a table: a file, or the files of a folder or of a pattern, which have the same columns and form.
 
     Args:
-        path: The file.
+        path: The file, the folder or the pattern.
         texts: Columns of ids: in a CSV ``007`` is no 7 there.
         dialect: How it is written, if not as its suffix says; ``texts`` are then its own.
 
@@ -68,9 +74,20 @@ def read_table(path: Path, texts: Sequence[str] = (), dialect: Dialect | None = 
         MachineError: If there is no room for it in memory.
     """
     dialect = Dialect(texts=tuple(texts)) if dialect is None else dialect
+    parts = parts_of(path)
+    if parts is None:
+        return _read_file(path, dialect)
+    other = next((each for each in parts if _kind(each) != _kind(parts[0])), None)
+    if other is not None:
+        what = f"{other.name} is of another form than {parts[0].name}"
+        raise CorpusError(what, where=str(path), hint=f"name those of one form, such as {path}/*{parts[0].suffix}")
+    return joined({each: _read_file(each, dialect) for each in parts}, (*dialect.named, *dialect.texts))
+
+
+def _read_file(path: Path, dialect: Dialect) -> pl.DataFrame:
     if not path.is_file():
-        what = "the table is a folder" if path.is_dir() else "the table does not exist"
-        if path.exists() and not path.is_dir():
+        what = "the table does not exist"
+        if path.exists():
             plain_path(path)  # says what stands there
         hint = "check the path; in a study, `corpus.path` is relative to the study's own folder"
         raise CorpusError(what, where=str(path), hint=hint)
@@ -139,11 +156,17 @@ def _read(path: Path, dialect: Dialect) -> pl.DataFrame:
     if kind in _TEXTS:
         return _read_csv(source, path, kind, dialect)
     if kind in _LINES:
-        return pl.read_ndjson(source, infer_schema_length=None)
+        return read_lines(source)
     if kind == ".json":
-        return pl.read_json(source, infer_schema_length=None)
+        data = source.getvalue() if isinstance(source, io.BytesIO) else read_plain(source)
+        split = table_of_split(data, str(path))
+        return read_records(data) if split is None else split
     if kind in _ARROW and not packed:
-        return pl.read_ipc(plain_source(path))
+        with open_plain(path) as stream:
+            file = stream.read(len(_ARROW_FILE)) == _ARROW_FILE
+        return pl.read_ipc(plain_source(path)) if file else pl.read_ipc_stream(plain_source(path))
+    if kind == ".xlsx" and not packed:
+        return read_workbook(path)
     raise CorpusError(
         f"a table of the kind {path.suffix.lower() or 'without suffix'} is not supported",
         where=str(path),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from heldout.corpus.room import room_to_unpack
 from heldout.errors import MachineError, PrerequisiteError
@@ -17,18 +16,28 @@ _PIECE = 1 << 20
 
 def unpacked(path: Path, packed: str) -> bytes:
     """What is packed in a file, as far as there is room for it: a few bytes may promise a thousand million."""
-    most, parts, size = room_to_unpack(), [], 0
     with open_plain(path) as stream:
-        for part in _parts(stream, packed):
-            size += len(part)
-            if size > most:
-                what = f"out of memory: unpacked, the table has more than {most // 1_000_000:,} MB"
-                raise MachineError(what, where=str(path), hint="give the process more memory, or cut the table")
-            parts.append(part)
+        return unpack(stream, packed, str(path), room_to_unpack())
+
+
+def unpack(stream: IO[bytes], packed: str, where: str, most: int) -> bytes:
+    """What is packed in a stream, if it has no more than so many bytes.
+
+    Raises:
+        MachineError: If it has more.
+        EOFError: If it is torn.
+    """
+    parts, size = [], 0
+    for part in _parts(stream, packed):
+        size += len(part)
+        if size > most:
+            what = f"out of memory: unpacked, the table has more than {most // 1_000_000:,} MB"
+            raise MachineError(what, where=where, hint="give the process more memory, or cut the table")
+        parts.append(part)
     return b"".join(parts)
 
 
-def _parts(stream: io.BufferedReader, packed: str) -> Iterator[bytes]:
+def _parts(stream: IO[bytes], packed: str) -> Iterator[bytes]:
     if packed == ".gz":
         import gzip
 

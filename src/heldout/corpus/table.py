@@ -19,6 +19,7 @@ from heldout.corpus.kinds import Column, Kind, number_columns, text_kinds, with_
 from heldout.corpus.looks import look_at
 from heldout.corpus.manifest import CONTENT, MISSING, CorpusManifest, TargetKind, group_records
 from heldout.corpus.model import Corpus
+from heldout.corpus.parts import content_sha256, is_there, name_written, parts_of
 from heldout.corpus.perturb import changed_frame, changed_weight, thinned
 from heldout.corpus.reader import Reader, ReaderOptions
 from heldout.corpus.spans import TimeSpan, group_spans
@@ -26,7 +27,6 @@ from heldout.corpus.truth import Known
 from heldout.corpus.weights import weights_of
 from heldout.corpus.words import idle_words, without_words
 from heldout.errors import CorpusError, near_miss
-from heldout.evidence import sha256_file
 
 _NO_VALUES = (pl.Binary, pl.Object, pl.Unknown)
 _GAPS = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "-", "--", "?", ".", "inf", "-inf", "infinity")
@@ -41,7 +41,9 @@ _PLAIN: Mapping[str, object] = {
 class TableOptions(ReaderOptions):
     """The `corpus:` block of a table."""
 
-    path: Path = Field(description=f"a {KINDS} file, relative to the study")
+    path: Path = Field(
+        description=f"a {KINDS} file, relative to the study; or a folder of such files, or a pattern as data/*.csv"
+    )
     group: str = Field(description="column that must never straddle training and test: a subject, a site, a batch")
     target: str = Field(description="column to predict")
     weight: str | None = Field(
@@ -154,7 +156,7 @@ class TableReader(Reader):
             manifest=CorpusManifest(
                 reader=self.name,
                 path=path.name,
-                sha256=sha256_file(path),
+                sha256=content_sha256(path),
                 rows=frame.height,
                 task=task,
                 target=self.options.target,
@@ -169,9 +171,15 @@ class TableReader(Reader):
             idle=self._idle(frame),
         )
 
+    def kept(self) -> tuple[Path, ...]:
+        """The file, or each file of a folder or pattern."""
+        path = self.options.path
+        return tuple(parts_of(path) or [path]) if is_there(path) else (path,)
+
     def write_changed(self, path: Path, groups: Collection[str], most: int | None) -> TableOptions:
         """Write the table again, in the same format; a column of numbers is one whatever is left of it."""
         options, frame = self.options, self.frame()
+        path = path.with_name(name_written(options.path))
         features, (task, _) = self._feature_names(frame), self.target_of(frame[options.target])
         frame = frame[thinned(frame[options.group], most)]
         mask = frame[options.group].cast(pl.String).is_in(list(groups))

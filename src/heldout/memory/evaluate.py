@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from heldout.api import Study
 from heldout.corpus import TargetKind
 from heldout.errors import InputError
-from heldout.memory.columns import check_name, column, kept
 from heldout.memory.estimators import said
+from heldout.predicted.columns import check_name, column, kept
 from heldout.predicted.study import (
     LEDGER,
     check_task,
     gain_rules,
-    make_ledger,
     metric_of,
     refuse_foreign,
     target_of,
@@ -101,7 +100,6 @@ def evaluate(
     table = features | {roles[key]: values for key, values in given.items()}
     _check_lengths(table, len(given["target"]), roles)
     folder = Path(ledger)
-    make_ledger(folder)
     refuse_foreign(folder / f"{name}.yaml")
     path = kept(pl.DataFrame(table), folder, name)
     kind, classes = target_of(given["target"].rename(roles["target"]), path, roles["group"], task)

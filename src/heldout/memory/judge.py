@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from heldout.errors import InputError
-from heldout.memory.columns import check_name, column, kept
+from heldout.predicted.columns import check_name, column, columns_of, kept
 from heldout.predicted.judge import judge_files
-from heldout.predicted.study import LEDGER, Question, make_ledger, refuse_foreign
+from heldout.predicted.study import LEDGER, Question, refuse_foreign
 from heldout.run import Run
 
 _GROUP, _TARGET, _ID, _WEIGHT = "group", "target", "sample_id", "weight"
@@ -96,7 +95,6 @@ def judge(
         what = f"{wrong!r} has {lengths[wrong]} rows, and there are {len(truth)} targets"
         raise InputError(what, where=wrong, hint="give one value a sample, in the order of `y`")
     folder = Path(ledger)
-    make_ledger(folder)
     refuse_foreign(folder / f"{name}.yaml")
     path = kept(pl.DataFrame(table), folder, name)
     question = Question(
@@ -129,36 +127,6 @@ def _labels(truth: pl.Series, classes: Sequence[Any] | None, task: str | None) -
 
 def _columns(model: str, values: Any, labels: Sequence[str]) -> dict[str, pl.Series]:
     """The columns of a model's predictions."""
-    where = f"predictions: {model}"
     if model in (_ID, _GROUP, _TARGET, _WEIGHT):
         raise InputError(f"a model cannot be named {model!r}", where="predictions", hint="give it another name")
-    if isinstance(values, Mapping):
-        if not all(isinstance(seed, int) and seed >= 0 for seed in values) or not values:
-            raise InputError("seeds are no numbers from 0 on", where=where, hint="write {0: p0, 1: p1}")
-        return {
-            key: one
-            for seed in sorted(values)
-            for key, one in _columns(f"{model}_seed{seed}", values[seed], labels).items()
-        }
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of several lengths
-        raise InputError(f"{model!r} is no column: {error}", where=where, hint="give one value a sample") from None
-    if array.ndim <= 1:
-        found = column(values, model)
-        if len(labels) == 2 and found.dtype.is_float():
-            return {f"{model}_p_{labels[0]}": 1.0 - found, f"{model}_p_{labels[1]}": found}
-        return {model: found}
-    names = [str(each) for each in values.columns] if hasattr(values, "columns") else list(labels)
-    plain = [str(number) for number in range(len(labels))], [f"column_{number}" for number in range(len(labels))]
-    if array.ndim != 2 or array.shape[1] != len(labels):
-        raise InputError(
-            f"predictions of {model!r} have the shape {list(array.shape)}, and there are {len(labels)} classes",
-            where=where,
-            hint="give one column a class, in the order of `classes`",
-        )
-    if sorted(names) != sorted(labels) and names not in plain:
-        hint = "name the columns as the classes, or give an array"
-        raise InputError(f"the columns {names} are not the classes {list(labels)}", where=where, hint=hint)
-    ordered = names if sorted(names) == sorted(labels) else list(labels)
-    return {f"{model}_p_{label}": column(array[:, code], model) for code, label in enumerate(ordered)}
+    return columns_of(model, values, labels, f"predictions: {model}")

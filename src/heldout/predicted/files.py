@@ -3,29 +3,66 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
 from heldout.corpus.files import read_table
+from heldout.corpus.parts import is_pattern, name_of_one, parts_of
 from heldout.errors import InputError, near_miss
+from heldout.predicted.arrays import read_array
+from heldout.predicted.columns import columns_of, kept
+from heldout.predicted.harness import is_harness, read_harness
+from heldout.predicted.inspect_log import is_inspect, read_inspect
+from heldout.predicted.logs import Answer, table_of
 
-_PLAIN = ("prediction", "y_pred", "pred")  # the one column of a file that is named after its model
+# The one column of a file of one model; the last two are MLflow's.
+_PLAIN = ("prediction", "y_pred", "pred", "predictions", "outputs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A file, read.
 
     Attributes:
         path: Where it lies.
         frame: All of it.
+        made: Whether it is no table as it lies there: what was read is then written as one, for whoever verifies.
+        ids: Whether its rows are found by ids, and not by their place.
+        task: Of a log, what was evaluated; None of any other file.
     """
 
     path: Path
     frame: pl.DataFrame
+    made: bool = False
+    ids: bool = True
+    task: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the task or the file, as studies and tables may be called."""
+        return slug(self.task or Path(name_of_one(self.path)).stem)
+
+    def place(self, ledger: Path) -> Path:
+        """Where the table lies; one that was made is written into the ledger, named by its content."""
+        return kept(self.frame, ledger, self.name) if self.made else self.path
+
+
+class Model(NamedTuple):
+    """What somebody calls a model.
+
+    Attributes:
+        name: Its name.
+        file: The one file of its predictions; None: its columns stand in any of the files.
+        column: Of the file, or its array; None: found by the model's name, or the usual one.
+    """
+
+    name: str
+    file: Path | None = None
+    column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +92,91 @@ def read_tables(paths: Sequence[Path], id_column: str | None) -> list[Table]:
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise InputError("a file is named twice", where=str(path), hint="name it once")
-    return [Table(path, read_table(path, texts=[id_column] if id_column else [])) for path in paths]
+    return [read_file(path, id_column) for path in paths]
+
+
+def read_file(path: Path, id_column: str | None, score: str | None = None) -> Table:
+    """A table, a log of an evaluation, or a folder of logs.
+
+    Args:
+        path: Where it lies.
+        id_column: Column of ids, in which ``007`` is no 7.
+        score: Of a log: which of its scores says what is right; None: its only one.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    logs = [(each, read) for each in parts_of(path) or [path] if (read := log_reader(each)) is not None]
+    if not logs:
+        return Table(path, read_table(path, texts=[id_column] if id_column else []), made=is_pattern(path))
+    found = [read(each, score) for each, read in logs]
+    tasks = {task for task, _ in found}
+    several = len(tasks) > 1  # whose questions may have the same numbers
+    answers = [
+        answer._replace(sample=f"{task}/{answer.sample}") if several else answer
+        for task, some in found
+        for answer in some
+    ]
+    name = tasks.pop() if len(tasks) == 1 else path.stem
+    return Table(path, table_of(answers, str(path)), made=True, task=name)
+
+
+def log_reader(path: Path) -> Callable[[Path, str | None], tuple[str, list[Answer]]] | None:
+    """What reads a log of an evaluation; None where the file is none."""
+    if is_inspect(path):
+        return read_inspect
+    return read_harness if is_harness(path) else None
+
+
+def model_of(option: str, columns: Iterable[str]) -> Model:
+    """A model by what an option says: a column, ``NAME=FILE`` or ``NAME=FILE#COLUMN``.
+
+    Args:
+        option: As it was said.
+        columns: Of all tables; a name of a column is one, whatever it is written with.
+    """
+    name, _, file = option.partition("=")
+    if option in columns or not (name and file):
+        return Model(option)
+    path, _, column = file.rpartition("#")
+    return Model(name, Path(file)) if not path or Path(file).exists() else Model(name, Path(path), column)
+
+
+def table_of_array(model: Model, truth: Table, id_column: str | None, classes: Sequence[str]) -> Table:
+    """The array of a model as a table of its own: rows are those of the truth, in its order.
+
+    Raises:
+        InputError: If it has another number of rows, or other classes.
+    """
+    assert model.file is not None
+    array = read_array(model.file, model.column or model.name)
+    where, rows = str(model.file), truth.frame.height
+    if array.ndim == 0 or len(array) != rows:
+        what = f"the array has {len(array) if array.ndim else 0:,} rows, and the truth has {rows:,}"
+        hint = f"save one prediction for each row of {truth.path.name}, in its order"
+        raise InputError(what, where=where, hint=hint)
+    columns = columns_of(model.name, array, classes, where)
+    if id_column is not None:
+        check_column(id_column, truth)
+        columns = {id_column: truth.frame[id_column], **columns}
+    return Table(model.file, pl.DataFrame(columns), made=True, ids=False)
+
+
+def check_column(name: str, table: Table) -> None:
+    """Refuse a column that a table has not.
+
+    Raises:
+        InputError: If it has none of this name.
+    """
+    if name not in table.frame.columns:
+        where, hint = f"{table.path}: column {name}", near_miss(name, table.frame.columns, "its columns")
+        raise InputError(f"the file has no column {name!r}", where=where, hint=hint)
+
+
+def slug(text: str) -> str:
+    """A name that studies and contenders may have."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
+    return plain[:64] or "judged"
 
 
 def truth_of(tables: Sequence[Table], group: str, target: str) -> Table:
@@ -67,6 +188,9 @@ def truth_of(tables: Sequence[Table], group: str, target: str) -> Table:
     for table in tables:
         if {group, target} <= set(table.frame.columns):
             return table
+    if not tables:
+        what = "no file says groups and targets: arrays are predictions alone"
+        raise InputError(what, where="FILES", hint="name the table whose rows were predicted, in their order")
     first = tables[0]
     lacking = group if group not in first.frame.columns else target
     raise InputError(
@@ -76,21 +200,22 @@ def truth_of(tables: Sequence[Table], group: str, target: str) -> Table:
     )
 
 
-def said_by(name: str, tables: Sequence[Table], option: str) -> Said:
-    """Where the predictions of a model of this name stand.
+def said_by(model: Model, tables: Sequence[Table], option: str) -> Said:
+    """Where the predictions of a model stand.
 
     It is a column; columns ``NAME_seed0``, ``NAME_seed1``, ...; columns ``NAME_p_CLASS``; or the column `prediction`,
-    `y_pred` or `pred` of the file ``NAME.*``.
+    `y_pred` or `pred` of the model's file, which is ``NAME.*`` where nobody names one.
 
     Args:
-        name: As the user says it.
-        tables: The files.
+        model: As the user says it.
+        tables: The files; where the model names its file, that one.
         option: Which option said it, for a complaint.
 
     Raises:
         InputError: If there is none, or several files have one.
     """
-    found = [said for table in tables if (said := _said(name, table)) is not None]
+    name = model.name
+    found = [said for table in tables if (said := _said(model, table)) is not None]
     if len(found) > 1:
         raise InputError(
             f"{len(found)} files have predictions of {name!r}",
@@ -99,12 +224,16 @@ def said_by(name: str, tables: Sequence[Table], option: str) -> Said:
         )
     if not found:
         known = [*dict.fromkeys(column for table in tables for column in table.frame.columns)]
-        raise InputError(f"no file has predictions of {name!r}", where=option, hint=near_miss(name, known, "columns"))
+        hint = near_miss(model.column or name, known, "columns") + f"; name one: {option} {name}=FILE#COLUMN"
+        raise InputError(f"no file has predictions of {name!r}", where=option, hint=hint)
     return found[0]
 
 
-def _said(name: str, table: Table) -> Said | None:
-    columns = table.frame.columns
+def _said(model: Model, table: Table) -> Said | None:
+    if model.column is not None:
+        found = _said(Model(model.column), table)
+        return None if found is None else replace(found, name=model.name)
+    name, columns = model.name, table.frame.columns
     classes = tuple(each for each in columns if each.startswith(f"{name}_p_"))
     if len(classes) > 1:
         return Said(name, table, (name,), (*classes, *([name] if name in columns else [])))
@@ -113,7 +242,7 @@ def _said(name: str, table: Table) -> Said | None:
     seeds = [each for each in columns if re.fullmatch(re.escape(name) + r"_seed\d+(_p_.+)?", each)]
     if seeds:
         return _of_seeds(name, table, seeds)
-    if table.path.stem == name:
+    if model.file is not None or table.path.stem == name:
         own = tuple(each for each in columns if each.startswith("p_"))
         for plain in _PLAIN:
             if plain in columns or (plain == _PLAIN[0] and len(own) > 1):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from heldout.api import Study
-from heldout.predicted.study import LEDGER, Question, write_study
+from heldout.corpus.parts import beside
+from heldout.predicted.study import LEDGER, Question, first_file, write_study
 from heldout.run import Run
 
 
@@ -19,5 +20,5 @@ def judge_files(question: Question, ledger: Path | None = None) -> Run:
     Raises:
         HeldoutError: With what is wrong, where, and what to do.
     """
-    folder = ledger or Path(question.files[0]).parent / LEDGER
+    folder = ledger or beside(first_file(question)) / LEDGER
     return Study.load(write_study(question, folder)).run(runs=folder, workers=1)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +15,22 @@ from heldout.corpus import TargetKind
 from heldout.corpus.table import TableOptions, TableReader
 from heldout.errors import InputError, StudyError, near_miss
 from heldout.evidence import read_plain, write_text
-from heldout.predicted.files import Said, Table, read_tables, said_by, truth_of
+from heldout.predicted.arrays import is_array
+from heldout.predicted.columns import make_ledger
+from heldout.predicted.files import (
+    Model,
+    Said,
+    Table,
+    check_column,
+    model_of,
+    read_file,
+    read_tables,
+    said_by,
+    slug,
+    table_of_array,
+    truth_of,
+)
+from heldout.predicted.logs import ID, TARGET
 from heldout.run.resolve import lock_yaml
 from heldout.study import NOTHING, load_yaml
 from heldout.task.metric import Metric, Rows
@@ -34,11 +48,11 @@ class Question:
     """What somebody wants to know of predictions.
 
     Attributes:
-        files: Of truth and predictions.
+        files: Of truth and predictions; none where the files of the models say all.
         group: Column that tells groups apart.
-        target: Column of the truth.
-        prediction: Name of the model that is judged.
-        against: Of the one that it shall replace; None: only rules decide.
+        target: Column of the truth; None: that of a log.
+        prediction: The model that is judged: its name, or ``NAME=FILE``.
+        against: The one that it shall replace, said alike; None: only rules decide.
         metrics: Names of metrics; the first decides where there are no rules.
         rules: A study file whose rules judge; None: the gain over the other must lie above zero.
         id: Column of sample ids; needed where rows stand in several files.
@@ -51,7 +65,7 @@ class Question:
 
     files: Sequence[Path]
     group: str
-    target: str
+    target: str | None
     prediction: str
     against: str | None = None
     metrics: Sequence[str] = ()
@@ -64,17 +78,31 @@ class Question:
     name: str | None = None
 
 
+def first_file(question: Question) -> Path:
+    """The first file that is named, beside which runs lie by default.
+
+    Raises:
+        InputError: If none is.
+    """
+    said = [question.prediction, *([] if question.against is None else [question.against])]
+    models = [model.file for each in said if (model := model_of(each, ())).file is not None]
+    found = next((Path(each) for each in (*question.files, *models) if each is not None), None)
+    if found is None:
+        hint = "name the files of truth and predictions, or --prediction NAME=FILE"
+        raise InputError("no file is named", where="FILES", hint=hint)
+    return found
+
+
 def write_study(question: Question, ledger: Path) -> Path:
     """Write the study into the folder of runs, and answer its path.
 
     Raises:
         HeldoutError: If files do not fit together, or nothing would decide.
     """
-    tables = read_tables([Path(path) for path in question.files], question.id)
-    truth = truth_of(tables, question.group, question.target)
-    ours = said_by(question.prediction, tables, "--prediction")
-    theirs = None if question.against is None else said_by(question.against, tables, "--against")
-    if theirs is not None and theirs.table.path == ours.table.path and {*theirs.columns} & {*ours.columns}:
+    question, truth, both = _found(question)
+    kind, classes = _target(question, truth)
+    ours, theirs = both[0], (both[1] if len(both) > 1 else None)
+    if theirs is not None and theirs.table.frame.equals(ours.table.frame) and {*theirs.columns} & {*ours.columns}:
         raise InputError("a model is compared with itself", where="--against", hint="name the other one")
     if theirs is not None and len(theirs.columns) > 1:
         raise InputError(
@@ -88,14 +116,60 @@ def write_study(question: Question, ledger: Path) -> Path:
             where="--against, --rules",
             hint="name the model that it shall replace, or a study file with `gate.rules`",
         )
-    if question.id is None and any(each.table is not truth for each in (ours, theirs) if each is not None):
+    if question.id is None and any(each.table is not truth and each.table.ids for each in both):
         raise InputError(
             "rows of several files are found by their ids, and no column of ids is named",
             where="--id",
             hint="name the column of sample ids that the files share",
         )
-    kind, classes = _target(question, truth)
     return write_down(_document(question, truth, ours, theirs, kind, classes, ledger), ledger)
+
+
+def _found(question: Question) -> tuple[Question, Table, list[Said]]:
+    """What is asked, with the columns that a log names; the truth, and where each model's predictions stand."""
+    tables = read_tables([Path(path) for path in question.files], question.id)
+    columns = {column for table in tables for column in table.frame.columns}
+    options = {"--prediction": question.prediction, "--against": question.against}
+    models = {option: model_of(said, columns) for option, said in options.items() if said is not None}
+    own: dict[str, Table] = {}
+    for option, model in models.items():
+        if model.file is not None and not is_array(model.file):
+            own[option] = _table_of(model, model.file, tables, question.id)
+            tables += [] if own[option] in tables else [own[option]]
+    question = _with_names(question, tables)
+    truth = truth_of(tables, question.group, question.target or "")
+    both = []
+    for option, model in models.items():
+        if option in own:
+            whose = model if own[option].task is None else Model(model.name, model.file)  # a log's score is read by now
+            both.append(said_by(whose, [own[option]], option))
+        elif model.file is not None:
+            classes = _target(question, truth)[1]
+            both.append(said_by(Model(model.name), [table_of_array(model, truth, question.id, classes)], option))
+        else:
+            both.append(said_by(model, tables, option))
+    return question, truth, both
+
+
+def _table_of(model: Model, file: Path, tables: Sequence[Table], id_column: str | None) -> Table:
+    """The table of a model's file, which may have been read; of a log another score is another table."""
+    place = file.resolve()
+    read = next((each for each in tables if each.task is None and each.path.resolve() == place), None)
+    return read or read_file(file, id_column, model.column)
+
+
+def _with_names(question: Question, tables: Sequence[Table]) -> Question:
+    """The question, with the columns of ids and targets that a log has.
+
+    Raises:
+        InputError: If there is no log, and nobody names the target.
+    """
+    if any(table.task is not None for table in tables):
+        return replace(question, id=question.id or ID, target=question.target or TARGET)
+    if question.target is None:
+        what = "no column of the truth is named"
+        raise InputError(what, where="--target", hint="name it; logs of evaluations alone say it themselves")
+    return question
 
 
 def write_down(study: Mapping[str, Any], ledger: Path) -> Path:
@@ -109,19 +183,6 @@ def write_down(study: Mapping[str, Any], ledger: Path) -> Path:
     refuse_foreign(path)
     write_text(path, _HEAD + lock_yaml(dict(study)))
     return path
-
-
-def make_ledger(folder: Path) -> None:
-    """Make the folder of runs.
-
-    Raises:
-        InputError: If something else lies there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        what = "the ledger is a file, and should be a folder of runs"
-        raise InputError(what, where=str(folder), hint="name a folder") from None
 
 
 def refuse_foreign(path: Path) -> None:
@@ -154,7 +215,7 @@ def _document(
             hint="name the column of subjects, sites or days",
         )
     found: dict[str, Any] = {
-        "study": question.name or slug(truth.path.stem),
+        "study": question.name or truth.name,
         "description": f"predictions of {ours.name}" + ("" if theirs is None else f", against {theirs.name}"),
         "corpus": _corpus(question, truth, both, kind, ledger),
         "split": {"kind": "group-k-fold", "folds": min(_FOLDS, groups)},
@@ -191,7 +252,7 @@ def _corpus(question: Question, truth: Table, both: Sequence[Said], kind: Target
         )
     found: dict[str, Any] = {
         "reader": "table",
-        "path": _from(ledger, truth.path),
+        "path": _from(ledger, truth.place(ledger)),
         "group": question.group,
         "target": question.target,
         "features": [],
@@ -202,12 +263,9 @@ def _corpus(question: Question, truth: Table, both: Sequence[Said], kind: Target
 
 
 def _fit(question: Question, said: Said, truth: Table, classes: list[str], ledger: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"model": _from(ledger, said.table.path), "columns": list(said.columns)}
+    found: dict[str, Any] = {"model": _from(ledger, said.table.place(ledger)), "columns": list(said.columns)}
     if question.id is not None:
-        if question.id not in said.table.frame.columns:
-            raise InputError(
-                f"the file has no column {question.id!r}", where=str(said.table.path), hint="name the ids of its rows"
-            )
+        check_column(question.id, said.table)
         found["id"] = question.id
     if question.target in said.table.frame.columns and said.table is not truth:
         found["target"] = question.target
@@ -231,7 +289,7 @@ def _held_out(question: Question, ledger: Path) -> dict[str, Any]:
 def _target(question: Question, truth: Table) -> tuple[TargetKind, list[str]]:
     """What the target is, and the names of its classes, sorted; none of numbers."""
     check_task(question.task, "--task")
-    return target_of(truth.frame[question.target], truth.path, question.group, question.task)
+    return target_of(truth.frame[question.target or TARGET], truth.path, question.group, question.task)
 
 
 def target_of(column: pl.Series, path: Path, group: str, task: str | None) -> tuple[TargetKind, list[str]]:
@@ -333,9 +391,3 @@ def told_rules(path: Path | None) -> dict[str, Any]:
 
 def _from(folder: Path, path: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-
-
-def slug(text: str) -> str:
-    """A name that studies and contenders may have."""
-    plain = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
-    return plain[:64] or "judged"

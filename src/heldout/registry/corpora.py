@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from heldout.corpus.parts import content_sha256, is_pattern, is_there
 from heldout.errors import HeldoutError
-from heldout.evidence import sha256_file
 from heldout.run.required import file_sha256
 from heldout.verify.evidence import RunEvidence
 
@@ -35,7 +35,7 @@ def find_corpus(evidence: RunEvidence) -> FoundCorpus | None:
     wanted = file_sha256(evidence.corpus)
     for found in _candidates(evidence):
         try:
-            if found.path.is_file() and sha256_file(found.path) == wanted:
+            if is_there(found.path) and content_sha256(found.path) == wanted:
                 return found
         except (HeldoutError, OSError):
             continue
@@ -47,7 +47,8 @@ def _candidates(evidence: RunEvidence) -> Iterator[FoundCorpus]:
     folder = evidence.folder.resolve()
     above = folder.parents[:_LEVELS]
     if len(above) > 2:
-        yield FoundCorpus(above[2] / _CARRIED / stated.name, "carried")
+        name = stated.parent.name if is_pattern(Path(stated)) else stated.name
+        yield FoundCorpus(above[2] / _CARRIED / name, "carried")
     if stated.is_absolute():
         yield FoundCorpus(Path(stated), "found")
     elif stated.parts[:1] == ("~",):

@@ -121,15 +121,14 @@ def _errors(content: Content, predictions: pl.DataFrame) -> Figure:
     groups = _worst_groups(content, MAX_LINES)
     with figure("errors", 1, 1, 9.6, 0.27 * len(groups) + 1.0) as drawing:
         (axes,) = drawing.axes.flat
-        for place, (_, target, prediction) in enumerate(_by_group(predictions, groups)):
-            if not len(target):
-                continue
-            tail, quarter, middle, upper, top = np.quantile(prediction - target, [0.05, 0.25, 0.5, 0.75, 0.95])
-            axes.plot([tail, top], [place, place], color=COLOURS[0], linewidth=1.2)
-            axes.plot(
-                [quarter, upper], [place, place], color=COLOURS[0], linewidth=6, alpha=0.75, solid_capstyle="butt"
-            )
-            axes.plot([middle], [place], marker="|", color=INK, markersize=9)
+        errors = {
+            place: said - true for place, (_, true, said) in enumerate(_by_group(predictions, groups)) if len(true)
+        }
+        found = [np.quantile(each, [0.05, 0.25, 0.5, 0.75, 0.95]) for each in errors.values()]
+        places, (tail, quarter, middle, upper, top) = list(errors), np.array(found).reshape(-1, 5).T
+        axes.hlines(places, tail, top, color=COLOURS[0], linewidth=1.2)
+        axes.hlines(places, quarter, upper, color=COLOURS[0], linewidth=6, alpha=0.75)
+        axes.plot(middle, places, marker="|", linestyle="none", color=INK, markersize=9)
         axes.axvline(0, color=INK, linewidth=0.8, alpha=_FADED)
         axes.set_yticks(range(len(groups)), [_plain(_short(group)) for group in groups])
         axes.invert_yaxis()

@@ -26,7 +26,6 @@ _SETTINGS: Mapping[str, Any] = {
     "axes.titlecolor": INK,
     "axes.titlesize": 9,
     "axes.titley": 1.0,  # or every title asks where every tick is
-    "figure.constrained_layout.use": True,
     "font.family": "sans-serif",
     "font.size": 8.5,
     "grid.alpha": 0.18,
@@ -68,11 +67,9 @@ def figure(name: str, rows: int, columns: int, width: float, height: float, **op
 
 def _drawn(canvas: Figure) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    engine = canvas.get_layout_engine()
-    if engine is not None:
-        engine.execute(canvas)
-    canvas.set_layout_engine("none")  # or saving would lay out twice more
+    ConstrainedLayoutEngine().execute(canvas)  # a figure with an engine of its own is laid out again by each drawing
     buffer = io.StringIO()
     FigureCanvasSVG(canvas).print_svg(buffer, metadata={"Date": None, "Creator": None})  # `savefig` would draw twice
     return buffer.getvalue()

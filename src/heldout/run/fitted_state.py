@@ -236,7 +236,9 @@ def fit_trial(trial: Trial) -> Fitted:
         opened, answers = "", tuple(_digest(each.predicted) for each in (memory, *stored))
         held = memory.fence.get("reading") == "landlock"
     else:
-        opened, answers = _fit_here(backbone, units, corpus, folder, asked, [original, *([copy] if copy else [])])
+        opened, answers = _fit_here(
+            backbone, units, corpus, folder, asked, [*trial.reader.kept(), *([copy] if copy else [])]
+        )
     judged = units[0].folder
     files = {str(path.relative_to(judged)): sha256_file(path) for path in sorted(judged.rglob("*")) if path.is_file()}
     if not files:
@@ -283,7 +285,7 @@ def _read(trial: Trial) -> tuple[Corpus, Path | None]:
     options = trial.reader.write_changed(path, trial.changed, trial.most)
     if options is None:
         return changed_corpus(trial.reader.read(), trial.changed, trial.most), None
-    return type(trial.reader)(options).read(), path
+    return type(trial.reader)(options).read(), options.path
 
 
 def _moved(backbone: Backbone, original: Path, copy: Path) -> Backbone:

@@ -10,6 +10,7 @@ from typing import Any
 
 from heldout.backbone import Judged
 from heldout.backbone.given import level_of_backbone
+from heldout.corpus.parts import is_pattern
 from heldout.documents.names import METRICS_FILE, SIGNATURE_FILE, UNIT_FILE
 from heldout.documents.names import UNIT_PREDICTIONS as PREDICTIONS
 from heldout.evidence import digest, read_json, sha256_file, write_json
@@ -93,7 +94,7 @@ def _document(
     backbone = resolved.main.backbone
     provenance = provenance_of.build(
         args={"study": resolved.name, "variant": resolved.variant, "seeds": list(resolved.main.seeds)},
-        inputs={"corpus": resolved.corpus_path},
+        inputs={"corpus": resolved.corpus_path.parent if is_pattern(resolved.corpus_path) else resolved.corpus_path},
         outputs={"run": folder.path.name},
         device=backbone.device(),
     )

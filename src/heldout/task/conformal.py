@@ -36,7 +36,10 @@ def groups_needed(level: float) -> int:
 
 
 def hierarchical_quantile(
-    scores: Sequence[FloatArray], level: float, masses: Sequence[FloatArray] | None = None
+    scores: Sequence[FloatArray],
+    level: float,
+    masses: Sequence[FloatArray] | None = None,
+    order: NDArray[np.int64] | None = None,
 ) -> float:
     """The ``level`` quantile over groups; infinite if there are too few of them.
 
@@ -44,6 +47,7 @@ def hierarchical_quantile(
         scores: For each group, its nonconformity scores, float64 ``[rows of the group]``.
         level: In (0, 1).
         masses: For each group, how much each of its rows counts; None counts them alike.
+        order: What sorts all scores, one group after the other, if somebody has sorted them; ties keep their order.
 
     Returns:
         An order statistic of the scores: no interpolation.
@@ -56,7 +60,7 @@ def hierarchical_quantile(
     else:
         weights = np.concatenate([part / ((groups + 1) * part.sum()) for part in masses])
     values = np.concatenate(scores)
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values, kind="stable") if order is None else order
     place = int(np.searchsorted(np.cumsum(weights[order]), level - _ROUNDING))
     return float(values[order[min(place, len(values) - 1)]])
 
@@ -90,15 +94,15 @@ def conformal(
     if not np.isfinite(residual).all():
         return {"method": METHOD, "kinds": {}}
     parts = weighing(segments, weight)
-    found = {
-        kind: {f"{level:g}": _level(residual, scale, parts, level, weight) for level in levels}
-        for kind, scale in kinds.items()
-    }
+    found = {kind: _levels(residual, scale, parts, levels, weight) for kind, scale in kinds.items()}
     return {"method": METHOD, "kinds": found}
 
 
 def left_out_quantiles(
-    scores: Sequence[FloatArray], level: float, masses: Sequence[FloatArray] | None = None
+    scores: Sequence[FloatArray],
+    level: float,
+    masses: Sequence[FloatArray] | None = None,
+    order: NDArray[np.int64] | None = None,
 ) -> FloatArray:
     """For each group, ``hierarchical_quantile`` of the others: float64 ``[groups]``.
 
@@ -109,7 +113,7 @@ def left_out_quantiles(
     if groups - 1 < groups_needed(level):
         return np.full(groups, math.inf)
     values = np.concatenate(scores)
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values, kind="stable") if order is None else order
     even = [np.full(len(part), 1 / len(part)) for part in scores]
     shares = even if masses is None else [part / part.sum() for part in masses]
     total = np.cumsum(np.concatenate(shares)[order])
@@ -135,13 +139,26 @@ def _weight_of_others(total: FloatArray, own: NDArray[np.int64], behind: FloatAr
     return float(total[place]) - float(behind[np.searchsorted(own, place, side="right")])
 
 
-def _level(
-    residual: FloatArray, scale: FloatArray, segments: Segments, level: float, weight: FloatArray | None
+def _levels(
+    residual: FloatArray, scale: FloatArray, segments: Segments, levels: Sequence[float], weight: FloatArray | None
 ) -> dict[str, Any]:
     names = sorted(segments)
     scores = [residual[segments[name]] / scale[segments[name]] for name in names]
     masses = None if weight is None else [weight[segments[name]] for name in names]
-    width = hierarchical_quantile(scores, level, masses)
+    order = np.argsort(np.concatenate(scores), kind="stable")
+    scales = [scale[segments[name]] for name in names]
+    return {f"{level:g}": _level(names, scores, masses, scales, order, level) for level in levels}
+
+
+def _level(
+    names: Sequence[str],
+    scores: Sequence[FloatArray],
+    masses: Sequence[FloatArray] | None,
+    scales: Sequence[FloatArray],
+    order: NDArray[np.int64],
+    level: float,
+) -> dict[str, Any]:
+    width = hierarchical_quantile(scores, level, masses, order)
     document: dict[str, Any] = {"level": level, "half_width": finite_or_none(width)}
     needed = groups_needed(level) + 1
     if len(names) < needed:
@@ -150,10 +167,10 @@ def _level(
         )
         return document | {"coverage": None, "worst_group": None, "by_group": {}, "mean_half_width": None, "why": why}
     by_group, widths = {}, []
-    for place, own in enumerate(left_out_quantiles(scores, level, masses).tolist()):
+    for place, own in enumerate(left_out_quantiles(scores, level, masses, order).tolist()):
         name, mass = names[place], None if masses is None else masses[place]
         by_group[name] = mean_of(scores[place] <= own, mass)
-        widths.append(own * mean_of(scale[segments[name]], mass))
+        widths.append(own * mean_of(scales[place], mass))
     worst = min(names, key=by_group.__getitem__)
     return document | {
         "coverage": float(np.mean([by_group[name] for name in names])),

@@ -70,6 +70,8 @@ def _error(rows: Rows) -> FloatArray:
 
 
 def _spearman(rows: Rows) -> float:
+    if (rows.said == rows.said[0]).all():  # as pearson would say of equal ranks, after two sorts
+        return math.nan
     truth, said = (average_ranks(values, rows.share) for values in (rows.truth, rows.said))
     return pearson(truth, said, rows.share)
 

@@ -15,6 +15,7 @@ from heldout.task.cluster import Draws
 from heldout.task.metric import Metric, Rows
 from heldout.task.together import Drawn, drawn, gain_together
 from heldout.task.uncertainty import paired_gain
+from heldout.task.weighted import Segments
 
 Block = dict[str, Any]
 GroupScores = Mapping[str, Mapping[str, float]]
@@ -50,6 +51,8 @@ class Scored:
     all: Rows
     folds: NDArray[Any]
     groups: NDArray[Any]
+    by_fold: Segments
+    by_group: Segments
     cells: NDArray[Any] | None
     table: tuple[Metric, ...]
     knows_nothing: bool = False  # a contender whose correlations count as 0 at least

@@ -92,7 +92,7 @@ def summarise(
         "classes": list(predictions.classes),
         "primary": listed[0].name,
         "rows": predictions.samples.height,
-        "groups": len(np.unique(rows.groups)),
+        "groups": len(rows.by_group),
         "seeds": sorted(predictions.members),
         "folds": sorted(ensemble["folds"]),
         "members": members,
@@ -158,10 +158,13 @@ def _metrics_of(part: Block) -> Block:
 
 def _columns(predictions: Predictions, said: FloatArray, table: tuple[Metric, ...]) -> Scored:
     samples = predictions.samples
+    folds, groups = samples["fold"].to_numpy(), samples["group"].to_numpy()
     return Scored(
         all=rows_of(predictions.target, said, predictions.classes, predictions.weight),
-        folds=samples["fold"].to_numpy(),
-        groups=samples["group"].to_numpy(),
+        folds=folds,
+        groups=groups,
+        by_fold=_segments(folds),
+        by_group=_segments(groups),
         cells=_cells(samples) if "cell" in samples.columns else None,
         table=table,
     )
@@ -180,16 +183,18 @@ def _block_and_groups(
 ) -> tuple[Block, GroupScores]:
     """A block, and the scores of every group; where each fold is a group, rows are scored once for both."""
     block, by_fold = _block(rows, n_train, where, undefined)
-    if np.array_equal(rows.folds.astype(str), rows.groups.astype(str)):
+    if rows.by_fold.keys() == rows.by_group.keys() and all(
+        np.array_equal(members, rows.by_group[fold]) for fold, members in rows.by_fold.items()
+    ):
         return block, by_fold
-    return block, {group: rows.score(rows.all.part(members)) for group, members in _segments(rows.groups).items()}
+    return block, {group: rows.score(rows.all.part(members)) for group, members in rows.by_group.items()}
 
 
 def _block(rows: Scored, n_train: Mapping[str, int], where: str, undefined: _Undefined) -> tuple[Block, GroupScores]:
     folds: dict[str, Block] = {}
     by_fold: dict[str, dict[str, float]] = {}
     by_metric: dict[str, list[float]] = {}
-    for fold, members in _segments(rows.folds).items():
+    for fold, members in rows.by_fold.items():
         part = rows.all.part(members)
         scores = by_fold[fold] = rows.score(part)
         for name, value in scores.items():
@@ -251,7 +256,7 @@ def _ensemble_only(
     bootstrap: BootstrapSpec | None,
     undefined: _Undefined,
 ) -> Block:
-    segments = _segments(rows.groups)
+    segments = rows.by_group
     extra: Block = {"worst_group": {}, "intervals": {}}
     if set(by_group) != set(block["folds"]):
         extra["groups"] = {

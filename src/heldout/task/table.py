@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from heldout.corpus.json_lines import read_lines
 from heldout.corpus.room import check_room
 from heldout.documents.names import PREDICTIONS_CSV, PREDICTIONS_FILE, PREDICTIONS_PARQUET
 from heldout.errors import CorpusError
@@ -87,7 +88,7 @@ def read_table(path: Path) -> pl.DataFrame:
     """
     try:
         if path.suffix != ".parquet":
-            return pl.read_ndjson(plain_source(path), infer_schema_length=None)
+            return read_lines(plain_source(path))
         _check_parquet(path)
         frame = pl.read_parquet(plain_path(path), glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:

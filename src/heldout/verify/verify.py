@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from heldout.corpus.parts import is_there
 from heldout.documents.names import RUN_FILE
 from heldout.errors import HeldoutError, InputError, PrerequisiteError
 from heldout.evidence import sha256_file
@@ -124,7 +125,7 @@ def verify_run(
         PrerequisiteError: If something that was asked for cannot be checked here.
     """
     corpus_path = Path(corpus) if corpus is not None else None
-    if corpus_path is not None and not corpus_path.is_file():
+    if corpus_path is not None and not is_there(corpus_path):
         raise InputError("the corpus file does not exist", where=str(corpus_path), hint="check --corpus")
     if refit_too and corpus_path is None:
         raise InputError("a refit needs the corpus", where="--refit", hint="give --corpus FILE too")

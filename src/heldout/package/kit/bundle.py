@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from heldout.corpus.parts import content_sha256, is_there, parts_of
 from heldout.documents.names import LEDGER_FILE, MANIFEST_FILE, POLICY_FILE, SIGNATURE_FILE
 from heldout.errors import InputError
-from heldout.evidence import dumps, file_entry, read_json, read_plain, sha256_bytes, sha256_file
+from heldout.evidence import dumps, file_entry, read_json, read_plain, sha256_bytes
 from heldout.ledger import targets
 from heldout.package.archive.write import write_archive
 from heldout.package.content.private import private_words, refuse_private
@@ -108,11 +109,13 @@ def _plain(path: Path) -> bool:
 
 def _corpus_files(evidence: RunEvidence, corpus: Path) -> dict[str, Path | bytes]:
     judged = evidence.corpus.facts.get("file_sha256", evidence.corpus.sha256)
-    if not corpus.is_file() or sha256_file(corpus) != judged:
+    if not is_there(corpus) or content_sha256(corpus) != judged:
         raise InputError(
             "this is not the corpus that was judged", where=str(corpus), hint="name the corpus file of the run"
         )
-    files: dict[str, Path | bytes] = {f"{CORPUS_FOLDER}/{corpus.name}": corpus}
+    parts = parts_of(corpus)
+    inside = CORPUS_FOLDER if parts is None else f"{CORPUS_FOLDER}/{parts[0].parent.name}"
+    files: dict[str, Path | bytes] = {f"{inside}/{each.name}": each for each in parts or [corpus]}
     manifest = corpus.parent / MANIFEST_FILE
     if manifest.is_file():
         files[f"{CORPUS_FOLDER}/{MANIFEST_FILE}"] = dumps(scrubbed(read_json(manifest)))

@@ -189,7 +189,8 @@ def _corpus(contents: Contents) -> Path:
     ]
     if not names:
         raise InputError("the bundle holds no corpus", where="--deep", hint="leave --deep out, or ask for it")
-    return contents.folder / str(names[0])
+    path = contents.folder / str(names[0])
+    return path if path.parent.name == CORPUS_FOLDER else path.parent
 
 
 def _lead(run: Path) -> RunEvidence:

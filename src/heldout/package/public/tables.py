@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from heldout.corpus.json_lines import read_lines
 from heldout.documents.names import PREDICTIONS_PARQUET
 from heldout.task.table import lines_bytes, parquet_bytes, read_table
 
@@ -23,7 +24,7 @@ def lines_of(data: bytes) -> bytes:
 
 def with_texts_of(lines: bytes, data: bytes) -> bytes:
     """The table with the names and texts of its JSON Lines; its numbers stay, those that JSON cannot hold too."""
-    before, now = _frame(data), pl.read_ndjson(io.BytesIO(lines), infer_schema_length=None)
+    before, now = _frame(data), read_lines(io.BytesIO(lines))
     columns = zip(before, now, strict=True)
     return parquet_bytes(pl.DataFrame([b if a.dtype == pl.String else a.alias(b.name) for a, b in columns]))
 

@@ -20,6 +20,7 @@ from heldout.corpus import Corpus
 from heldout.corpus.files import Dialect, read_table
 from heldout.corpus.kinds import Column, Kind, unit_of
 from heldout.corpus.looks import Look, look_at
+from heldout.corpus.parts import parts_of
 from heldout.corpus.table import TableOptions
 from heldout.errors import CorpusError, HeldoutError, PrerequisiteError
 from heldout.evidence import open_plain
@@ -112,6 +113,7 @@ def _reason(look: Look) -> str:
 
 def _separator(table: Path, group: str) -> str | None:
     """What separates a CSV whose header names the group only so; None where that is a comma, or no CSV."""
+    table = (parts_of(table) or [table])[0]
     if table.suffix.lower() != ".csv" or not table.is_file():
         return None
     with open_plain(table) as stream:

@@ -11,6 +11,7 @@ from heldout.backbone import Backbone
 from heldout.corpus import Corpus
 from heldout.corpus.guards.names import check_names
 from heldout.corpus.kinds import Column, Kind
+from heldout.corpus.parts import name_of_one
 from heldout.corpus.table import TableReader
 from heldout.errors import HeldoutError, InputError
 from heldout.evidence import dumps, write_bytes, write_text
@@ -179,11 +180,12 @@ def _text(table: Path, out: Path, chosen: Choices, corpus: Corpus, split: list[s
     manifest = corpus.manifest
     seeds = "[0, 1, 2]" if fit.seeded else "[0]   # nothing is drawn in this estimator: every seed is one model"
     metric = _GAINS[manifest.task]
+    one = name_of_one(table)
     return f"""\
 # yaml-language-server: $schema={SCHEMA_FILE}
-# A study of {table.name}: {manifest.rows} rows, {len(manifest.groups)} groups, {len(manifest.features)} features.
+# A study of {one}: {manifest.rows} rows, {len(manifest.groups)} groups, {len(manifest.features)} features.
 # Check it with `heldout run {out.name} --dry-run`, run it with `heldout run {out.name}`.
-study: {_slug(table.stem)}
+study: {_slug(Path(one).stem)}
 
 corpus:
 {_corpus_lines(table, out, chosen, corpus, fit)}

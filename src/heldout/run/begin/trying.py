@@ -17,6 +17,7 @@ import polars as pl
 
 from heldout.corpus import Corpus
 from heldout.corpus.files import read_table, write_like
+from heldout.corpus.parts import name_written
 from heldout.corpus.table import TableReader
 from heldout.errors import CorpusError, InputError
 from heldout.run.resolve import Resolved
@@ -54,7 +55,7 @@ def part_of(resolved: Resolved, share: float, runs: Path) -> Part:
         raise CorpusError(f"a part of a corpus of {reader.name!r} cannot be written", where="corpus.reader", hint=hint)
     if not 0 < share < 1:
         raise InputError(f"{share:g} is no share of the groups", where="--share", hint="such as 0.5, below 1")
-    options, table = reader.options, runs / resolved.name / _FOLDER / reader.options.path.name
+    options, table = reader.options, runs / resolved.name / _FOLDER / name_written(reader.options.path)
     if table.exists() and options.path.exists() and table.samefile(options.path):
         what = "the study's own table lies where the tried part would be written, and would be lost"
         raise InputError(what, where=str(table), hint="move the table and mend `corpus.path`, or try with other --runs")

@@ -13,6 +13,7 @@ from heldout.backbone import FeaturesView, FitJob, TrainView
 from heldout.backbone.code import Code
 from heldout.backbone.environment import environment
 from heldout.corpus import Corpus, Reader
+from heldout.corpus.parts import is_pattern, parts_of
 from heldout.documents.names import safe_name
 from heldout.evidence import digest
 from heldout.run.units.contender import Contender
@@ -103,7 +104,8 @@ def fit_job(work: Work, corpus: Corpus) -> FitJob:
 def cached_corpus(reader: Reader) -> Corpus:
     """The reader's corpus, read once a process unless its files change."""
     path = reader.options.path
-    parts = sorted(path.rglob("*")) if path.is_dir() else [path]  # a folder is as old as the files in it
+    files = parts_of(path) if is_pattern(path) else [path]
+    parts = sorted(path.rglob("*")) if path.is_dir() else files or []  # a folder is as old as the files in it
     stamps = [(str(each), each.stat()) for each in parts if each.exists()]
     stamp = tuple((name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stamps)
     return _cached(type(reader), reader.options.model_dump_json(), stamp)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from heldout.backbone import FloatArray
-from heldout.backbone.given import GivenBackbone, GivenParams
+from heldout.backbone.given import NO_ANSWER, GivenBackbone, GivenParams
 from heldout.backbone.protocol import Contract
 from heldout.domains.embodied.episodes.labels import UNKNOWN
 from heldout.domains.embodied.index.truth import Label
@@ -27,7 +27,6 @@ from heldout.domains.embodied.score.score import check_rows, read_rows
 from heldout.task import Metric, Task
 from heldout.task.metric import SHARE, Rows
 
-NO_ANSWER = "(no answer)"
 _FAMILY = "predictions.jsonl"
 
 

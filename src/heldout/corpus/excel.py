@@ -1,0 +1,46 @@
+"""The one sheet of an Excel workbook as a table."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import polars as pl
+
+from heldout.corpus.room import room_to_unpack
+from heldout.errors import CorpusError, MachineError, PrerequisiteError
+from heldout.evidence import read_plain
+
+
+def read_workbook(path: Path) -> pl.DataFrame:
+    """The table in a workbook of one sheet; a cell that holds an error is empty.
+
+    Raises:
+        CorpusError: If it is no workbook, or has several sheets.
+        MachineError: If it is larger, unpacked, than there is room for.
+        PrerequisiteError: If fastexcel is not installed.
+    """
+    try:
+        import fastexcel
+    except ImportError:
+        hint = "pip install 'heldout[excel]', or save the sheet as CSV"
+        raise PrerequisiteError("fastexcel is not installed", where="fastexcel", hint=hint) from None
+    data = read_plain(path)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size, room = sum(each.file_size for each in archive.infolist()), room_to_unpack()
+        if size > room:
+            what = f"out of memory: unpacked, the workbook has more than {room // 1_000_000:,} MB"
+            raise MachineError(what, where=str(path), hint="give the process more memory, or cut the table")
+        sheets = fastexcel.read_excel(data).sheet_names
+        if len(sheets) > 1:
+            what = f"the workbook has {len(sheets)} sheets: {', '.join(sheets)}"
+            hint = "save the sheet of the table as a workbook of its own, or as CSV"
+            raise CorpusError(what, where=str(path), hint=hint)
+        sheet, stream = str(sheets[0]), io.BytesIO(data)
+        found: pl.DataFrame = pl.read_excel(stream, sheet_name=sheet, engine="calamine", infer_schema_length=None)
+        return found
+    except (zipfile.BadZipFile, fastexcel.FastExcelError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CorpusError(f"this is no workbook: {said}", where=str(path), hint="save it as .xlsx, or as CSV") from None

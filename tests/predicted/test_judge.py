@@ -366,7 +366,8 @@ def test_probabilities_of_several_classes_and_seeds(tmp_path: Path) -> None:
         ({"predictions": {}}, "there are no predictions"),
         ({"predictions": {"new": [[1.0] * 5] * 240, "old": [0.0] * 240}}, "have the shape"),
         ({"predictions": {"group": [0.0] * 240}}, "a model cannot be named 'group'"),
-        ({"y": [[1, 2], [3, 4]]}, "'y' is no column"),
+        ({"y": [[1, 2], [3]]}, "'y' is no column"),
+        ({"y": [[1, 2], [3, 4]]}, "predictions of 'new' have the shape [240], and the targets are y0, y1"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(changed: dict[str, Any], what: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ skops, which holds no pickle.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,11 @@ _PROBABILITY_HINT = (
     "let scikit-learn make some of its scores: `estimator: sklearn.calibration.CalibratedClassifierCV`, "
     "`params: {estimator: {estimator: %s}}`; or use another, such as LogisticRegression"
 )
+_OUTPUTS_HINT = (
+    "let scikit-learn fit one for each: `estimator: sklearn.multioutput.MultiOutputRegressor`, "
+    "`params: {estimator: {estimator: %s}}`; or use another, such as RandomForestRegressor"
+)
+_TRIED, _PARTS = 40, 5  # rows and groups on which several targets are tried
 _WHOLE = r"(0|-?[1-9][0-9]{0,17})"
 
 
@@ -69,7 +75,7 @@ class SklearnBackbone(Backbone):
     name: ClassVar[str] = "sklearn"
     Params = SklearnParams
     contract: ClassVar[Contract] = Contract(
-        tasks=("regression", "classification"), files=(_FILE,), weights=True, missing=True
+        tasks=("regression", "classification"), files=(_FILE,), weights=True, missing=True, outputs=True
     )
     params: SklearnParams
 
@@ -122,7 +128,8 @@ class SklearnBackbone(Backbone):
         features = given(self._select(view.features), self._given)
         estimator = model.steps[-1][1]
         if kind_of(estimator) != "classifier":
-            return np.asarray(self._ask(model, "predict", features), dtype=np.float64).reshape(-1)
+            values = np.asarray(self._ask(model, "predict", features), dtype=np.float64)
+            return values if values.ndim > 1 and values.shape[1] > 1 else values.reshape(-1)
         self._check_probabilities(estimator)
         probability = np.asarray(self._ask(model, "predict_proba", features), dtype=np.float64)
         return ClassScores(_labels(model, self.params.estimator), probability)
@@ -157,7 +164,9 @@ class SklearnBackbone(Backbone):
         if self.params.missing is None or (self.params.missing == "impute" and by_name):  # nothing is filled there
             gaps = {name: count for name, count in corpus.missing.items() if name in numbers}
             refuse_gaps(estimator, self.params.estimator, gaps, by_name)
-        self._check_shape(estimator, features, numbers)
+        self._check_shape(estimator, features, numbers, several=bool(corpus.manifest.outputs))
+        if corpus.manifest.outputs:
+            self._check_outputs(estimator, corpus)
         weighted = corpus.weighted and self.params.weight == "use"
         refuse_unrouted(estimator, weighted=weighted)
         if weighted and not takes_weights(estimator):
@@ -168,7 +177,7 @@ class SklearnBackbone(Backbone):
                 "`corpus.weight` out",
             )
 
-    def _check_shape(self, estimator: Any, features: pl.DataFrame, numbers: Sequence[str]) -> None:
+    def _check_shape(self, estimator: Any, features: pl.DataFrame, numbers: Sequence[str], *, several: bool) -> None:
         """What wants several targets, one feature, or nothing below 0, would fail unit by unit."""
         from sklearn.utils import get_tags
 
@@ -176,7 +185,7 @@ class SklearnBackbone(Backbone):
             tags = get_tags(estimator)
         except (AttributeError, TypeError):
             return
-        if not tags.target_tags.single_output:
+        if not (several or tags.target_tags.single_output):
             raise StudyError(
                 f"{self.params.estimator} learns several targets at once, and a corpus has one",
                 where="fit.estimator",
@@ -197,6 +206,41 @@ class SklearnBackbone(Backbone):
                 where="fit.scale" if standard else "fit.features",
                 hint="write `fit: {scale: false}`, and leave out features that are below 0",
             )
+
+    def _check_outputs(self, estimator: Any, corpus: Corpus) -> None:
+        """What takes one target would fail unit by unit.
+
+        Not every estimator says so: a search and a perceptron deny that they take several. So it is tried, on a few
+        rows with invented targets, and refused if it fails on those alone.
+        """
+        from sklearn.utils import get_tags
+
+        outputs = corpus.manifest.outputs
+        try:
+            if get_tags(estimator).target_tags.multi_output:
+                return
+        except (AttributeError, TypeError):
+            pass
+        rows = min(_TRIED, corpus.features.height)
+        invented = 1.0 + np.random.default_rng(0).random((rows, len(outputs)))
+        if self._fits(corpus, invented[:, 0]) and not self._fits(corpus, invented):
+            raise StudyError(
+                f"{self.params.estimator} learns one target, and the corpus has {len(outputs)}: {', '.join(outputs)}",
+                where="fit.estimator",
+                hint=_OUTPUTS_HINT % self.params.estimator,
+            )
+
+    def _fits(self, corpus: Corpus, target: NDArray[Any]) -> bool:
+        """Whether it learns such targets of the first rows; whatever else is wrong is said by a fit."""
+        rows = len(target)
+        groups = (np.arange(rows) % _PARTS).astype(str)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = self.quick()._fitted(TrainView(corpus.features[:rows], target, groups, "regression"), 0, target)  # noqa: SLF001 - of this class
+            return self.predict(model, FeaturesView(corpus.features[:rows])).shape == target.shape  # type: ignore[union-attr]
+        except Exception:  # noqa: BLE001 - an estimator may raise anything
+            return False
 
     def _check_probabilities(self, estimator: Any) -> None:
         if not hasattr(estimator, "predict_proba"):

@@ -12,8 +12,10 @@ from heldout.cli.printing import RunPrinter, print_json, resumable
 def judge(
     files: list[Path] = typer.Argument(help="Files of truth and predictions: .parquet, .csv or .jsonl."),
     group: str = typer.Option(..., help="Column that must never straddle training and test."),
-    target: str = typer.Option(..., help="Column of the truth."),
-    prediction: str = typer.Option(..., help="The model that is judged: a column, NAME of NAME_p_CLASS, or a file's."),
+    target: list[str] = typer.Option(..., help="Column of the truth; said several times: of each of several targets."),
+    prediction: str = typer.Option(
+        ..., help="The model that is judged: a column, NAME of NAME_p_CLASS or NAME_TARGET, or a file's."
+    ),
     against: str | None = typer.Option(None, help="The model that it shall replace, named in the same way."),
     metric: list[str] = typer.Option([], help="A metric; the first one decides where there are no rules."),
     rules: Path | None = typer.Option(None, help="A study file whose `gate.rules` judge."),

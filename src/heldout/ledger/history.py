@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -151,10 +151,19 @@ class Groups:
             return Match(every, recut=same and not self._is_mine(record["split_sha256"]), of=len(every))
         key = (study, str(named))
         if key not in self._known:
-            theirs = targets.read(study, str(named))
-            self._known[key] = found = match(self.document, theirs)
-            self._weighed[key] = self._compare_weights(found.seen, theirs["groups"])
+            self._known[key], self._weighed[key] = self._compared(targets.read(study, str(named)))
         return self._known[key]
+
+    def _compared(self, theirs: Mapping[str, Any]) -> tuple[Match, tuple[bool, bool]]:
+        """Which groups are common, and whether they weighed otherwise; of several targets, any by which they are."""
+        pairs = [(mine, other) for mine in targets.of_each(self.document) for other in targets.of_each(theirs)]
+        found = [match(mine, other) for mine, other in pairs]
+        place = max(range(len(pairs)), key=lambda each: len(found[each].seen))
+        mine, other = (each["groups"] for each in pairs[place])
+        weighed = _compare_weights(found[place].seen, mine, other)
+        seen = {name: known for each in found for name, known in each.seen.items()} | dict(found[place].seen)
+        again = tuple(name for name in found[place].reappeared if name not in seen)
+        return replace(found[place], seen=seen, reappeared=again), weighed
 
     def _is_mine(self, split_sha256: str) -> bool:
         known = split_sha256 == self.split_sha256
@@ -172,13 +181,6 @@ class Groups:
             return any("weights" in self.document["groups"][name] for name in seen)
         alike, otherwise = self._weighed[study, str(named)]
         return alike or (otherwise and record["corpus_sha256"] != self.corpus_sha256)
-
-    def _compare_weights(self, seen: Mapping[str, str], theirs: Mapping[str, Any]) -> tuple[bool, bool]:
-        """Whether weights differ in groups of the same rows, and in those that were cut otherwise."""
-        pairs = [(self.document["groups"][name], theirs[other]) for name, other in seen.items()]
-        differ = [pair for pair in pairs if _weighed_otherwise(*pair)]
-        same_rows = [_same_rows(mine, other) for mine, other in differ]
-        return any(same_rows), not all(same_rows)
 
     def registrations(self, history: History) -> list[Link]:
         """The registrations of a study that are about any of these groups, in order."""
@@ -227,6 +229,13 @@ def tried_elsewhere(known: Sequence[History], groups: Groups, identity: Identity
         if link.record["outcome"] != "FAILED" and _mostly(groups.matched(history.study, link.record), groups)
     }
     return len(found - mine)
+
+
+def _compare_weights(seen: Mapping[str, str], mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether weights differ in groups of the same rows, and in those that were cut otherwise."""
+    pairs = [(mine[name], theirs[other]) for name, other in seen.items()]
+    same_rows = [_same_rows(*pair) for pair in pairs if _weighed_otherwise(*pair)]
+    return any(same_rows), not all(same_rows)
 
 
 def _weighed_otherwise(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

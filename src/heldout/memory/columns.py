@@ -15,6 +15,8 @@ from heldout.errors import InputError
 from heldout.evidence import sha256_bytes, write_bytes
 from heldout.study.spec import SLUG
 
+_TWO = 2
+
 
 def check_name(name: str) -> None:
     """Refuse what a study cannot be called.
@@ -50,6 +52,37 @@ def column(values: Any, name: str) -> pl.Series:
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name!r} is no column: {said}", where=name, hint="give one value a sample") from None
+
+
+def targets(y: Any, one: str) -> dict[str, pl.Series]:
+    """The targets by name: one under the given name, or several as ``y`` names its columns, else ``y0``, ``y1``, ...
+
+    Raises:
+        InputError: If two have one name, or one is no column.
+    """
+    if isinstance(y, pl.LazyFrame):
+        y = y.collect()
+    named = hasattr(y, "columns")
+    array = None if named or isinstance(y, pl.Series) else _two_dimensions(y)
+    if array is None and not named:
+        return {one: column(y, "y")}
+    names = [str(each) for each in y.columns] if array is None else [f"y{number}" for number in range(array.shape[1])]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or not names:
+        what = "y has no columns" if twice is None else f"y has two columns {twice!r}"
+        raise InputError(what, where="y", hint="give each target a column with a name of its own")
+    columns = [y[each] for each in y.columns] if array is None else list(array.T)
+    found = {name: column(values, f"y: {name}") for name, values in zip(names, columns, strict=True)}
+    return found if len(found) > 1 else {one: next(iter(found.values()))}
+
+
+def _two_dimensions(y: Any) -> NDArray[Any] | None:
+    """Several columns of an array or a list of rows; None of anything else."""
+    try:
+        array = np.asanyarray(y)
+    except ValueError:  # rows of several lengths
+        return None
+    return array if array.ndim == _TWO and array.shape[1] > 1 else None
 
 
 def _of_array(array: NDArray[Any]) -> pl.Series:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from heldout.errors import InputError
-from heldout.memory.columns import check_name, column, kept
+from heldout.memory.columns import check_name, column, kept, targets
 from heldout.predicted.judge import judge_files
 from heldout.predicted.study import LEDGER, Question, make_ledger, refuse_foreign
 from heldout.run import Run
@@ -41,9 +42,11 @@ def judge(
     given is written beside the ledger as a Parquet file, for whoever verifies.
 
     Args:
-        y: Truth, ``[rows]``: numbers, or labels.
+        y: Truth, ``[rows]``: numbers, or labels. Or several targets, numbers ``[rows, outputs]``, called as the columns
+            of a DataFrame, else ``y0``, ``y1``, ...
         predictions: By model: numbers or labels ``[rows]``, the probability of the second of two classes ``[rows]``,
-            or probabilities ``[rows, classes]``. Of several seeds a mapping of seed to such an array.
+            or probabilities ``[rows, classes]``; of several targets numbers ``[rows, outputs]``. Of several seeds a
+            mapping of seed to such an array.
         groups: Of every row: what must never straddle training and test.
         against: The model that it shall replace.
         metrics: Names; the first decides where there are no rules.
@@ -79,21 +82,27 @@ def judge(
     check_name(name)
     models = list(predictions)
     other = against if against is not None else (models[1] if len(models) > 1 else None)
-    truth = column(y, "y")
-    columns = {_ID: ids, _GROUP: groups, _TARGET: truth, _WEIGHT: weight}
+    truth = targets(y, _TARGET)
+    outputs = list(truth) if len(truth) > 1 else []
+    columns = {_ID: ids, _GROUP: groups, _WEIGHT: weight}
+    role = next((name for name in outputs if name in columns), None)
+    if role is not None:
+        raise InputError(f"a target cannot be named {role!r}", where="y", hint="give its column another name")
     table = {key: column(value, key) for key, value in columns.items() if value is not None or key == _GROUP}
-    labels = _labels(truth, classes, task)
+    table |= truth
+    labels = [] if outputs else _labels(truth[_TARGET], classes, task)
     for model, values in predictions.items():
-        added = _columns(model, values, labels)
+        added = _columns(model, values, labels, outputs)
         twice = next((key for key in added if key in table), None)
         if twice is not None or any(model.startswith((f"{each}_seed", f"{each}_p_")) for each in models):
             what = f"the column {twice or model!r} would be that of two models"
             raise InputError(what, where=f"predictions: {model}", hint="give the model another name")
         table |= added
     lengths = {key: len(value) for key, value in table.items()}
-    wrong = next((key for key, length in lengths.items() if length != len(truth)), None)
+    rows = len(next(iter(truth.values())))
+    wrong = next((key for key, length in lengths.items() if length != rows), None)
     if wrong is not None:
-        what = f"{wrong!r} has {lengths[wrong]} rows, and there are {len(truth)} targets"
+        what = f"{wrong!r} has {lengths[wrong]} rows, and there are {rows} targets"
         raise InputError(what, where=wrong, hint="give one value a sample, in the order of `y`")
     folder = Path(ledger)
     make_ledger(folder)
@@ -102,7 +111,7 @@ def judge(
     question = Question(
         files=[path],
         group=_GROUP,
-        target=_TARGET,
+        target=outputs or _TARGET,
         prediction=models[0],
         against=other,
         metrics=[metrics] if isinstance(metrics, str) else metrics,
@@ -127,7 +136,7 @@ def _labels(truth: pl.Series, classes: Sequence[Any] | None, task: str | None) -
     return []
 
 
-def _columns(model: str, values: Any, labels: Sequence[str]) -> dict[str, pl.Series]:
+def _columns(model: str, values: Any, labels: Sequence[str], outputs: Sequence[str]) -> dict[str, pl.Series]:
     """The columns of a model's predictions."""
     where = f"predictions: {model}"
     if model in (_ID, _GROUP, _TARGET, _WEIGHT):
@@ -138,12 +147,14 @@ def _columns(model: str, values: Any, labels: Sequence[str]) -> dict[str, pl.Ser
         return {
             key: one
             for seed in sorted(values)
-            for key, one in _columns(f"{model}_seed{seed}", values[seed], labels).items()
+            for key, one in _columns(f"{model}_seed{seed}", values[seed], labels, outputs).items()
         }
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of several lengths
         raise InputError(f"{model!r} is no column: {error}", where=where, hint="give one value a sample") from None
+    if outputs:
+        return _of_outputs(model, values, array, outputs)
     if array.ndim <= 1:
         found = column(values, model)
         if len(labels) == 2 and found.dtype.is_float():
@@ -162,3 +173,19 @@ def _columns(model: str, values: Any, labels: Sequence[str]) -> dict[str, pl.Ser
         raise InputError(f"the columns {names} are not the classes {list(labels)}", where=where, hint=hint)
     ordered = names if sorted(names) == sorted(labels) else list(labels)
     return {f"{model}_p_{label}": column(array[:, code], model) for code, label in enumerate(ordered)}
+
+
+def _of_outputs(model: str, values: Any, array: NDArray[Any], outputs: Sequence[str]) -> dict[str, pl.Series]:
+    """A column for each of several targets.
+
+    Raises:
+        InputError: If there are more or fewer, or they are named otherwise.
+    """
+    names = [str(each) for each in values.columns] if hasattr(values, "columns") else list(outputs)
+    if array.ndim != 2 or array.shape[1] != len(outputs) or sorted(names) != sorted(outputs):
+        raise InputError(
+            f"predictions of {model!r} have the shape {list(array.shape)}, and the targets are {', '.join(outputs)}",
+            where=f"predictions: {model}",
+            hint="give one column a target, in the order of `y`, or named as there",
+        )
+    return {f"{model}_{name}": column(array[:, names.index(name)], model) for name in outputs}

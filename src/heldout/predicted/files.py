@@ -58,39 +58,42 @@ def read_tables(paths: Sequence[Path], id_column: str | None) -> list[Table]:
     return [Table(path, read_table(path, texts=[id_column] if id_column else [])) for path in paths]
 
 
-def truth_of(tables: Sequence[Table], group: str, target: str) -> Table:
-    """The file that says groups and targets: the first with both columns.
+def truth_of(tables: Sequence[Table], group: str, targets: Sequence[str]) -> Table:
+    """The file that says groups and targets: the first with all of these columns.
 
     Raises:
         InputError: If there is none.
     """
     for table in tables:
-        if {group, target} <= set(table.frame.columns):
+        if {group, *targets} <= set(table.frame.columns):
             return table
     first = tables[0]
-    lacking = group if group not in first.frame.columns else target
+    lacking = next(name for name in (group, *targets) if name not in first.frame.columns)
     raise InputError(
-        f"no file has the columns {group!r} and {target!r}",
+        f"no file has the columns {', '.join(map(repr, (group, *targets[:-1])))} and {targets[-1]!r}",
         where=f"{first.path}: column {lacking}",
         hint=near_miss(lacking, first.frame.columns, "its columns"),
     )
 
 
-def said_by(name: str, tables: Sequence[Table], option: str) -> Said:
+def said_by(name: str, tables: Sequence[Table], option: str, outputs: Sequence[str] = ()) -> Said:
     """Where the predictions of a model of this name stand.
 
-    It is a column; columns ``NAME_seed0``, ``NAME_seed1``, ...; columns ``NAME_p_CLASS``; or the column `prediction`,
-    `y_pred` or `pred` of the file ``NAME.*``.
+    Of several targets it is a column ``NAME_TARGET`` for each. Of one it is a column; columns ``NAME_seed0``,
+    ``NAME_seed1``, ...; columns ``NAME_p_CLASS``; or the column `prediction`, `y_pred` or `pred` of the file
+    ``NAME.*``.
 
     Args:
         name: As the user says it.
         tables: The files.
         option: Which option said it, for a complaint.
+        outputs: Names of several targets.
 
     Raises:
         InputError: If there is none, or several files have one.
     """
-    found = [said for table in tables if (said := _said(name, table)) is not None]
+    answers = (_of_outputs(name, table, outputs) if outputs else _said(name, table) for table in tables)
+    found = [said for said in answers if said is not None]
     if len(found) > 1:
         raise InputError(
             f"{len(found)} files have predictions of {name!r}",
@@ -99,7 +102,9 @@ def said_by(name: str, tables: Sequence[Table], option: str) -> Said:
         )
     if not found:
         known = [*dict.fromkeys(column for table in tables for column in table.frame.columns)]
-        raise InputError(f"no file has predictions of {name!r}", where=option, hint=near_miss(name, known, "columns"))
+        wanted = f"write columns {', '.join(f'{name}_{each}' for each in outputs)}; " if outputs else ""
+        hint = wanted + near_miss(name, known, "columns")
+        raise InputError(f"no file has predictions of {name!r}", where=option, hint=hint)
     return found[0]
 
 
@@ -119,6 +124,22 @@ def _said(name: str, table: Table) -> Said | None:
             if plain in columns or (plain == _PLAIN[0] and len(own) > 1):
                 taken = (*own, plain) if plain == _PLAIN[0] else (plain,)
                 return Said(name, table, (plain,), tuple(each for each in taken if each in columns))
+    return None
+
+
+def _of_outputs(name: str, table: Table, outputs: Sequence[str]) -> Said | None:
+    """A column for each of several targets, of the model or of each of its seeds."""
+    columns = table.frame.columns
+    seeds = {match[1] for each in columns if (match := re.match(f"({re.escape(name)}_seed\\d+)_", each))}
+    plain = [each for each in _PLAIN if table.path.stem == name]
+    for stems in (
+        [name],
+        sorted(seeds, key=lambda stem: int(stem.rpartition("_seed")[2])),
+        *([each] for each in plain),
+    ):
+        taken = tuple(f"{stem}_{output}" for stem in stems for output in outputs)
+        if stems and {*taken} <= {*columns}:
+            return Said(name, table, tuple(stems), taken)
     return None
 
 

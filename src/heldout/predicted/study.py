@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from heldout.corpus import TargetKind
-from heldout.corpus.table import TableOptions, TableReader
+from heldout.corpus.table import TableOptions, TableReader, targets_of
 from heldout.errors import InputError, StudyError, near_miss
 from heldout.evidence import read_plain, write_text
 from heldout.predicted.files import Said, Table, read_tables, said_by, truth_of
@@ -36,7 +36,7 @@ class Question:
     Attributes:
         files: Of truth and predictions.
         group: Column that tells groups apart.
-        target: Column of the truth.
+        target: Column of the truth; several: of each target.
         prediction: Name of the model that is judged.
         against: Of the one that it shall replace; None: only rules decide.
         metrics: Names of metrics; the first decides where there are no rules.
@@ -51,7 +51,7 @@ class Question:
 
     files: Sequence[Path]
     group: str
-    target: str
+    target: str | Sequence[str]
     prediction: str
     against: str | None = None
     metrics: Sequence[str] = ()
@@ -63,6 +63,16 @@ class Question:
     trained_on: Path | None = None
     name: str | None = None
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Columns of the truth."""
+        return targets_of(self.target)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The same where there are several; empty for one."""
+        return self.targets if len(self.targets) > 1 else ()
+
 
 def write_study(question: Question, ledger: Path) -> Path:
     """Write the study into the folder of runs, and answer its path.
@@ -71,9 +81,12 @@ def write_study(question: Question, ledger: Path) -> Path:
         HeldoutError: If files do not fit together, or nothing would decide.
     """
     tables = read_tables([Path(path) for path in question.files], question.id)
-    truth = truth_of(tables, question.group, question.target)
-    ours = said_by(question.prediction, tables, "--prediction")
-    theirs = None if question.against is None else said_by(question.against, tables, "--against")
+    truth = truth_of(tables, question.group, question.targets)
+    ours, theirs = (
+        None if name is None else said_by(name, tables, option, question.outputs)
+        for name, option in ((question.prediction, "--prediction"), (question.against, "--against"))
+    )
+    assert ours is not None
     if theirs is not None and theirs.table.path == ours.table.path and {*theirs.columns} & {*ours.columns}:
         raise InputError("a model is compared with itself", where="--against", hint="name the other one")
     if theirs is not None and len(theirs.columns) > 1:
@@ -172,7 +185,7 @@ def _document(
     metrics = [metric_of(name, kind) for name in question.metrics] or _ordinary(both, kind)
     if "gate" not in told:
         assert theirs is not None
-        found["gate"] = {"rules": gain_rules(metrics[0], {"better": slug(theirs.name)}, classes)}
+        found["gate"] = {"rules": gain_rules(metrics[0], {"better": slug(theirs.name)}, classes, question.outputs)}
     found |= told
     listed = [*told.get("metrics", []), *(metric.name for metric in metrics)]
     found["metrics"] = [each for index, each in enumerate(listed) if each not in listed[:index]]
@@ -181,7 +194,7 @@ def _document(
 
 def _corpus(question: Question, truth: Table, both: Sequence[Said], kind: TargetKind, ledger: Path) -> dict[str, Any]:
     said = sorted({name for each in both if each.table is truth for name in each.taken})
-    roles = {question.group, question.target, question.id, question.weight}
+    roles = {question.group, *question.targets, question.id, question.weight}
     wrong = next((name for name in said if name in roles), None)
     if wrong is not None:
         raise InputError(
@@ -193,7 +206,7 @@ def _corpus(question: Question, truth: Table, both: Sequence[Said], kind: Target
         "reader": "table",
         "path": _from(ledger, truth.path),
         "group": question.group,
-        "target": question.target,
+        "target": list(question.outputs) or question.targets[0],
         "features": [],
         "task": kind,
     }
@@ -209,8 +222,10 @@ def _fit(question: Question, said: Said, truth: Table, classes: list[str], ledge
                 f"the file has no column {question.id!r}", where=str(said.table.path), hint="name the ids of its rows"
             )
         found["id"] = question.id
-    if question.target in said.table.frame.columns and said.table is not truth:
-        found["target"] = question.target
+    if question.outputs:
+        found["outputs"] = list(question.outputs)
+    if {*question.targets} <= {*said.table.frame.columns} and said.table is not truth:
+        found["target"] = list(question.outputs) or question.targets[0]
     if len(classes) == 2 and said.table.frame.schema.get(said.columns[0], pl.String).is_float():
         found["classes"] = classes
     return found
@@ -231,16 +246,16 @@ def _held_out(question: Question, ledger: Path) -> dict[str, Any]:
 def _target(question: Question, truth: Table) -> tuple[TargetKind, list[str]]:
     """What the target is, and the names of its classes, sorted; none of numbers."""
     check_task(question.task, "--task")
-    return target_of(truth.frame[question.target], truth.path, question.group, question.task)
+    return target_of(truth.frame.select(question.targets), truth.path, question.group, question.task)
 
 
-def target_of(column: pl.Series, path: Path, group: str, task: str | None) -> tuple[TargetKind, list[str]]:
-    """What a column of a table is as a target, and the names of its classes; none of numbers.
+def target_of(columns: pl.DataFrame, path: Path, group: str, task: str | None) -> tuple[TargetKind, list[str]]:
+    """What columns of a table are as targets, and the names of the classes; none of numbers.
 
     Classes are in the order of scikit-learn's ``classes_``: numbers by size, text by name.
 
     Args:
-        column: The targets, under the column's name.
+        columns: The targets, one or several.
         path: Of the table, for a complaint.
         group: The column of groups.
         task: What it is said to be; None: by its values.
@@ -248,10 +263,12 @@ def target_of(column: pl.Series, path: Path, group: str, task: str | None) -> tu
     Raises:
         HeldoutError: If it is no target of that kind.
     """
-    options = {"path": path, "group": group, "target": column.name, "features": []}
+    options = {"path": path, "group": group, "target": columns.columns, "features": []}
     reader = TableReader(TableOptions.model_validate(options | ({"task": task} if task else {})))
-    kind, _ = reader.target_of(column)
-    return kind, column.unique().drop_nulls().sort().cast(pl.String).to_list() if kind == "classification" else []
+    kind, _ = reader.targets_in(columns)
+    return kind, columns.to_series().unique().drop_nulls().sort().cast(
+        pl.String
+    ).to_list() if kind == "classification" else []
 
 
 def check_task(task: str | None, where: str) -> None:
@@ -294,19 +311,28 @@ def metric_of(name: str, kind: TargetKind, where: str = "--metric") -> Metric:
     return found
 
 
-def gain_rules(metric: Metric, others: Mapping[str, str], classes: list[str]) -> list[dict[str, Any]]:
+def gain_rules(
+    metric: Metric, others: Mapping[str, str], classes: list[str], outputs: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """More than the others, and more than knowing nothing: a poor old model is beaten by chance.
 
-    Over groups, or over all rows where a group may leave the metric undefined.
+    Over groups, or over all rows where a group may leave the metric undefined. Of several targets over all together,
+    and of each: a mean over them tells most of the one whose unit is smallest.
 
     Args:
         metric: What decides.
         others: Contenders, by the id of the rule over them.
         classes: Of the target; none of numbers.
+        outputs: Names of several targets.
     """
     over = {} if _of_any_group(metric, classes) else {"over": "pooled"}
     rivals = {**others, "informed": NOTHING}
-    return [{"id": name, "metric": metric.name, "against": rival, "above": 0} | over for name, rival in rivals.items()]
+    asked = {"": metric.name} | {f"-{place}": f"{metric.name}@{name}" for place, name in enumerate(outputs, start=1)}
+    return [
+        {"id": f"{name}{end}", "metric": each, "against": rival, "above": 0} | over
+        for name, rival in rivals.items()
+        for end, each in asked.items()
+    ]
 
 
 def _of_any_group(metric: Metric, classes: list[str]) -> bool:

@@ -46,7 +46,8 @@ class Trivial:
 
     Attributes:
         name: Such as ``mean``.
-        answers: By fold: its answer to every row, float64 ``[1]``, or ``[classes]`` probabilities.
+        answers: By fold: its answer to every row, float64 ``[1]``, of several targets ``[outputs]``, or ``[classes]``
+            probabilities.
     """
 
     name: str
@@ -74,12 +75,12 @@ class Trivial:
         answers = {fold: np.atleast_1d(np.array(value, dtype=np.float64)) for fold, value in document.items()}
         return cls(name, answers)
 
-    def differs(self, other: Trivial, scale: float) -> str | None:
+    def differs(self, other: Trivial, scale: float | FloatArray) -> str | None:
         """The first fold of the other in which the two answer otherwise, by more than rounding; None if none does.
 
         Args:
             other: What is expected.
-            scale: Size of the targets.
+            scale: Size of the targets, or of each.
         """
         for fold, answer in sorted(other.answers.items()):
             mine = self.answers.get(fold)
@@ -107,7 +108,7 @@ def names_of(task: TargetKind, asked: Sequence[str] = (), own: Collection[str] =
     """
     families = (name.partition("@") for name in asked)
     more = [
-        f"{ALWAYS}{parameter}" if family in OF_A_CLASS else f"{QUANTILE}{parameter}"
+        f"{ALWAYS}{parameter}" if family in OF_A_CLASS else f"{QUANTILE}{parameter.partition('@')[0]}"
         for family, _, parameter in families
         if parameter and (family in OF_A_CLASS or family == "pinball")
     ]
@@ -129,7 +130,7 @@ def trivial_contenders(
     task brings is asked once a fold, of all its training rows.
 
     Args:
-        target: float64 ``[rows]``, or str for classes.
+        target: float64 ``[rows]``, of several ``[rows, outputs]``, or str for classes.
         groups: Group of each row.
         folds: Which groups do not train; all others do.
         classes: Names of the classes, each label among them; empty for regression.
@@ -137,6 +138,9 @@ def trivial_contenders(
         weight: How much each row counts, float64 ``[rows]``; None counts all alike.
         own: Those that the study's task brings, by name.
     """
+    if target.ndim > 1:
+        each = [trivial_contenders(column, groups, folds, (), asked, weight, own) for column in target.T]
+        return {name: _side_by_side([one[name] for one in each]) for name in each[0]}
     names, codes = np.unique(groups.astype(str), return_inverse=True)
     place = {name: code for code, name in enumerate(names.tolist())}
     apart = {fold.id: np.array([place[name] for name in fold.apart if name in place], dtype=np.int64) for fold in folds}
@@ -167,6 +171,12 @@ def trivial_contenders(
             name, {fold: np.array([low + (high - low) * on]) for fold, (low, high, on) in around.items()}
         )
     return found | brought
+
+
+def _side_by_side(parts: Sequence[Trivial]) -> Trivial:
+    """One contender of several targets, from what it answers for each."""
+    first = parts[0]
+    return Trivial(first.name, {fold: np.concatenate([each.answers[fold] for each in parts]) for fold in first.answers})
 
 
 def _asked_by_fold(

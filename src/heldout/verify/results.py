@@ -75,6 +75,8 @@ def check_predictions(evidence: RunEvidence) -> str:
     samples = predictions.samples
     if (evidence.corpus.weight is None) != (predictions.weight is None):
         raise BrokenError("either the corpus has weights or the predictions, and not both", f"{path}: column weight")
+    if predictions.outputs != evidence.corpus.outputs:
+        raise BrokenError("the targets are not those of the corpus", f"{path}: columns target_NAME")
     samples_of = {group.id: group.samples for group in evidence.corpus.groups}
     held_out = {(group, fold.id): samples_of[group] for fold in evidence.split.folds for group in fold.test}
     sizes: dict[str, int] = {}

@@ -20,7 +20,7 @@ from heldout.corpus import Corpus
 from heldout.corpus.files import Dialect, read_table
 from heldout.corpus.kinds import Column, Kind, unit_of
 from heldout.corpus.looks import Look, look_at
-from heldout.corpus.table import TableOptions
+from heldout.corpus.table import TableOptions, targets_of
 from heldout.errors import CorpusError, HeldoutError, PrerequisiteError
 from heldout.evidence import open_plain
 from heldout.task.predictions import equal_predictions
@@ -41,7 +41,7 @@ class Asked:
     """What was said on the command line; None where nothing was."""
 
     group: str
-    target: str
+    target: str | Sequence[str]
     weight: str | None = None
     estimator: str | None = None
     task: Task | None = None
@@ -70,11 +70,12 @@ def columns_for(table: Path, asked: Asked) -> Choices:
     Raises:
         HeldoutError: If the table cannot be read, or the estimator does not exist.
     """
+    targets = targets_of(asked.target)
     plain = {
-        "path": table, "group": asked.group, "target": asked.target, "weight": asked.weight,
+        "path": table, "group": asked.group, "target": list(targets), "weight": asked.weight,
         "task": asked.task or task_of(asked.estimator), "id": asked.id, "time": asked.time,
     }  # fmt: skip
-    roles = {asked.group, asked.target, asked.weight, asked.id, asked.time}
+    roles = {asked.group, *targets, asked.weight, asked.id, asked.time}
     separator = _separator(table, asked.group)
     texts = (asked.id,) if asked.id else ()
     frame = read_table(table, dialect=Dialect(separator=separator, texts=texts, named=(asked.group,)))

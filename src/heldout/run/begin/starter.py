@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,13 +172,19 @@ def _task_said(corpus: Corpus, asked: Asked) -> str:
     if asked.estimator is not None and _known(asked.estimator):
         return f"task: {corpus.task}, for that is what {asked.estimator.rpartition('.')[2]} is"
     kind = "numbers" if corpus.task == "regression" else "labels, or at most 20 whole numbers"
-    return f"task: {corpus.task}, for {corpus.manifest.target!r} holds {kind}; --task says otherwise"
+    holds = "hold" if corpus.manifest.outputs else "holds"
+    return f"task: {corpus.task}, for {corpus.manifest.target!r} {holds} {kind}; --task says otherwise"
 
 
 def _text(table: Path, out: Path, chosen: Choices, corpus: Corpus, split: list[str], why: str, fit: _Fit) -> str:
     manifest = corpus.manifest
     seeds = "[0, 1, 2]" if fit.seeded else "[0]   # nothing is drawn in this estimator: every seed is one model"
     metric = _GAINS[manifest.task]
+    each = [(f"gain-{place}", f"{metric}@{name}") for place, name in enumerate(manifest.outputs, start=1)]
+    rules = "\n".join(
+        f"    - {{id: {name}, metric: {_quoted(asked)}, above: 0, against: trivial}}"
+        for name, asked in [("gain", metric), *each]
+    )
     return f"""\
 # yaml-language-server: $schema={SCHEMA_FILE}
 # A study of {table.name}: {manifest.rows} rows, {len(manifest.groups)} groups, {len(manifest.features)} features.
@@ -204,7 +210,7 @@ gate:
   min_groups: 3
   rules:
     # The lower end of the interval of what is gained, over groups.
-    - {{id: gain, metric: {metric}, above: 0, against: trivial}}
+{rules}
 """
 
 
@@ -214,7 +220,7 @@ def _corpus_lines(table: Path, out: Path, chosen: Choices, corpus: Corpus, fit: 
         "reader: table",
         f"path: {_quoted(_relative(table, out))}",
         f"group: {_quoted(options.group)}   # never straddles training and test",
-        f"target: {_quoted(options.target)}",
+        f"target: {_names(options.targets)}",
         *(
             [f"weight: {_quoted(options.weight)}   # how much a row counts, in fits and metrics"]
             if options.weight
@@ -259,6 +265,12 @@ def _feature_note(name: str, corpus: Corpus) -> str | None:
 def _kind(kind: Kind | Column) -> str:
     """A kind as YAML: a word, or a mapping in one line."""
     return kind if isinstance(kind, str) else json.dumps(kind.model_dump(exclude_defaults=True), ensure_ascii=False)
+
+
+def _names(columns: Sequence[str]) -> str:
+    """One column, or several in a list."""
+    names = [_quoted(each) for each in columns]
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
 
 
 def _note(reason: str | None) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,12 @@ from sklearn.svm import SVR
 import heldout
 from heldout import Study
 from heldout.documents.names import CORPUS_FILE, PREDICTIONS_FILE
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, InputError
 from heldout.evidence import dumps, read_json, read_json_lines
+from heldout.registry import Registry, add, promote
 from heldout.run import Run
+from heldout.shadow import ShadowStore, join_outcomes, run_shadow
+from heldout.shadow.outcomes import read_matured
 from heldout.verify.chain import BrokenError
 from heldout.verify.corpus_file import check_corpus_file
 from heldout.verify.evidence import RunEvidence
@@ -262,3 +267,31 @@ def test_estimators_of_several_outputs_are_evaluated(name: str, tmp_path: Path) 
         assert np.allclose(said, run.predictions.select("prediction_a", "prediction_b").to_numpy(), rtol=1e-9)
         run = heldout.evaluate(model, x, y.to_numpy(), groups=frame["site"], workers=1, ledger=tmp_path / "arrays")
         assert ["target_y0", "target_y1"] == [name for name in run.predictions.columns if name.startswith("target")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is watched on Linux")
+def test_a_version_is_registered_and_shadowed_target_by_target(judged: Run, copy: Path, tmp_path: Path) -> None:
+    """What serves would answer for one target, or an outcome be joined to the prediction of another."""
+    with Registry(tmp_path / "registry", create=True) as registry:
+        promote(registry, add(registry, copy).id)
+        pl.DataFrame({"x": [0.5, 1.5], "z": [0.0, -1.0]}).write_csv(tmp_path / "monday.csv")
+        store = ShadowStore(tmp_path / "shadow", "both")
+        assert ["predicted"] == [each.state for each in run_shadow(registry, store, tmp_path / "monday.csv").results]
+    frame, found = table(), store.predictions().sort("sample_id")
+    folds = [
+        Ridge().fit(*(part.to_numpy() for part in (rest.select("x", "z"), rest.select("a", "b"))))
+        for name in frame["site"].unique()
+        for rest in (frame.filter(pl.col("site") != name),)
+    ]
+    said = np.mean([model.predict(np.array([[0.5, 0.0], [1.5, -1.0]])) for model in folds], axis=0)
+    assert np.allclose(said, found.select("prediction_a", "prediction_b").to_numpy(), rtol=1e-9)
+    moment = {"sample_id": found["sample_id"], "available_at": ["2046-01-01"] * 2}
+    pl.DataFrame(moment | {"outcome_a": [1.0, 2.0], "outcome_b": [3.0, 4.0]}).write_csv(tmp_path / "outcomes.csv")
+    later = dt.datetime(2047, 1, 1, tzinfo=dt.UTC)
+    assert 2 == join_outcomes(store, tmp_path / "outcomes.csv", now=later).matured
+    matured = read_matured(store)
+    assert [[1.0, 3.0], [2.0, 4.0]] == matured.select("outcome_a", "outcome_b").to_numpy().tolist()
+    pl.DataFrame(moment | {"outcome": [1.0, 2.0]}).write_csv(tmp_path / "one.csv")
+    with pytest.raises(InputError, match="on record as outcome_a, outcome_b"):
+        join_outcomes(store, tmp_path / "one.csv", now=later)

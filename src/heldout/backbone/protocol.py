@@ -178,6 +178,7 @@ class Backbone(ABC):
     contract: ClassVar[Contract] = Contract()
     deterministic: ClassVar[bool] = True  # False: a model may answer the same rows differently, and says so
     seeded: ClassVar[bool] = True  # False: the seed changes nothing, so a study may declare one at most
+    probabilities: ClassVar[bool] = True  # False: of classes it says one for certain, and is judged by labels alone
     fits: ClassVar[bool] = True  # False: a model from elsewhere, asked and never fitted (``AskedBackbone``)
 
     def __init__(self, params: Any) -> None:

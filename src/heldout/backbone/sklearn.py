@@ -32,7 +32,7 @@ from heldout.evidence import write_bytes
 _FILE = "model.skops"
 _PACKAGES = ("numpy", "polars", "scikit-learn", "scipy")
 _FEW_TREES = 5
-_PROBABILITY_HINT = (
+PROBABILITY_HINT = (
     "let scikit-learn make some of its scores: `estimator: sklearn.calibration.CalibratedClassifierCV`, "
     "`params: {estimator: {estimator: %s}}`; or use another, such as LogisticRegression"
 )
@@ -87,7 +87,9 @@ class SklearnBackbone(Backbone):
         super().__init__(params)
         modules = {path.rpartition(".")[0] for path in self._paths}
         if all(is_known(module) or not exists(module) for module in modules):
-            self.build(seed=0)
+            estimator = self.build(seed=0)
+            says_labels = kind_of(estimator) == "classifier" and not hasattr(estimator, "predict_proba")
+            vars(self)["probabilities"] = not says_labels  # of what it was given, not of its class
 
     def fit(self, view: TrainView, seed: int, workdir: Path) -> Any:
         """Fit preprocessing and estimator on the train view."""
@@ -124,15 +126,18 @@ class SklearnBackbone(Backbone):
         return make_pipeline(prepared, fit_routed(estimator, matrix, target, view.groups, view.weight))
 
     def predict(self, model: Any, view: FeaturesView) -> FloatArray | ClassScores:
-        """Numbers of a regressor, probabilities of a classifier."""
+        """Numbers of a regressor, probabilities of a classifier; 1 for the label of one that has none."""
         features = given(self._select(view.features), self._given)
         estimator = model.steps[-1][1]
         if kind_of(estimator) != "classifier":
             values = np.asarray(self._ask(model, "predict", features), dtype=np.float64)
             return values if values.ndim > 1 and values.shape[1] > 1 else values.reshape(-1)
+        labels = _labels(model, self.params.estimator)
+        if not self.probabilities:
+            return ClassScores(labels, _certain(model, labels, self._ask(model, "predict", features)))
         self._check_probabilities(estimator)
         probability = np.asarray(self._ask(model, "predict_proba", features), dtype=np.float64)
-        return ClassScores(_labels(model, self.params.estimator), probability)
+        return ClassScores(labels, probability)
 
     def _ask(self, model: Any, method: str, features: Any) -> Any:
         """The estimator's answer; a pipeline would ask it for more than `fit` and `predict`."""
@@ -158,7 +163,7 @@ class SklearnBackbone(Backbone):
         numbers = [name for name, kind in features.schema.items() if kind.is_numeric() or kind == pl.Boolean]
         estimator = self.build(seed=0)
         self._check_kind(estimator, corpus.task)
-        if corpus.task == "classification":
+        if corpus.task == "classification" and self.probabilities:
             self._check_probabilities(estimator)
         by_name = () if self._given == "matrix" else tuple(features.columns)
         if self.params.missing is None or (self.params.missing == "impute" and by_name):  # nothing is filled there
@@ -247,7 +252,7 @@ class SklearnBackbone(Backbone):
             raise StudyError(
                 f"{self.params.estimator} gives no probabilities",
                 where="fit.estimator",
-                hint=_PROBABILITY_HINT % self.params.estimator,
+                hint=PROBABILITY_HINT % self.params.estimator,
             )
 
     def quick(self) -> SklearnBackbone:
@@ -314,6 +319,14 @@ def _own_labels(target: NDArray[Any]) -> NDArray[Any]:
     if target.dtype.kind != "U" or not pl.Series(target).str.contains(f"^{_WHOLE}$").all():
         return target
     return target.astype(np.int64)
+
+
+def _certain(model: Any, labels: Sequence[str], said: Any) -> FloatArray:
+    """1 for the label that is said, 0 for all others, float64 ``[rows, classes]``."""
+    if getattr(model, "labels_", None) is not None:  # it learnt numbers for labels
+        return np.eye(len(labels))[np.asarray(said, dtype=np.int64)]
+    codes = {label: code for code, label in enumerate(labels)}
+    return np.eye(len(labels))[[codes[str(each)] for each in np.asarray(said).reshape(-1).tolist()]]
 
 
 def _takes_sparse(estimator: Any) -> bool:

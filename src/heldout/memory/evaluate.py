@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from heldout.api import Study
+from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
 from heldout.corpus import TargetKind
 from heldout.errors import InputError
 from heldout.memory.columns import check_name, column, kept, targets
@@ -111,8 +112,9 @@ def evaluate(
     refuse_foreign(folder / f"{name}.yaml")
     path = kept(pl.DataFrame(table), folder, name)
     kind, classes = target_of(pl.DataFrame(table).select(wanted), path, roles["group"], task)
+    fits = [fit] if other is None else [fit, other]
     asked = [metrics] if isinstance(metrics, str) else list(metrics or ())
-    listed = [metric_of(each, kind, "metrics") for each in asked] or [metric_of(_ordinary(kind, estimator), kind)]
+    listed = [metric_of(each, kind, "metrics") for each in asked] or [metric_of(_ordinary(kind, fits), kind)]
     told = told_rules(None if rules is None else Path(rules))
     study = {
         "study": name,
@@ -224,11 +226,12 @@ def _check_lengths(table: Mapping[str, pl.Series], rows: int, roles: Mapping[str
         raise InputError(what, where=given, hint="give one value a sample, in the order of `y`")
 
 
-def _ordinary(kind: TargetKind, estimator: Any) -> str:
-    """A metric that is defined of any group, whichever labels it has."""
+def _ordinary(kind: TargetKind, fits: Iterable[Mapping[str, Any]]) -> str:
+    """A metric that is defined of any group, whichever labels it has, and of what every estimator says."""
     if kind == "regression":
         return "rmse"
-    return "log_loss" if isinstance(estimator, str) or hasattr(estimator, "predict_proba") else "accuracy"
+    found = [SklearnBackbone(SklearnParams.model_validate(fit)).probabilities for fit in fits]
+    return "log_loss" if all(found) else "accuracy"
 
 
 def _split(groups: int) -> dict[str, Any]:

@@ -124,7 +124,8 @@ def _table(evidence: RunEvidence) -> tuple[tuple[Metric, ...], dict[str, str]]:
     task = evidence.corpus.task
     entries, lacking = known_here(evidence.lock.get("metrics", ()), task)
     rules = [rule for rule in evidence.gate.rules if rule.metric not in lacking]
-    return metrics_of(evidence.gate.model_copy(update={"rules": rules}), entries, task, evidence.task), lacking
+    gate, labels = evidence.gate.model_copy(update={"rules": rules}), evidence.lock.get("labels")
+    return metrics_of(gate, entries, task, evidence.task, labels), lacking
 
 
 def check_rules(evidence: RunEvidence) -> str:

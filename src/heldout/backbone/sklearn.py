@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from heldout.backbone.building import build, by_name, paths_in
+from heldout.backbone.building import WHOLE, build, by_name, paths_in
 from heldout.backbone.clock import without_clock
 from heldout.backbone.estimators import arguments_of, distributions_of, exists, is_known, kind_of
 from heldout.backbone.gaps import refuse_gaps
@@ -41,7 +41,6 @@ _OUTPUTS_HINT = (
     "`params: {estimator: {estimator: %s}}`; or use another, such as RandomForestRegressor"
 )
 _TRIED, _PARTS = 40, 5  # rows and groups on which several targets are tried
-_WHOLE = r"(0|-?[1-9][0-9]{0,17})"
 
 
 class SklearnParams(WeightedParams):
@@ -112,7 +111,7 @@ class SklearnBackbone(Backbone):
         """The pipeline, fitted; what it standardises or fills by counts rows by their weights too."""
         from sklearn.pipeline import make_pipeline
 
-        estimator, features = self.build(seed), self._select(view.features)
+        estimator, features = self.build(seed, whole=target.dtype.kind == "i"), self._select(view.features)
         self._check_kind(estimator, view.task)
         rows = given(features, self._given)
         if self._given != "matrix":
@@ -300,9 +299,14 @@ class SklearnBackbone(Backbone):
             )
         return features.select(self.params.features)
 
-    def build(self, seed: int) -> Any:
-        """A fresh estimator, not fitted yet."""
-        return build(self.params.estimator, self.params.params, seed)
+    def build(self, seed: int, *, whole: bool = False) -> Any:
+        """A fresh estimator, not fitted yet.
+
+        Args:
+            seed: Of all that draws in it.
+            whole: Whether it learns labels that are whole numbers.
+        """
+        return build(self.params.estimator, self.params.params, seed, whole=whole)
 
     def _check_kind(self, estimator: Any, task: str) -> None:
         """A classifier would learn whole numbers as labels without a word, and answer probabilities."""
@@ -316,7 +320,7 @@ class SklearnBackbone(Backbone):
 
 def _own_labels(target: NDArray[Any]) -> NDArray[Any]:
     """Whole numbers as such: an estimator may name them in its arguments, and orders them as numbers."""
-    if target.dtype.kind != "U" or not pl.Series(target).str.contains(f"^{_WHOLE}$").all():
+    if target.dtype.kind != "U" or not pl.Series(target).str.contains(f"^{WHOLE}$").all():
         return target
     return target.astype(np.int64)
 

@@ -295,3 +295,28 @@ def test_a_version_is_registered_and_shadowed_target_by_target(judged: Run, copy
     pl.DataFrame(moment | {"outcome": [1.0, 2.0]}).write_csv(tmp_path / "one.csv")
     with pytest.raises(InputError, match="on record as outcome_a, outcome_b"):
         join_outcomes(store, tmp_path / "one.csv", now=later)
+
+
+@pytest.mark.slow
+def test_weights_seeds_and_a_rival_are_those_of_scikit_learn(tmp_path: Path) -> None:
+    """Rows of several targets would count alike, or a rival's second target be compared with the first."""
+    frame = table()
+    x, y, site = frame.select("x", "z"), frame.select("a", "b"), frame["site"]
+    weight = 1.0 + np.arange(frame.height) % 3
+    run = heldout.evaluate(
+        RandomForestRegressor(5), x, y, groups=site, against=Ridge(), seeds=[0, 1], weight=weight,
+        metrics=["r2", "rmse@b"], workers=1, ledger=tmp_path,
+    )  # fmt: skip
+    said, truth = np.full((frame.height, 2), np.nan), y.to_numpy()
+    for name in site.unique():
+        held = (site == name).to_numpy()
+        model = Ridge().fit(x.to_numpy()[~held], truth[~held], sample_weight=weight[~held])
+        said[held] = model.predict(x.to_numpy()[held])
+    pooled = run.numbers["baselines"]["old"]["pooled"]
+    assert r2_score(truth, said, sample_weight=weight) == pytest.approx(pooled["r2"], rel=1e-9)
+    loss = root_mean_squared_error(truth[:, 1], said[:, 1], sample_weight=weight)
+    assert loss == pytest.approx(pooled["rmse@b"], rel=1e-9)
+    members = [run.predictions[f"seed{seed}_b"].to_numpy() for seed in (0, 1)]
+    assert np.allclose(np.mean(members, axis=0), run.predictions["prediction_b"].to_numpy(), rtol=1e-12)
+    assert not np.array_equal(*members)
+    assert run.verify(corpus=next(tmp_path.glob("*.parquet")), refit=True).holds

@@ -56,9 +56,9 @@ def by_name(estimator: str, params: Mapping[str, Any]) -> bool:
 def _with_whole_labels(value: Any, *, labels: bool = False) -> Any:
     """The arguments with whole numbers for the labels of `class_weight`: a file has text for keys."""
     if isinstance(value, Mapping):
-        if labels and all(re.fullmatch(WHOLE, key) for key in value):
+        if labels and all(re.fullmatch(WHOLE, str(key)) for key in value):
             return {int(key): each for key, each in value.items()}
-        return {key: _with_whole_labels(each, labels=key.endswith(_OF_LABELS)) for key, each in value.items()}
+        return {key: _with_whole_labels(each, labels=str(key).endswith(_OF_LABELS)) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_with_whole_labels(each, labels=labels) for each in value]
     return value

@@ -25,6 +25,7 @@ from heldout.backbone.gaps import refuse_gaps
 from heldout.backbone.preparing import Given, given, preprocessing, weigh
 from heldout.backbone.protocol import Backbone, ClassScores, Contract, FloatArray, WeightedParams
 from heldout.backbone.routing import fit_routed, refuse_unrouted, takes_weights
+from heldout.backbone.shapes import refuse_features, refuse_targets
 from heldout.corpus import Corpus, FeaturesView, TrainView
 from heldout.errors import StudyError, near_miss
 from heldout.evidence import write_bytes
@@ -36,11 +37,7 @@ PROBABILITY_HINT = (
     "let scikit-learn make some of its scores: `estimator: sklearn.calibration.CalibratedClassifierCV`, "
     "`params: {estimator: {estimator: %s}}`; or use another, such as LogisticRegression"
 )
-_OUTPUTS_HINT = (
-    "let scikit-learn fit one for each: `estimator: sklearn.multioutput.MultiOutputRegressor`, "
-    "`params: {estimator: {estimator: %s}}`; or use another, such as RandomForestRegressor"
-)
-_TRIED, _PARTS = 40, 5  # rows and groups on which several targets are tried
+_PARTS = 5  # groups of the rows on which several targets are tried
 
 
 class SklearnParams(WeightedParams):
@@ -168,9 +165,9 @@ class SklearnBackbone(Backbone):
         if self.params.missing is None or (self.params.missing == "impute" and by_name):  # nothing is filled there
             gaps = {name: count for name, count in corpus.missing.items() if name in numbers}
             refuse_gaps(estimator, self.params.estimator, gaps, by_name)
-        self._check_shape(estimator, features, numbers, several=bool(corpus.manifest.outputs))
-        if corpus.manifest.outputs:
-            self._check_outputs(estimator, corpus)
+        outputs, standard = corpus.manifest.outputs, self.params.scale and self._given == "matrix"
+        refuse_features(estimator, self.params.estimator, features, numbers, standard=standard)
+        refuse_targets(estimator, self.params.estimator, outputs, partial(self.quick()._learns, corpus))  # noqa: SLF001
         weighted = corpus.weighted and self.params.weight == "use"
         refuse_unrouted(estimator, weighted=weighted)
         if weighted and not takes_weights(estimator):
@@ -181,68 +178,15 @@ class SklearnBackbone(Backbone):
                 "`corpus.weight` out",
             )
 
-    def _check_shape(self, estimator: Any, features: pl.DataFrame, numbers: Sequence[str], *, several: bool) -> None:
-        """What wants several targets, one feature, or nothing below 0, would fail unit by unit."""
-        from sklearn.utils import get_tags
-
-        try:
-            tags = get_tags(estimator)
-        except (AttributeError, TypeError):
-            return
-        if not (several or tags.target_tags.single_output):
-            raise StudyError(
-                f"{self.params.estimator} learns several targets at once, and a corpus has one",
-                where="fit.estimator",
-                hint="choose the estimator for one target, such as sklearn.linear_model.Lasso for MultiTaskLasso",
-            )
-        if not tags.input_tags.two_d_array and features.width > 1:
-            raise StudyError(
-                f"{self.params.estimator} learns from one feature, and there are {features.width}",
-                where="fit.features",
-                hint="name it, as `fit: {features: [name]}`",
-            )
-        standard = self.params.scale and self._given == "matrix"
-        below = [name for name in numbers if standard or features.select((pl.col(name) < 0).any()).item()]
-        if tags.input_tags.positive_only and below:
-            raise StudyError(
-                f"{self.params.estimator} takes no number below 0, and {below[0]!r} "
-                f"{'is standardised' if standard else 'has some'}",
-                where="fit.scale" if standard else "fit.features",
-                hint="write `fit: {scale: false}`, and leave out features that are below 0",
-            )
-
-    def _check_outputs(self, estimator: Any, corpus: Corpus) -> None:
-        """What takes one target would fail unit by unit.
-
-        Not every estimator says so: a search and a perceptron deny that they take several. So it is tried, on a few
-        rows with invented targets, and refused if it fails on those alone.
-        """
-        from sklearn.utils import get_tags
-
-        outputs = corpus.manifest.outputs
-        try:
-            if get_tags(estimator).target_tags.multi_output:
-                return
-        except (AttributeError, TypeError):
-            pass
-        rows = min(_TRIED, corpus.features.height)
-        invented = 1.0 + np.random.default_rng(0).random((rows, len(outputs)))
-        if self._fits(corpus, invented[:, 0]) and not self._fits(corpus, invented):
-            raise StudyError(
-                f"{self.params.estimator} learns one target, and the corpus has {len(outputs)}: {', '.join(outputs)}",
-                where="fit.estimator",
-                hint=_OUTPUTS_HINT % self.params.estimator,
-            )
-
-    def _fits(self, corpus: Corpus, target: NDArray[Any]) -> bool:
+    def _learns(self, corpus: Corpus, target: NDArray[Any]) -> bool:
         """Whether it learns such targets of the first rows; whatever else is wrong is said by a fit."""
-        rows = len(target)
-        groups = (np.arange(rows) % _PARTS).astype(str)
+        rows = corpus.features[: len(target)]
+        target, groups = target[: rows.height], (np.arange(rows.height) % _PARTS).astype(str)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model = self.quick()._fitted(TrainView(corpus.features[:rows], target, groups, "regression"), 0, target)  # noqa: SLF001 - of this class
-            return self.predict(model, FeaturesView(corpus.features[:rows])).shape == target.shape  # type: ignore[union-attr]
+                model = self._fitted(TrainView(rows, target, groups, "regression"), 0, target)
+            return np.asarray(self.predict(model, FeaturesView(rows))).shape == target.shape
         except Exception:  # noqa: BLE001 - an estimator may raise anything
             return False
 

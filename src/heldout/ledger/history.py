@@ -14,6 +14,7 @@ from heldout.evidence import START, Link, read_chain, read_json
 from heldout.ledger import targets
 from heldout.ledger.seen import Match, match
 from heldout.ledger.trials import Identity, looks_of, read_ledger, variant_key
+from heldout.ledger.weighed import compare_weights
 
 
 @dataclass(frozen=True)
@@ -158,12 +159,11 @@ class Groups:
         """Which groups are common, and whether they weighed otherwise; of several targets, any by which they are."""
         pairs = [(mine, other) for mine in targets.of_each(self.document) for other in targets.of_each(theirs)]
         found = [match(mine, other) for mine, other in pairs]
-        place = max(range(len(pairs)), key=lambda each: len(found[each].seen))
-        mine, other = (each["groups"] for each in pairs[place])
-        weighed = _compare_weights(found[place].seen, mine, other)
-        seen = {name: known for each in found for name, known in each.seen.items()} | dict(found[place].seen)
-        again = tuple(name for name in found[place].reappeared if name not in seen)
-        return replace(found[place], seen=seen, reappeared=again), weighed
+        nearest = max(range(len(pairs)), key=lambda place: len(found[place].seen))
+        weighed = compare_weights(found[nearest].seen, *(each["groups"] for each in pairs[nearest]))
+        seen = {name: known for each in found for name, known in each.seen.items()} | dict(found[nearest].seen)
+        again = tuple(name for name in found[nearest].reappeared if name not in seen)
+        return replace(found[nearest], seen=seen, reappeared=again), weighed
 
     def _is_mine(self, split_sha256: str) -> bool:
         known = split_sha256 == self.split_sha256
@@ -229,31 +229,6 @@ def tried_elsewhere(known: Sequence[History], groups: Groups, identity: Identity
         if link.record["outcome"] != "FAILED" and _mostly(groups.matched(history.study, link.record), groups)
     }
     return len(found - mine)
-
-
-def _compare_weights(seen: Mapping[str, str], mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether weights differ in groups of the same rows, and in those that were cut otherwise."""
-    pairs = [(mine[name], theirs[other]) for name, other in seen.items()]
-    same_rows = [_same_rows(*pair) for pair in pairs if _weighed_otherwise(*pair)]
-    return any(same_rows), not all(same_rows)
-
-
-def _weighed_otherwise(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether rows of two groups count otherwise.
-
-    Pairs of target and weight tell it where no two rows have one target. Among equal targets weights may have changed
-    places; there only the same rows, features and all, with the same weights are known to be the same.
-    """
-    if mine.get("weights") != other.get("weights"):
-        return True
-    tied = bool(mine.get("tied")) and "weights" in mine
-    return tied and mine.get("weighted") != other.get("weighted")
-
-
-def _same_rows(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two groups were cut alike: by all that their rows hold, else by their targets."""
-    key = "content" if "content" in mine and "content" in other else "targets"
-    return bool(mine[key] == other[key])
 
 
 def _mostly(found: Match, groups: Groups) -> bool:

@@ -30,6 +30,8 @@ _LEAVE_ONE_OUT_UP_TO = 30
 _LONGEST = 1 << 20  # bytes of a header
 _WALKED = 4  # groups, below which no window has a past
 _TRIED = 400  # rows on which two seeds are compared
+# Error over each held-out group, paired with that of whoever knows nothing.
+_GAINS = {"regression": "rmse", "classification": "balanced_accuracy"}
 FORESTS: Mapping[str, str] = {
     "regression": "sklearn.ensemble.RandomForestRegressor",
     "classification": "sklearn.ensemble.RandomForestClassifier",
@@ -197,6 +199,13 @@ def _by_group(corpus: Corpus, groups: int, seen: str) -> tuple[list[str], str]:
     if corpus.task == "classification":
         return ["kind: stratified-group-k-fold", "folds: 10"], f"{seen}: ten parts with about the same share of classes"
     return ["kind: group-k-fold", "folds: 10"], f"{seen}: ten parts of about equally many rows"
+
+
+def gains_for(corpus: Corpus) -> dict[str, str]:
+    """The metric of each gain that is asked for, by the id of its rule: over all targets, and of each of several."""
+    metric = _GAINS[corpus.task]
+    each = {f"gain-{place}": f"{metric}@{name}" for place, name in enumerate(corpus.manifest.outputs, start=1)}
+    return {"gain": metric} | each
 
 
 def seed_matters(backbone: Backbone, corpus: Corpus) -> bool | None:

@@ -68,6 +68,8 @@ class GivenParams(AskedParams):
             raise ValueError("`batch` changes nothing here: nothing is asked")
         if len(set(self.columns)) < len(self.columns):
             raise ValueError("a column is named twice: one model would count as two seeds")
+        if self.target is not None and len(self.targets) != len(self.outputs or ["one"]):
+            raise ValueError("`target` names as many columns as there are `outputs`, in the same order")
         return self
 
 

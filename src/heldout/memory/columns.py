@@ -63,6 +63,8 @@ def targets(y: Any, one: str) -> dict[str, pl.Series]:
     if isinstance(y, pl.LazyFrame):
         y = y.collect()
     named = hasattr(y, "columns")
+    if named and hasattr(y, "__arrow_c_stream__") and not hasattr(y, "iloc"):
+        y = pl.DataFrame(y)
     array = None if named or isinstance(y, pl.Series) else _two_dimensions(y)
     if array is None and not named:
         return {one: column(y, "y")}

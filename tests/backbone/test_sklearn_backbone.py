@@ -62,6 +62,11 @@ class Nameless(DuckClassifier):
         return self
 
 
+class Sure(DuckClassifier):
+    _estimator_type = "classifier"
+    predict_proba = property()
+
+
 class Broken(DuckClassifier):
     def fit(self, X, y):
         raise ValueError("there is no such file")
@@ -258,9 +263,10 @@ def test_estimator_of_the_other_kind_is_refused(estimator: str, task: str, tmp_p
         backbone(estimator).fit(TrainView(whole.features, target, whole.groups, task), 0, tmp_path)  # type: ignore[arg-type]
 
 
-def test_classifier_without_probabilities_is_refused(tmp_path: Path) -> None:
-    """The log loss would be that of made-up probabilities."""
-    found = backbone("sklearn.svm.LinearSVC")
+@pytest.mark.usefixtures("ducks")
+def test_a_classifier_of_ones_own_without_probabilities_is_refused(tmp_path: Path) -> None:
+    """Nobody knows before a fit what such a class says, and the log loss would be that of made-up probabilities."""
+    found = backbone("duck_estimators.Sure")
     with pytest.raises(StudyError, match="gives no probabilities"):
         found.predict(found.fit(view("classification"), 0, tmp_path), FeaturesView(features()))
 

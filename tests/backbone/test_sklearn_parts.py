@@ -216,19 +216,23 @@ def test_weights_of_classes_go_to_the_classes_that_they_name(tmp_path: Path) -> 
     assert shares[1] > shares[0] + 0.1
 
 
-def test_an_estimator_without_probabilities_is_refused_before_a_fit(tmp_path: Path) -> None:
-    """All folds would be fitted, and then none could be judged; the hint is one that works."""
+def test_an_estimator_without_probabilities_says_labels_and_one_around_it_makes_some(tmp_path: Path) -> None:
+    """All folds would be fitted, and then none could be judged."""
     from heldout.corpus.table import TableOptions, TableReader
 
     rows = view("classification")
     rows.features.with_columns(y=pl.Series(rows.target), g=pl.Series(rows.groups)).write_csv(tmp_path / "t.csv")
     corpus = TableReader(TableOptions(path=tmp_path / "t.csv", group="g", target="y")).read().sealed()
     for name in ("sklearn.svm.SVC", "sklearn.svm.LinearSVC", "sklearn.linear_model.RidgeClassifier"):
-        with pytest.raises(StudyError, match="gives no probabilities") as caught:
-            backbone(name).check(corpus)
-        assert f"`params: {{estimator: {{estimator: {name}}}}}`" in str(caught.value.hint)
+        found = backbone(name)
+        found.check(corpus)
+        assert not found.probabilities
+        said = answers(found.fit(rows, 0, tmp_path), found, rows, tmp_path / name)
+        assert {0.0, 1.0} == set(np.unique(said).tolist())
+        assert [1.0] == np.unique(said.sum(axis=1)).tolist()
     mended = backbone("sklearn.calibration.CalibratedClassifierCV", {"estimator": {"estimator": "sklearn.svm.SVC"}})
     mended.check(corpus)
+    assert mended.probabilities
     assert (60, 2) == answers(mended.fit(rows, 0, tmp_path), mended, rows, tmp_path / "m").shape
 
 

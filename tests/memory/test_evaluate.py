@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 import heldout
@@ -225,7 +225,7 @@ def test_a_class_that_nobody_else_can_import_is_refused(monkeypatch: pytest.Monk
 
 def test_an_argument_that_a_file_cannot_say_is_refused() -> None:
     """A kernel function would be left out, and another model judged."""
-    with pytest.raises(InputError, match="function cannot be written into a study") as caught:
+    with pytest.raises(InputError, match="the function 'clone' cannot be written into a study") as caught:
         evaluated(SVC(kernel=clone))
     assert "estimator: kernel" == caught.value.where
 
@@ -236,3 +236,56 @@ def test_only_what_differs_from_the_defaults_is_written() -> None:
     assert {"estimator": "sklearn.svm.SVC"} == said(SVC(random_state=3), "x")
     assert {"estimator": "sklearn.linear_model.Ridge"} == said(Ridge, "x")
     assert {"estimator": "a.B"} == said("a.B", "x")
+
+
+WEIGHED = {0: 1.0, 1: 6.0}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(class_weight=WEIGHED),
+        make_pipeline(StandardScaler(), LogisticRegression(class_weight={np.int64(0): 1, np.int64(1): 6})),
+    ],
+    ids=["plain", "nested"],
+)
+def test_weights_of_labels_that_are_whole_numbers_are_said(model: Any, tmp_path: Path) -> None:
+    """Text would be read for the numbers, and every fold fail; or the weights be dropped."""
+    labels = (Y > np.quantile(Y, 0.7)).astype(int)
+    run = evaluated(model, X, labels)
+    by_hand = cross_val_predict(model, X, labels, groups=GROUPS, cv=LeaveOneGroupOut(), method="predict_proba")
+    assert np.allclose(by_hand, run.predictions.select("p_0", "p_1").to_numpy(), rtol=1e-9)
+    again = heldout.Study.load(tmp_path / "heldout-runs" / "evaluated.yaml").run(runs=tmp_path / "heldout-runs")
+    assert run.folder.resolve() == again.folder.resolve()
+
+
+def test_weights_of_labels_in_a_grid_are_said() -> None:
+    """A search over weights is where they stand most often."""
+    grid = {"class_weight": [None, "balanced", WEIGHED]}
+    labels = (Y > np.quantile(Y, 0.7)).astype(int)
+    run = evaluated(GridSearchCV(LogisticRegression(), grid, cv=2), X, labels)
+    assert ROWS == run.predictions.height
+
+
+@pytest.mark.parametrize(
+    ("part", "what", "hint"),
+    [
+        (FunctionTransformer(np.log1p), "the function 'log1p' cannot be written", "write a class with `fit`"),
+        (ColumnTransformer([("n", StandardScaler(), slice(0, 2))]), "slice cannot be written", "name the columns"),
+        (
+            ColumnTransformer([("n", StandardScaler(), make_column_selector(pattern="x"))]),
+            "make_column_selector cannot be written",
+            "those of an array are x0, x1",
+        ),
+        (LogisticRegression(class_weight={True: 2.0}), "its key True is no text, and no whole number", "give numbers"),
+        (GridSearchCV(Ridge(), {"alpha": {0: 1.0}}), "its key 0 is no text", "give numbers"),
+    ],
+    ids=["function", "slice", "selector", "label", "key"],
+)
+def test_what_no_file_can_say_is_refused_with_a_way_out(part: Any, what: str, hint: str) -> None:
+    """Somebody would be told that it cannot be, and not what can."""
+    with pytest.raises(InputError) as refused:
+        evaluated(part)
+    assert what in refused.value.what
+    assert hint in str(refused.value.hint)
+    assert str(refused.value.where).startswith("estimator")

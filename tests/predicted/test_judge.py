@@ -366,7 +366,8 @@ def test_probabilities_of_several_classes_and_seeds(tmp_path: Path) -> None:
         ({"predictions": {}}, "there are no predictions"),
         ({"predictions": {"new": [[1.0] * 5] * 240, "old": [0.0] * 240}}, "have the shape"),
         ({"predictions": {"group": [0.0] * 240}}, "a model cannot be named 'group'"),
-        ({"y": [[1, 2], [3, 4]]}, "'y' is no column"),
+        ({"y": [[1, 2], [3]]}, "'y' is no column"),
+        ({"y": [[1, 2], [3, 4]]}, "predictions of 'new' have the shape [240], and the targets are y0, y1"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(changed: dict[str, Any], what: str, tmp_path: Path) -> None:
@@ -536,3 +537,33 @@ def test_what_is_no_question_is_refused(changed: dict[str, Any], what: str, tmp_
     with pytest.raises(HeldoutError) as refused:
         api.judge(frame["y"], predictions, held_out=SAYS, ledger=tmp_path / "runs", **told)
     assert what in refused.value.what, refused.value.what
+
+
+def test_several_targets_are_judged_each_and_all_together(judge: Judge, tmp_path: Path) -> None:
+    """A model that is worse for one of two targets would replace the old one, for it is better in the mean."""
+    frame = numbers().rename({"new": "new_y", "old": "old_y"})
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=frame.height)
+    noise = {"new_z": 0.5, "old_z": 0.4}
+    frame = frame.with_columns(z=pl.Series(z), **{name: z + rng.normal(0, by, len(z)) for name, by in noise.items()})
+    truth, said = frame.select("id", "site", "y", "z"), frame.select("id", "y", "z", "new_y", "new_z")
+    truth.write_csv(tmp_path / "truth.csv")
+    said.write_csv(tmp_path / "said.csv")
+    frame.select("id", pl.col("old_y").alias("prediction_y"), pl.col("old_z").alias("prediction_z")).write_csv(
+        tmp_path / "old.csv"
+    )
+    words = (*WORDS[:4], "--target", "z", *WORDS[4:], "--id", "id")
+    assert 1 == judge("truth.csv", "said.csv", "old.csv", words=words).code
+    found = read_json(newest(tmp_path) / "metrics.json")["comparisons"]["old"]
+    by_site = [
+        np.mean([
+            np.sqrt(((part[f"{who}_{name}"] - part[name]) ** 2).mean()) for name in ("y", "z")
+        ])
+        for who in ("old", "new")
+        for _, part in frame.group_by("site")
+    ]  # fmt: skip
+    assert np.mean(by_site[:8]) - np.mean(by_site[8:]) == pytest.approx(found["rmse"]["gain"], rel=1e-9)
+    assert found["rmse"]["low"] > 0 > found["rmse@z"]["gain"]
+    said.with_columns(pl.col("z").shuffle(seed=0)).write_csv(tmp_path / "said.csv")
+    refused = judge("truth.csv", "said.csv", "old.csv", words=words)
+    assert (2, True) == (refused.code, "the target of" in refused.err and "column z" in refused.err)

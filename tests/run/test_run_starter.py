@@ -276,9 +276,8 @@ def test_editors_find_the_schema_that_the_first_line_names(tmp_path: Path) -> No
 
 def test_an_estimator_that_could_not_be_judged_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     """The study would be refused by the first run."""
-    frame = rows().with_columns(y=pl.Series(["no", "yes"] * 20))
-    with pytest.raises(HeldoutError, match="gives no probabilities") as caught:
-        written(tmp_path, frame, group="g", target="y", estimator="sklearn.svm.SVC")
+    with pytest.raises(HeldoutError, match="learns several targets at once") as caught:
+        written(tmp_path, rows(), group="g", target="y", estimator="sklearn.linear_model.MultiTaskLasso")
     assert ("--estimator", False) == (caught.value.where, (tmp_path / "study.yaml").exists())
 
 

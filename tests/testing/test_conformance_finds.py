@@ -48,6 +48,26 @@ class Short(Mean):
         return np.full(max(view.features.height - 1, 0), model)
 
 
+class Both(Mean):
+    contract: ClassVar[Contract] = Contract(files=("mean.json",), outputs=True)
+
+    def fit(self, view: TrainView, seed: int, workdir: Path) -> Any:
+        return view.target.mean(axis=0).tolist()
+
+    def predict(self, model: Any, view: FeaturesView) -> Any:
+        return np.tile(model, (view.features.height, 1))
+
+
+class Swapped(Both):
+    def predict(self, model: Any, view: FeaturesView) -> Any:
+        return super().predict(model, view)[:, ::-1]
+
+
+class First(Both):
+    def predict(self, model: Any, view: FeaturesView) -> Any:
+        return super().predict(model, view)[:, 0]
+
+
 class Infinite(Mean):
     def predict(self, model: Any, view: FeaturesView) -> Any:
         return np.full(view.features.height, math.inf)
@@ -137,6 +157,8 @@ class Misspelt(Mean):
         (Short, "test_every_row_is_answered", "119 answers for 120 rows"),
         (Short, "test_one_row_can_be_asked", "one answer"),
         (Infinite, "test_every_row_is_answered", "finite numbers"),
+        (First, "test_promised_targets_are_answered_each", "a column a target"),
+        (Swapped, "test_promised_targets_are_answered_each", "in the order of the columns"),
         (Single, "test_every_row_is_answered", "float32"),
         (Ranked, "test_order_of_rows_changes_no_answer", "that row alone"),
         (Chance, "test_same_rows_and_seed_give_the_same_model", "mean.json has other bytes: take all randomness"),
@@ -179,6 +201,8 @@ def test_scores_that_are_no_probabilities_are_found(tmp_path: Path) -> None:
 
 def test_a_good_backbone_passes_what_a_spoilt_one_fails(tmp_path: Path) -> None:
     """The test before this could not fail."""
+    both: Any = type("Both", (BackboneConformance,), {"backbone": Both(Params())})()
+    both.test_promised_targets_are_answered_each(tmp_path / "both")
     good: Any = type("Good", (BackboneConformance,), {"backbone": Mean(Params())})()
     for name in (name for name in dir(good) if name.startswith("test_") and "declared" not in name):
         if "process" not in name:

@@ -6,6 +6,7 @@ that pipelines, searches and votes are written down as data. What draws is given
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,21 +14,25 @@ from heldout.backbone.estimators import arguments_of, check_values, import_compo
 from heldout.errors import StudyError
 
 _KEYS = {"estimator", "params"}
+_OF_LABELS = "class_weight"  # an argument whose keys are labels; in a grid, what it is of stands before it
+WHOLE = r"(0|-?[1-9][0-9]{0,17})"
 _BY_COLUMN = "ColumnTransformer"  # takes columns by name
 
 
-def build(estimator: str, params: Mapping[str, Any], seed: int) -> Any:
+def build(estimator: str, params: Mapping[str, Any], seed: int, *, whole: bool = False) -> Any:
     """A fresh estimator.
 
     Args:
         estimator: Its import path.
         params: Its arguments.
         seed: Of all that draws in it.
+        whole: Whether the labels that it learns are whole numbers, and those that its arguments name too.
 
     Raises:
         HeldoutError: If something in it does not exist, or does not take its arguments.
     """
-    return _made(import_estimator(estimator), estimator, params, seed, "fit.params")
+    told = _with_whole_labels(params) if whole else params
+    return _made(import_estimator(estimator), estimator, told, seed, "fit.params")
 
 
 def paths_in(params: Any) -> Iterator[str]:
@@ -46,6 +51,17 @@ def paths_in(params: Any) -> Iterator[str]:
 def by_name(estimator: str, params: Mapping[str, Any]) -> bool:
     """Whether columns are asked for by their names somewhere in it."""
     return any(path.rpartition(".")[2] == _BY_COLUMN for path in (estimator, *paths_in(params)))
+
+
+def _with_whole_labels(value: Any, *, labels: bool = False) -> Any:
+    """The arguments with whole numbers for the labels of `class_weight`: a file has text for keys."""
+    if isinstance(value, Mapping):
+        if labels and all(re.fullmatch(WHOLE, str(key)) for key in value):
+            return {int(key): each for key, each in value.items()}
+        return {key: _with_whole_labels(each, labels=str(key).endswith(_OF_LABELS)) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_whole_labels(each, labels=labels) for each in value]
+    return value
 
 
 def _is_nested(value: Any) -> bool:

@@ -8,7 +8,7 @@ refused; so is a row whose own target is another than the corpus says.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -23,7 +23,7 @@ from heldout.backbone.probabilities import listed, why_not_probabilities
 from heldout.backbone.protocol import Backbone, ClassScores, Contract, FloatArray
 from heldout.corpus import Corpus, FeaturesView, TargetKind
 from heldout.corpus.files import read_table
-from heldout.corpus.table import row_ids
+from heldout.corpus.table import row_ids, targets_of
 from heldout.errors import CorpusError, PrerequisiteError, StudyError, near_miss
 from heldout.evidence import canonical
 
@@ -38,6 +38,8 @@ _ONES = "p_"  # of predictions that heldout wrote itself
 class GivenParams(AskedParams):
     """The `fit:` block of predictions from elsewhere."""
 
+    since: ClassVar[Mapping[str, object]] = {"outputs": None}
+
     model: Path = Field(description="a .parquet, .csv or .jsonl file of predictions, relative to the study")
     columns: list[str] = Field(
         default_factory=lambda: ["prediction"],
@@ -46,10 +48,20 @@ class GivenParams(AskedParams):
         "stand in NAME_p_CLASS; several are seeds 0, 1, ...",
     )
     id: str | None = Field(None, description="column of sample ids; null: rows are those of the corpus, in its order")
-    target: str | None = Field(None, description="column with the target, compared with that of the corpus")
+    target: str | list[str] | None = Field(
+        None, description="column with the target, or with each of several, compared with that of the corpus"
+    )
+    outputs: list[str] | None = Field(
+        None, min_length=2, description="names of several targets: the predictions of each stand in NAME_TARGET"
+    )
     classes: list[str] | None = Field(
         None, min_length=2, description="labels in order, where one column holds the probability of the second"
     )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Columns with targets."""
+        return targets_of(self.target or ())
 
     @model_validator(mode="after")
     def _nothing_is_asked(self) -> Self:
@@ -57,6 +69,8 @@ class GivenParams(AskedParams):
             raise ValueError("`batch` changes nothing here: nothing is asked")
         if len(set(self.columns)) < len(self.columns):
             raise ValueError("a column is named twice: one model would count as two seeds")
+        if self.target is not None and len(self.targets) != len(self.outputs or ["one"]):
+            raise ValueError("`target` names as many columns as there are `outputs`, in the same order")
         return self
 
 
@@ -70,7 +84,7 @@ class GivenBackbone(AskedBackbone):
     name: ClassVar[str] = "predictions"
     own_words: ClassVar[bool] = False
     Params = GivenParams
-    contract: ClassVar[Contract] = Contract(tasks=("regression", "classification"), weights=True)
+    contract: ClassVar[Contract] = Contract(tasks=("regression", "classification"), weights=True, outputs=True)
     params: GivenParams
 
     @property
@@ -86,10 +100,10 @@ class GivenBackbone(AskedBackbone):
         """
         wanted = self.params.id
         frame = read_table(path, texts=[wanted] if wanted else [])
-        for name in (wanted, self.params.target):
-            if name is not None and name not in frame.columns:
+        for name in (*([wanted] if wanted else []), *self.params.targets):
+            if name not in frame.columns:
                 raise _missing(name, frame, path)
-        asked = [part for name in self.params.columns for part in _columns(name, frame, path).values()]
+        asked = [part for name in self.params.columns for part in self._parts(name, frame, path).values()]
         for name in (*asked, *([wanted] if wanted else [])):
             _plain(frame[name], f"{path}: column {name}")
         return frame
@@ -97,7 +111,7 @@ class GivenBackbone(AskedBackbone):
     def content_at(self, place: Path) -> Content:
         """What was predicted for which sample, whatever else stands in the file, and in whatever order and format."""
         file = content_of(place)
-        key = file.sha256, self.params.model_dump_json(include={"columns", "id", "classes"})
+        key = file.sha256, self.params.model_dump_json(include={"columns", "id", "classes", "outputs"})
         if key not in _DIGESTS:
             _DIGESTS[key] = self._digest(self.load(place), place)
         return Content(_DIGESTS[key], file.bytes, file.files)
@@ -108,7 +122,7 @@ class GivenBackbone(AskedBackbone):
         order = ids.arg_sort()
         found = hashlib.sha256(_SCHEMA + _text(ids.gather(order)))
         for name in self.params.columns:
-            for label, column in sorted(_columns(name, frame, path).items()):
+            for label, column in sorted(self._parts(name, frame, path).items()):
                 values = frame[column].gather(order)
                 exact = values.dtype.is_numeric()
                 # Of which class a column is belongs to what was predicted; how it is called does not.
@@ -129,7 +143,15 @@ class GivenBackbone(AskedBackbone):
         )
 
     def check(self, corpus: Corpus) -> None:
-        """Every prediction is of a sample, of the right kind, and the only one of it."""
+        """Every prediction is of a sample, of the right kind, of each target, and the only one of it."""
+        outputs = list(corpus.manifest.outputs)
+        if outputs != (self.params.outputs or []):
+            said = ", ".join(self.params.outputs or ["one"])
+            raise StudyError(
+                f"the predictions are of the targets {said}, and those of the corpus are {corpus.manifest.target}",
+                where="fit.outputs",
+                hint=f"write `outputs: {outputs}`, in the order of the corpus" if outputs else "leave it out",
+            )
         frame = self.load(self.found())
         self.rows_of(frame, corpus.ids, np.zeros(0, dtype=np.int64))
         for name in self.params.columns:
@@ -146,26 +168,25 @@ class GivenBackbone(AskedBackbone):
         Raises:
             CorpusError: With the first sample whose target is another, or the labels that nobody knows.
         """
-        name, path = self.params.target, self.found()
+        names, path = self.params.targets, self.found()
         frame = self.load(path)
         rows = self.rows_of(frame, ids, held_out)
         if target.dtype.kind != "f" and not self.own_words:
             self._refuse_other_labels(frame, set(target.tolist()))
-        if name is None:
-            return
         there = np.flatnonzero(rows >= 0)
-        column, ids, target = frame[name].gather(rows[there]), ids.gather(there), target[there]
-        numbers = target.dtype.kind == "f"
-        stated = column.cast(pl.Float64 if numbers else pl.String, strict=False).to_numpy()
-        wrong = stated != target
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise CorpusError(
-                f"the target of {int(wrong.sum())} samples is another here: of {ids[row]} it is {stated[row]}, and the "
-                f"corpus says {target[row]}",
-                where=f"{path}: column {name}",
-                hint="judge predictions of these very samples",
-            )
+        kind = pl.Float64 if target.dtype.kind == "f" else pl.String
+        each = target[there].reshape(len(there), -1).T
+        for name, known in zip(names, each, strict=False):
+            stated = frame[name].gather(rows[there]).cast(kind, strict=False).to_numpy()
+            wrong = stated != known
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise CorpusError(
+                    f"the target of {int(wrong.sum())} samples is another here: of {ids.gather(there)[row]} it is "
+                    f"{stated[row]}, and the corpus says {known[row]}",
+                    where=f"{path}: column {name}",
+                    hint="judge predictions of these very samples",
+                )
 
     def _refuse_other_labels(self, frame: pl.DataFrame, known: set[str]) -> None:
         """Refuse labels in other words than those of the corpus: each would count as an error, whoever is right."""
@@ -251,14 +272,33 @@ class GivenBackbone(AskedBackbone):
             )  # fmt: skip
         return found.cast(pl.Int64).fill_null(-1).to_numpy()
 
+    def _parts(self, name: str, frame: pl.DataFrame, path: Path) -> dict[str, str]:
+        """The column of a name, its columns by class, or those by target.
+
+        Raises:
+            CorpusError: If there is none.
+        """
+        found = {each: f"{name}_{each}" for each in self.params.outputs or ()}
+        lacking = next((each for each in found.values() if each not in frame.columns), None)
+        if lacking is not None:
+            raise _missing(lacking, frame, path)
+        return found or _columns(name, frame, path)
+
     def _values(self, frame: pl.DataFrame, name: str, task: TargetKind) -> FloatArray | ClassScores:
         path = self.found()
-        parts = _columns(name, frame, path)
+        parts = self._parts(name, frame, path)
         if task == "regression":
-            if len(parts) > 1 or not frame[parts[name]].dtype.is_numeric():
-                what = f"column {name!r} holds no numbers, and the target is one"
-                raise CorpusError(what, where=f"{path}: column {name}", hint="name a column of predicted numbers")
-            return _numbers(frame[parts[name]])
+            several = self.params.outputs is not None
+            words = (
+                name
+                if len(parts) > 1 and not several
+                else next((each for each in parts.values() if not frame[each].dtype.is_numeric()), None)
+            )
+            if words is not None:
+                what = f"column {words!r} holds no numbers, and the target is one"
+                raise CorpusError(what, where=f"{path}: column {words}", hint="name a column of predicted numbers")
+            numbers = [_numbers(frame[each]) for each in parts.values()]
+            return np.column_stack(numbers) if several else numbers[0]
         if name not in parts:
             scores = np.column_stack([_numbers(frame[each]) for each in parts.values()])
             return _probabilities(ClassScores(tuple(parts), scores), name, path)

@@ -54,19 +54,20 @@ class Params(BaseModel):
     """Base of a backbone's ``fit:`` block: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class WeightedParams(Params):
-    """Base of the block of a backbone that counts rows by their weights, unless a study says otherwise."""
-
-    since: ClassVar[Mapping[str, object]] = {"weight": "use"}  # keys that came later, with what was so before
-    weight: Literal["use", "ignore"] = Field("use", description="whether to fit by `corpus.weight`, if there is one")
+    since: ClassVar[Mapping[str, object]] = {}  # keys that came later, with what was so before
 
     @model_serializer(mode="wrap")
     def _unless_as_ever(self, written: SerializerFunctionWrapHandler) -> dict[str, object]:
         """Without a choice that nobody made: fits of before there was one keep their keys."""
         found: dict[str, Any] = written(self)
         return {key: value for key, value in found.items() if key not in self.since or value != self.since[key]}
+
+
+class WeightedParams(Params):
+    """Base of the block of a backbone that counts rows by their weights, unless a study says otherwise."""
+
+    since: ClassVar[Mapping[str, object]] = {"weight": "use"}
+    weight: Literal["use", "ignore"] = Field("use", description="whether to fit by `corpus.weight`, if there is one")
 
     def counted(self, view: TrainView) -> TrainView:
         """The rows of a view that count anything, with their weights if these are used; validation rows the same."""
@@ -96,6 +97,8 @@ class Contract:
             with weights is refused otherwise.
         missing: Whether ``fit`` and ``predict`` take features with missing values (null); a corpus with such is refused
             otherwise.
+        outputs: Whether ``fit`` takes several targets at once, ``[rows, outputs]``, and ``predict`` answers alike; a
+            corpus with such is refused otherwise.
     """
 
     readers: tuple[str, ...] = ()
@@ -104,6 +107,7 @@ class Contract:
     files: tuple[str, ...] = ()
     weights: bool = False
     missing: bool = False
+    outputs: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ class Backbone(ABC):
     contract: ClassVar[Contract] = Contract()
     deterministic: ClassVar[bool] = True  # False: a model may answer the same rows differently, and says so
     seeded: ClassVar[bool] = True  # False: the seed changes nothing, so a study may declare one at most
+    probabilities: ClassVar[bool] = True  # False: of classes it says one for certain, and is judged by labels alone
     fits: ClassVar[bool] = True  # False: a model from elsewhere, asked and never fitted (``AskedBackbone``)
 
     def __init__(self, params: Any) -> None:

@@ -7,6 +7,7 @@ skops, which holds no pickle.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,14 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from heldout.backbone.building import build, by_name, paths_in
+from heldout.backbone.building import WHOLE, build, by_name, paths_in
 from heldout.backbone.clock import without_clock
 from heldout.backbone.estimators import arguments_of, distributions_of, exists, is_known, kind_of
 from heldout.backbone.gaps import refuse_gaps
 from heldout.backbone.preparing import Given, given, preprocessing, weigh
 from heldout.backbone.protocol import Backbone, ClassScores, Contract, FloatArray, WeightedParams
 from heldout.backbone.routing import fit_routed, refuse_unrouted, takes_weights
+from heldout.backbone.shapes import refuse_features, refuse_targets
 from heldout.corpus import Corpus, FeaturesView, TrainView
 from heldout.errors import StudyError, near_miss
 from heldout.evidence import write_bytes
@@ -31,11 +33,11 @@ from heldout.evidence import write_bytes
 _FILE = "model.skops"
 _PACKAGES = ("numpy", "polars", "scikit-learn", "scipy")
 _FEW_TREES = 5
-_PROBABILITY_HINT = (
+PROBABILITY_HINT = (
     "let scikit-learn make some of its scores: `estimator: sklearn.calibration.CalibratedClassifierCV`, "
     "`params: {estimator: {estimator: %s}}`; or use another, such as LogisticRegression"
 )
-_WHOLE = r"(0|-?[1-9][0-9]{0,17})"
+_PARTS = 5  # groups of the rows on which several targets are tried
 
 
 class SklearnParams(WeightedParams):
@@ -69,7 +71,7 @@ class SklearnBackbone(Backbone):
     name: ClassVar[str] = "sklearn"
     Params = SklearnParams
     contract: ClassVar[Contract] = Contract(
-        tasks=("regression", "classification"), files=(_FILE,), weights=True, missing=True
+        tasks=("regression", "classification"), files=(_FILE,), weights=True, missing=True, outputs=True
     )
     params: SklearnParams
 
@@ -81,7 +83,9 @@ class SklearnBackbone(Backbone):
         super().__init__(params)
         modules = {path.rpartition(".")[0] for path in self._paths}
         if all(is_known(module) or not exists(module) for module in modules):
-            self.build(seed=0)
+            estimator = self.build(seed=0)
+            says_labels = kind_of(estimator) == "classifier" and not hasattr(estimator, "predict_proba")
+            vars(self)["probabilities"] = not says_labels  # of what it was given, not of its class
 
     def fit(self, view: TrainView, seed: int, workdir: Path) -> Any:
         """Fit preprocessing and estimator on the train view."""
@@ -104,7 +108,7 @@ class SklearnBackbone(Backbone):
         """The pipeline, fitted; what it standardises or fills by counts rows by their weights too."""
         from sklearn.pipeline import make_pipeline
 
-        estimator, features = self.build(seed), self._select(view.features)
+        estimator, features = self.build(seed, whole=target.dtype.kind == "i"), self._select(view.features)
         self._check_kind(estimator, view.task)
         rows = given(features, self._given)
         if self._given != "matrix":
@@ -118,14 +122,18 @@ class SklearnBackbone(Backbone):
         return make_pipeline(prepared, fit_routed(estimator, matrix, target, view.groups, view.weight))
 
     def predict(self, model: Any, view: FeaturesView) -> FloatArray | ClassScores:
-        """Numbers of a regressor, probabilities of a classifier."""
+        """Numbers of a regressor, probabilities of a classifier; 1 for the label of one that has none."""
         features = given(self._select(view.features), self._given)
         estimator = model.steps[-1][1]
         if kind_of(estimator) != "classifier":
-            return np.asarray(self._ask(model, "predict", features), dtype=np.float64).reshape(-1)
+            values = np.asarray(self._ask(model, "predict", features), dtype=np.float64)
+            return values if values.ndim > 1 and values.shape[1] > 1 else values.reshape(-1)
+        labels = _labels(model, self.params.estimator)
+        if not self.probabilities:
+            return ClassScores(labels, _certain(model, labels, self._ask(model, "predict", features)))
         self._check_probabilities(estimator)
         probability = np.asarray(self._ask(model, "predict_proba", features), dtype=np.float64)
-        return ClassScores(_labels(model, self.params.estimator), probability)
+        return ClassScores(labels, probability)
 
     def _ask(self, model: Any, method: str, features: Any) -> Any:
         """The estimator's answer; a pipeline would ask it for more than `fit` and `predict`."""
@@ -151,13 +159,15 @@ class SklearnBackbone(Backbone):
         numbers = [name for name, kind in features.schema.items() if kind.is_numeric() or kind == pl.Boolean]
         estimator = self.build(seed=0)
         self._check_kind(estimator, corpus.task)
-        if corpus.task == "classification":
+        if corpus.task == "classification" and self.probabilities:
             self._check_probabilities(estimator)
         by_name = () if self._given == "matrix" else tuple(features.columns)
         if self.params.missing is None or (self.params.missing == "impute" and by_name):  # nothing is filled there
             gaps = {name: count for name, count in corpus.missing.items() if name in numbers}
             refuse_gaps(estimator, self.params.estimator, gaps, by_name)
-        self._check_shape(estimator, features, numbers)
+        outputs, standard = corpus.manifest.outputs, self.params.scale and self._given == "matrix"
+        refuse_features(estimator, self.params.estimator, features, numbers, standard=standard)
+        refuse_targets(estimator, self.params.estimator, outputs, partial(self.quick()._learns, corpus))  # noqa: SLF001
         weighted = corpus.weighted and self.params.weight == "use"
         refuse_unrouted(estimator, weighted=weighted)
         if weighted and not takes_weights(estimator):
@@ -168,42 +178,24 @@ class SklearnBackbone(Backbone):
                 "`corpus.weight` out",
             )
 
-    def _check_shape(self, estimator: Any, features: pl.DataFrame, numbers: Sequence[str]) -> None:
-        """What wants several targets, one feature, or nothing below 0, would fail unit by unit."""
-        from sklearn.utils import get_tags
-
+    def _learns(self, corpus: Corpus, target: NDArray[Any]) -> bool:
+        """Whether it learns such targets of the first rows; whatever else is wrong is said by a fit."""
+        rows = corpus.features[: len(target)]
+        target, groups = target[: rows.height], (np.arange(rows.height) % _PARTS).astype(str)
         try:
-            tags = get_tags(estimator)
-        except (AttributeError, TypeError):
-            return
-        if not tags.target_tags.single_output:
-            raise StudyError(
-                f"{self.params.estimator} learns several targets at once, and a corpus has one",
-                where="fit.estimator",
-                hint="choose the estimator for one target, such as sklearn.linear_model.Lasso for MultiTaskLasso",
-            )
-        if not tags.input_tags.two_d_array and features.width > 1:
-            raise StudyError(
-                f"{self.params.estimator} learns from one feature, and there are {features.width}",
-                where="fit.features",
-                hint="name it, as `fit: {features: [name]}`",
-            )
-        standard = self.params.scale and self._given == "matrix"
-        below = [name for name in numbers if standard or features.select((pl.col(name) < 0).any()).item()]
-        if tags.input_tags.positive_only and below:
-            raise StudyError(
-                f"{self.params.estimator} takes no number below 0, and {below[0]!r} "
-                f"{'is standardised' if standard else 'has some'}",
-                where="fit.scale" if standard else "fit.features",
-                hint="write `fit: {scale: false}`, and leave out features that are below 0",
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = self._fitted(TrainView(rows, target, groups, "regression"), 0, target)
+            return np.asarray(self.predict(model, FeaturesView(rows))).shape == target.shape
+        except Exception:  # noqa: BLE001 - an estimator may raise anything
+            return False
 
     def _check_probabilities(self, estimator: Any) -> None:
         if not hasattr(estimator, "predict_proba"):
             raise StudyError(
                 f"{self.params.estimator} gives no probabilities",
                 where="fit.estimator",
-                hint=_PROBABILITY_HINT % self.params.estimator,
+                hint=PROBABILITY_HINT % self.params.estimator,
             )
 
     def quick(self) -> SklearnBackbone:
@@ -251,9 +243,14 @@ class SklearnBackbone(Backbone):
             )
         return features.select(self.params.features)
 
-    def build(self, seed: int) -> Any:
-        """A fresh estimator, not fitted yet."""
-        return build(self.params.estimator, self.params.params, seed)
+    def build(self, seed: int, *, whole: bool = False) -> Any:
+        """A fresh estimator, not fitted yet.
+
+        Args:
+            seed: Of all that draws in it.
+            whole: Whether it learns labels that are whole numbers.
+        """
+        return build(self.params.estimator, self.params.params, seed, whole=whole)
 
     def _check_kind(self, estimator: Any, task: str) -> None:
         """A classifier would learn whole numbers as labels without a word, and answer probabilities."""
@@ -267,9 +264,17 @@ class SklearnBackbone(Backbone):
 
 def _own_labels(target: NDArray[Any]) -> NDArray[Any]:
     """Whole numbers as such: an estimator may name them in its arguments, and orders them as numbers."""
-    if target.dtype.kind != "U" or not pl.Series(target).str.contains(f"^{_WHOLE}$").all():
+    if target.dtype.kind != "U" or not pl.Series(target).str.contains(f"^{WHOLE}$").all():
         return target
     return target.astype(np.int64)
+
+
+def _certain(model: Any, labels: Sequence[str], said: Any) -> FloatArray:
+    """1 for the label that is said, 0 for all others, float64 ``[rows, classes]``."""
+    if getattr(model, "labels_", None) is not None:  # it learnt numbers for labels
+        return np.eye(len(labels))[np.asarray(said, dtype=np.int64)]
+    codes = {label: code for code, label in enumerate(labels)}
+    return np.eye(len(labels))[[codes[str(each)] for each in np.asarray(said).reshape(-1).tolist()]]
 
 
 def _takes_sparse(estimator: Any) -> bool:

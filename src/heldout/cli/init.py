@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def init(
     table: Path = typer.Argument(help="A .parquet, .csv, .tsv, .jsonl, .json or .arrow table."),
     group: str = typer.Option(..., help="Column that must never straddle training and test."),
-    target: str = typer.Option(..., help="Column to predict."),
+    target: list[str] = typer.Option(..., help="Column to predict; said several times: all of them at once."),
     weight: str | None = typer.Option(None, help="Column of weights: how much a row counts in fits and metrics."),
     out: Path = typer.Option(Path("study.yaml"), help="Where to write the study."),
     estimator: str | None = typer.Option(None, help="Import path of a scikit-learn estimator."),

@@ -14,8 +14,12 @@ def judge(
         None, show_default=False, help="Files of truth and predictions: tables, or logs of evaluations."
     ),
     group: str = typer.Option(..., help="Column that must never straddle training and test."),
-    target: str | None = typer.Option(None, help="Column of the truth; logs of evaluations have their own."),
-    prediction: str = typer.Option(..., help="The model that is judged: a column, NAME of NAME_p_CLASS, or NAME=FILE."),
+    target: list[str] = typer.Option(
+        [], help="Column of the truth, said once for each target; logs of evaluations have their own."
+    ),
+    prediction: str = typer.Option(
+        ..., help="The model that is judged: a column, NAME of NAME_p_CLASS or NAME_TARGET, or NAME=FILE."
+    ),
     against: str | None = typer.Option(None, help="The model that it shall replace, named in the same way."),
     metric: list[str] = typer.Option([], help="A metric; the first one decides where there are no rules."),
     rules: Path | None = typer.Option(None, help="A study file whose `gate.rules` judge."),

@@ -78,12 +78,13 @@ class CorpusManifest:
         sha256: Digest of the file's bytes. A reader that groups one file in several ways makes a corpus of each: its
             digest covers the grouping too, and ``facts["file_sha256"]`` is that of the bytes.
         rows: Number of samples.
-        target: Name of the target column.
+        target: Name of the target column; of several, their names with commas between.
         features: Names of the feature columns, in order.
         groups: Every group.
         skipped: Every group that was left out, with the reason.
         facts: What the reader wants to say besides (encoders, quality points, ...).
         weight: Name of the column of weights; None where every row counts alike.
+        outputs: Names of the targets, in order, where there are several; empty for one.
     """
 
     reader: str
@@ -97,6 +98,7 @@ class CorpusManifest:
     skipped: tuple[Skipped, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     weight: str | None = None
+    outputs: tuple[str, ...] = ()
 
     @property
     def told_by_content(self) -> bool:
@@ -108,6 +110,8 @@ class CorpusManifest:
         document = {"schema": SCHEMA} | asdict(self)
         if self.weight is None:
             del document["weight"]
+        if not self.outputs:
+            del document["outputs"]
         for group in document["groups"]:
             del group["targets"], group["levels"], group["unweighted"]
         return document
@@ -123,7 +127,7 @@ def group_records(
 ) -> tuple[GroupRecord, ...]:
     """A record per group, with a content digest that does not depend on the group's name or its rows' order."""
     columns = [column_words(features[name]) for name in sorted(features.columns)]
-    columns.append(column_words(pl.Series(target)))
+    columns += [column_words(pl.Series(each)) for each in (target.T if target.ndim > 1 else [target])]
     plain = _as_bytes(columns)
     weighted = None if weight is None else _as_bytes([*columns, column_words(pl.Series(weight))])
     by_group = groups.to_frame("group").with_row_index("row").group_by("group").agg(pl.col("row"))

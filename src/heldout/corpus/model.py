@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from heldout.corpus.manifest import MISSING, CorpusManifest, TargetKind
-from heldout.corpus.truth import Purpose, Sealed, Truth
+from heldout.corpus.truth import Alone, Purpose, Sealed, Truth
 from heldout.corpus.views import FeaturesView, TrainView
 
 
@@ -80,13 +80,21 @@ class Corpus:
             rows: Row numbers.
 
         Returns:
-            float64 of shape ``[rows]`` for regression, str for classification.
+            float64 of shape ``[rows]`` for regression, ``[rows, outputs]`` of several targets, str for classification.
         """
         known = self.opened.get(purpose, frozenset())
         if len(known) < len(self.manifest.groups):
             names = self.groups if rows is None else self.groups.gather(rows)
             self.opened[purpose] = known | frozenset(names.unique().to_list())
         return self.truth.at(rows, purpose)
+
+    def by_output(self) -> tuple[Corpus, ...]:
+        """This corpus with each of its targets alone, in order: for whoever looks at one; itself where there is one."""
+        names = self.manifest.outputs
+        return tuple(
+            replace(self, truth=Alone(self.truth, place), manifest=replace(self.manifest, target=name, outputs=()))
+            for place, name in enumerate(names)
+        ) or (self,)
 
     def train_view(self, rows: NDArray[np.int64], validation: TrainView | None = None) -> TrainView:
         """Rows to learn from, copied out of the corpus."""

@@ -34,8 +34,7 @@ def changed_corpus(corpus: Corpus, groups: Collection[str], most: int | None) ->
     rows = thinned(corpus.groups, most)
     kept = corpus.groups.gather(rows)
     mask = kept.is_in(list(groups))
-    target = pl.Series("target", corpus.targets("guard", rows))
-    moved = changed_column(target, mask).to_numpy()
+    target = corpus.targets("guard", rows)
     return replace(
         corpus,
         ids=corpus.ids.gather(rows),
@@ -45,8 +44,15 @@ def changed_corpus(corpus: Corpus, groups: Collection[str], most: int | None) ->
         aside=None,
         features=changed_frame(corpus.features[rows], corpus.features.columns, mask),
         weight=_moved_weight(corpus.weights(rows), mask),
-        truth=Known(moved if target.dtype.is_numeric() else moved.astype(str)),
+        truth=Known(
+            np.column_stack([_moved(each, mask) for each in target.T]) if target.ndim > 1 else _moved(target, mask)
+        ),
     )
+
+
+def _moved(target: NDArray[Any], mask: pl.Series) -> NDArray[Any]:
+    moved = changed_column(pl.Series(target), mask).to_numpy()
+    return moved if target.dtype.kind == "f" else moved.astype(str)
 
 
 def _moved_weight(weight: NDArray[np.float64] | None, mask: pl.Series) -> NDArray[np.float64] | None:

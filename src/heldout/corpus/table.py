@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -45,7 +45,7 @@ class TableOptions(ReaderOptions):
         description=f"a {KINDS} file, relative to the study; or a folder of such files, or a pattern as data/*.csv"
     )
     group: str = Field(description="column that must never straddle training and test: a subject, a site, a batch")
-    target: str = Field(description="column to predict")
+    target: str | list[str] = Field(description="column to predict; a list of columns of numbers: all of them at once")
     weight: str | None = Field(
         None, description="column of weights, 0 or more: how much a row counts in fits and metrics; null: all alike"
     )
@@ -97,11 +97,24 @@ class TableOptions(ReaderOptions):
             decimal_comma=self.decimal == ",",
             encoding=self.encoding,
             missing=tuple(self.missing),
-            kept=tuple(name for name in (self.group, self.target, self.id) if name),
+            kept=tuple(name for name in (self.group, *self.targets, self.id) if name),
             texts=(self.id,) if self.id else (),
             named=(self.group,) if self.zeros == "keep" else (),
             kinds=text_kinds(self.columns),
         )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict, in order."""
+        return targets_of(self.target)
+
+    @field_validator("target")
+    @classmethod
+    def _one_is_one(cls, named: str | list[str]) -> str | list[str]:
+        """A list of one is that one."""
+        if not named:
+            raise ValueError("there is no target: name a column, or several in a list")
+        return named[0] if isinstance(named, list) and len(named) == 1 else named
 
     @field_validator("encoding")
     @classmethod
@@ -141,7 +154,7 @@ class TableReader(Reader):
             self._check_feature(frame[column])
         self._check_blank(frame[self.options.group])
         groups = frame[self.options.group].cast(pl.String)
-        task, target = self.target_of(frame[self.options.target])
+        task, target = self.targets_in(frame)
         time = self._time(frame[self.options.time]) if self.options.time else None
         options = self.options
         path, named = options.path, options.weight
@@ -159,11 +172,12 @@ class TableReader(Reader):
                 sha256=content_sha256(path),
                 rows=frame.height,
                 task=task,
-                target=self.options.target,
+                target=", ".join(options.targets),
                 features=tuple(features.columns),
                 groups=group_records(groups, content, target, path.name, self._spans(frame, groups, time), weight),
                 facts=({CONTENT: content.columns} if content is not features else {}) | _missing(features),
                 weight=named,
+                outputs=options.targets if target.ndim > 1 else (),
             ),
             time=time,
             aside=frame.drop(*self._roles(), *features.columns, *options.said),
@@ -180,10 +194,10 @@ class TableReader(Reader):
         """Write the table again, in the same format; a column of numbers is one whatever is left of it."""
         options, frame = self.options, self.frame()
         path = path.with_name(name_written(options.path))
-        features, (task, _) = self._feature_names(frame), self.target_of(frame[options.target])
+        features, (task, _) = self._feature_names(frame), self.targets_in(frame)
         frame = frame[thinned(frame[options.group], most)]
         mask = frame[options.group].cast(pl.String).is_in(list(groups))
-        changed = changed_frame(frame, [*features, options.target], mask)
+        changed = changed_frame(frame, [*features, *options.targets], mask)
         if options.weight:
             changed = changed.with_columns(changed_weight(frame[options.weight], mask))
         write_like(changed, path, options.dialect())
@@ -227,7 +241,7 @@ class TableReader(Reader):
     def _roles(self) -> list[str]:
         """Columns that are something else than a feature."""
         options = self.options
-        named = (options.id, options.group, options.target, options.weight, options.time, options.matures)
+        named = (options.id, options.group, *options.targets, options.weight, options.time, options.matures)
         return [name for name in named if name]
 
     def _feature_names(self, frame: pl.DataFrame) -> list[str]:
@@ -356,6 +370,25 @@ class TableReader(Reader):
                 hint="write numbers, or ISO 8601 dates of one form, such as 2026-01-31 or 2026-01-31T08:30:00",
             ) from None
 
+    def targets_in(self, frame: pl.DataFrame) -> tuple[TargetKind, NDArray[Any]]:
+        """What the targets are, and their values; of several a column each.
+
+        Raises:
+            CorpusError: If one of several is no number.
+        """
+        columns = [frame[name] for name in self.options.targets]
+        found = [self.target_of(column) for column in columns]
+        if len(found) == 1:
+            return found[0]
+        label = next((column for column, (task, _) in zip(columns, found, strict=True) if task != "regression"), None)
+        if label is not None:
+            raise CorpusError(
+                f"the target {label.name!r} holds labels, and several targets at once are numbers",
+                where=f"{self.options.path}: column {label.name}",
+                hint="write `task: regression` if they are numbers; for labels write a study for each target",
+            )
+        return "regression", np.column_stack([values for _, values in found])
+
     def target_of(self, column: pl.Series) -> tuple[TargetKind, NDArray[Any]]:
         """What a column of targets is, and its values: float64, or str for classes."""
         numeric = column.dtype.is_numeric()
@@ -370,6 +403,11 @@ class TableReader(Reader):
                 hint=_as_numbers(column) or "set `task: classification`, or name a numeric column",
             )
         return task, column.cast(pl.Float64).to_numpy().astype(np.float64)
+
+
+def targets_of(named: str | Sequence[str]) -> tuple[str, ...]:
+    """The columns to predict, of one name or several."""
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 def row_ids(count: int) -> pl.Series:

@@ -34,7 +34,7 @@ class Truth(ABC):
             purpose: Why they are read; what is sealed may be kept from some.
 
         Returns:
-            float64 of shape ``[rows]`` for regression, str for classification.
+            float64 of shape ``[rows]`` for regression, ``[rows, outputs]`` of several targets, str for classification.
         """
 
     def unopened(self) -> Truth:
@@ -55,6 +55,18 @@ class Known(Truth):
     def at(self, rows: NDArray[np.int64] | None = None, purpose: Asked = "ledger") -> NDArray[Any]:
         """Targets of some rows."""
         return self.values if rows is None else self.values[rows]
+
+
+@dataclass(frozen=True)
+class Alone(Truth):
+    """One of several targets."""
+
+    whole: Truth
+    place: int
+
+    def at(self, rows: NDArray[np.int64] | None = None, purpose: Asked = "ledger") -> NDArray[Any]:
+        """That target of some rows."""
+        return self.whole.at(rows, purpose)[:, self.place]
 
 
 class Sealed(Truth):

@@ -18,7 +18,8 @@ class TrainView:
 
     Attributes:
         features: One row a sample.
-        target: float64 of shape ``[rows]`` for regression, str for classification.
+        target: float64 of shape ``[rows]`` for regression, of several targets ``[rows, outputs]``; str for
+            classification.
         groups: Group of each row, str of shape ``[rows]``.
         task: What the target is.
         validation: Rows of other groups to stop or choose by, which no verdict sees; None where the fold has none.

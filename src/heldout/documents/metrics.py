@@ -98,6 +98,7 @@ class MetricsDocument(Document):
     schema_: Literal["heldout.metrics/1", "heldout.metrics/2"] = Field("heldout.metrics/2", alias="schema")
     task: Literal["regression", "classification"]
     classes: list[str]
+    outputs: list[str] | None = Field(None, description="names of the targets, where there are several")
     primary: str = Field(description="name of the metric that the report is ordered by")
     metrics: list[MetricEntry] | None = Field(None, description="what was computed; not in version 1")
     rows: int

@@ -165,12 +165,13 @@ class CorpusDocument(Document):
     sha256: Sha256
     rows: int
     task: Literal["regression", "classification"]
-    target: str
+    target: str = Field(description="its column; of several their names, with commas between")
     features: list[str]
     groups: list[GroupEntry]
     skipped: list[SkippedEntry]
     facts: Open = Field(description="what the reader says besides")
     weight: str | None = Field(None, description="column by which rows count in fits and metrics; null: all alike")
+    outputs: list[str] | None = Field(None, description="columns of the targets, where there are several")
 
 
 class FoldEntry(Part):

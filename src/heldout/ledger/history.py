@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from heldout.evidence import START, Link, read_chain, read_json
 from heldout.ledger import targets
 from heldout.ledger.seen import Match, match
 from heldout.ledger.trials import Identity, looks_of, read_ledger, variant_key
+from heldout.ledger.weighed import compare_weights
 
 
 @dataclass(frozen=True)
@@ -151,10 +152,18 @@ class Groups:
             return Match(every, recut=same and not self._is_mine(record["split_sha256"]), of=len(every))
         key = (study, str(named))
         if key not in self._known:
-            theirs = targets.read(study, str(named))
-            self._known[key] = found = match(self.document, theirs)
-            self._weighed[key] = self._compare_weights(found.seen, theirs["groups"])
+            self._known[key], self._weighed[key] = self._compared(targets.read(study, str(named)))
         return self._known[key]
+
+    def _compared(self, theirs: Mapping[str, Any]) -> tuple[Match, tuple[bool, bool]]:
+        """Which groups are common, and whether they weighed otherwise; of several targets, any by which they are."""
+        pairs = [(mine, other) for mine in targets.of_each(self.document) for other in targets.of_each(theirs)]
+        found = [match(mine, other) for mine, other in pairs]
+        nearest = max(range(len(pairs)), key=lambda place: len(found[place].seen))
+        weighed = compare_weights(found[nearest].seen, *(each["groups"] for each in pairs[nearest]))
+        seen = {name: known for each in found for name, known in each.seen.items()} | dict(found[nearest].seen)
+        again = tuple(name for name in found[nearest].reappeared if name not in seen)
+        return replace(found[nearest], seen=seen, reappeared=again), weighed
 
     def _is_mine(self, split_sha256: str) -> bool:
         known = split_sha256 == self.split_sha256
@@ -172,13 +181,6 @@ class Groups:
             return any("weights" in self.document["groups"][name] for name in seen)
         alike, otherwise = self._weighed[study, str(named)]
         return alike or (otherwise and record["corpus_sha256"] != self.corpus_sha256)
-
-    def _compare_weights(self, seen: Mapping[str, str], theirs: Mapping[str, Any]) -> tuple[bool, bool]:
-        """Whether weights differ in groups of the same rows, and in those that were cut otherwise."""
-        pairs = [(self.document["groups"][name], theirs[other]) for name, other in seen.items()]
-        differ = [pair for pair in pairs if _weighed_otherwise(*pair)]
-        same_rows = [_same_rows(mine, other) for mine, other in differ]
-        return any(same_rows), not all(same_rows)
 
     def registrations(self, history: History) -> list[Link]:
         """The registrations of a study that are about any of these groups, in order."""
@@ -227,24 +229,6 @@ def tried_elsewhere(known: Sequence[History], groups: Groups, identity: Identity
         if link.record["outcome"] != "FAILED" and _mostly(groups.matched(history.study, link.record), groups)
     }
     return len(found - mine)
-
-
-def _weighed_otherwise(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether rows of two groups count otherwise.
-
-    Pairs of target and weight tell it where no two rows have one target. Among equal targets weights may have changed
-    places; there only the same rows, features and all, with the same weights are known to be the same.
-    """
-    if mine.get("weights") != other.get("weights"):
-        return True
-    tied = bool(mine.get("tied")) and "weights" in mine
-    return tied and mine.get("weighted") != other.get("weighted")
-
-
-def _same_rows(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two groups were cut alike: by all that their rows hold, else by their targets."""
-    key = "content" if "content" in mine and "content" in other else "targets"
-    return bool(mine[key] == other[key])
 
 
 def _mostly(found: Match, groups: Groups) -> bool:

@@ -5,8 +5,9 @@ else: features, names, the order of rows, the file and the study may be called a
 row, so a sketch goes with it: the smallest hashes of those values that no other group of the corpus has. Labels and
 ratings have hardly any such values; there, pairs of a target and a feature's value take their place.
 
-Where rows have weights, a digest of the pairs of target and weight stands beside that of the targets. Weights are no
-part of what a group is: the same targets with other weights are the same group, judged by other rules.
+Of several targets each has a digest and a sketch of its own: who looks at one of them again, alone or beside others,
+is known again. Where rows have weights, a digest of the pairs of target and weight stands beside that of the targets.
+Weights are no part of what a group is: the same targets with other weights are the same group, judged by other rules.
 """
 
 from __future__ import annotations
@@ -56,12 +57,13 @@ class GroupTargets(TypedDict, total=False):
 
 
 class TargetsDocument(TypedDict):
-    """What is kept of a look: groups by name."""
+    """What is kept of a look: groups by name; of several targets the same of each, and the groups as of the first."""
 
     schema: str
     groups: dict[str, GroupTargets]
     shared: NotRequired[float]
     pairs_below: NotRequired[str]
+    each: NotRequired[list[TargetsDocument]]
 
 
 def group_targets(corpus: Corpus, groups: Collection[str]) -> TargetsDocument:
@@ -95,7 +97,7 @@ def targets_document(
 
     Args:
         names: Group of each row.
-        target: Target of each row.
+        target: Target of each row; of several ``[rows, outputs]``.
         groups: Those that were scored.
         features: The features, where they are known.
         contents: Digest of each group's rows, features and all but weights, where it is known.
@@ -103,6 +105,15 @@ def targets_document(
         weight: How much each row counts; None where all count alike.
         whole: Whether these rows are the whole corpus: only then is it known which values no other group has.
     """
+    if target.ndim > 1:
+        each = [
+            targets_document(
+                names, column, groups, features=features, contents=contents, weighted=weighted, weight=weight,
+                whole=whole,
+            )
+            for column in target.T
+        ]  # fmt: skip
+        return {"schema": SCHEMA, "groups": each[0]["groups"], "each": each}
     order = sorted(set(groups))
     known = names.unique().sort()
     by_code = {name: number for number, name in enumerate(known)}
@@ -139,6 +150,11 @@ def _weights_digest(words: Words, weight: NDArray[np.float64]) -> str:
     """Of the multiset of pairs of a target and its weight, whatever the order of rows."""
     pairs = np.stack([words, column_words(pl.Series(weight))], axis=1)
     return hashlib.sha256(pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].tobytes()).hexdigest()
+
+
+def of_each(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The documents of each of several targets; of one target itself."""
+    return document.get("each") or [document]
 
 
 def full_sketch(groups: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from heldout.errors import InputError
 
 _SEED = "random_state"
+_OF_LABELS = re.compile(r"class_weight(\[\d+\])*$")  # an argument whose keys are labels, or a list of its values
 
 
 def said(estimator: Any, where: str) -> dict[str, Any]:
@@ -69,11 +71,22 @@ def _value(value: Any, where: str) -> Any:
         value = value.tolist()
     if isinstance(value, list | tuple):
         return [_value(each, f"{where}[{number}]") for number, each in enumerate(value)]
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _value(each, f"{where}.{key}") for key, each in value.items()}
+    if isinstance(value, Mapping):
+        return {_key(key, value, where): _value(each, f"{where}.{key}") for key, each in value.items()}
     if inspect.isclass(value) or not any(hasattr(value, name) for name in ("get_params", "split")):
         raise _unsaid(value, where, "a file cannot say it")
     return said(value, where)
+
+
+def _key(key: Any, whole: Mapping[Any, Any], where: str) -> str:
+    """A key as text; whole numbers where keys are labels, which are numbers again where the labels are."""
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int | np.integer) and not isinstance(key, bool) and _OF_LABELS.search(where):
+        return str(int(key))
+    raise _unsaid(
+        whole, where, f"its key {key!r} is no text" + (", and no whole number" * bool(_OF_LABELS.search(where)))
+    )
 
 
 def _path(cls: type, where: str) -> str:
@@ -93,4 +106,10 @@ def _path(cls: type, where: str) -> str:
 
 def _unsaid(value: Any, where: str, why: str) -> InputError:
     hint = "give numbers, text, lists, estimators and splitters; or write a class around it, in a module of its own"
-    return InputError(f"{type(value).__name__} cannot be written into a study: {why}", where=where, hint=hint)
+    name = type(value).__name__
+    if isinstance(value, slice) or name == "make_column_selector":
+        hint = "name the columns in a list; those of an array are x0, x1, ..."
+    elif callable(value) and not hasattr(value, "fit"):
+        name = f"the function {getattr(value, '__name__', name)!r}"
+        hint = "write a class with `fit` and `transform` or `predict` that calls it, in a module of its own"
+    return InputError(f"{name} cannot be written into a study: {why}", where=where, hint=hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from heldout.api import Study
+from heldout.backbone.sklearn import SklearnBackbone, SklearnParams
 from heldout.corpus import TargetKind
 from heldout.errors import InputError
 from heldout.memory.estimators import said
-from heldout.predicted.columns import check_name, column, kept
+from heldout.predicted.columns import check_name, column, kept, targets
 from heldout.predicted.study import (
     LEDGER,
     check_task,
@@ -28,7 +29,8 @@ from heldout.predicted.study import (
 from heldout.run import Run
 
 _ONE_OUT, _FOLDS = 10, 10
-_ROLES = {"group": "groups", "target": "y", "sample_id": "ids", "weight": "weight"}  # and what they are given as
+_TARGET = "target"
+_ROLES = {"group": "groups", "sample_id": "ids", "weight": "weight"}  # and what they are given as
 
 
 def evaluate(
@@ -57,7 +59,8 @@ def evaluate(
         estimator: Of scikit-learn's kind, fitted or not: it is built anew for every fold, in the same way. Or its
             import path.
         X: Features: a DataFrame of pandas, polars or Arrow, or an array ``[rows, columns]``.
-        y: Truth, ``[rows]``: numbers, or labels.
+        y: Truth, ``[rows]``: numbers, or labels. Or several targets, numbers ``[rows, outputs]``: each is judged, and
+            all together; they are called as the columns of a DataFrame, else ``y0``, ``y1``, ...
         groups: Of every row: what must never straddle training and test.
         against: The estimator that it shall replace; None: only whoever knows nothing (mean, majority, chance).
         metrics: Names; the first decides where there are no rules.
@@ -93,30 +96,36 @@ def evaluate(
     fit = said(estimator, "estimator")
     other = None if against is None else said(against, "against")
     features = _features(X)
-    roles = _free(_ROLES, features)
-    columns = dict(zip(_ROLES, (groups, y, ids, weight), strict=True))
-    needed = ("group", "target")
-    given = {key: column(columns[key], _ROLES[key]) for key in _ROLES if columns[key] is not None or key in needed}
+    truth = targets(y, _TARGET)
+    outputs = list(truth) if len(truth) > 1 else []
+    _check_apart(outputs, features)
+    roles = _free([*_ROLES, *([] if outputs else [_TARGET])], [*features, *outputs])
+    wanted = outputs or [roles[_TARGET]]
+    columns = dict(zip(_ROLES, (groups, ids, weight), strict=True))
+    given = {key: column(columns[key], _ROLES[key]) for key in _ROLES if columns[key] is not None or key == "group"}
     table = features | {roles[key]: values for key, values in given.items()}
-    _check_lengths(table, len(given["target"]), roles)
+    table |= dict(zip(wanted, truth.values(), strict=True))
+    _check_lengths(table, len(table[wanted[0]]), roles)
     folder = Path(ledger)
     refuse_foreign(folder / f"{name}.yaml")
     path = kept(pl.DataFrame(table), folder, name)
-    kind, classes = target_of(given["target"].rename(roles["target"]), path, roles["group"], task)
+    kind, classes = target_of(pl.DataFrame(table).select(wanted), path, roles["group"], task)
+    fits = [fit] if other is None else [fit, other]
     asked = [metrics] if isinstance(metrics, str) else list(metrics or ())
-    listed = [metric_of(each, kind, "metrics") for each in asked] or [metric_of(_ordinary(kind, estimator), kind)]
+    listed = [metric_of(each, kind, "metrics") for each in asked] or [metric_of(_ordinary(kind, fits), kind)]
     told = told_rules(None if rules is None else Path(rules))
     study = {
         "study": name,
         "description": f"{fit['estimator']}" + (f", against {other['estimator']}" if other else ""),
         "corpus": {"reader": "table", "path": path.name, "features": list(features), "task": kind}
+        | {"target": outputs or wanted[0]}
         | {key.removeprefix("sample_"): roles[key] for key in given},
         "split": dict(split) if split is not None else _split(given["group"].n_unique()),
         "backbone": "sklearn",
         "fit": fit | {"scale": False},
         "seeds": drawn,
         "baselines": [_baseline(other)] if other is not None else [],
-        "gate": {"rules": gain_rules(listed[0], {"better": "old"} if other else {}, classes)},
+        "gate": {"rules": gain_rules(listed[0], {"better": "old"} if other else {}, classes, outputs)},
     } | told  # fmt: skip
     study["metrics"] = list(dict.fromkeys([*told.get("metrics", []), *(metric.name for metric in listed)]))
     return Study.load(write_down(study, folder)).run(runs=folder, workers=workers)
@@ -189,7 +198,15 @@ def _array(X: Any) -> NDArray[Any]:
     return found
 
 
-def _free(wanted: Iterable[str], taken: Mapping[str, Any]) -> dict[str, str]:
+def _check_apart(outputs: Iterable[str], features: Mapping[str, Any]) -> None:
+    """Refuse a target that is a feature: what is predicted would be known."""
+    both = next((name for name in outputs if name in features), None)
+    if both is not None:
+        hint = "take it out of X, or rename the column of y"
+        raise InputError(f"{both!r} is a column of X and of y", where=f"X: {both}", hint=hint)
+
+
+def _free(wanted: Iterable[str], taken: Container[str]) -> dict[str, str]:
     """Names for these columns that no feature has."""
     found = {}
     for each in wanted:
@@ -202,16 +219,17 @@ def _free(wanted: Iterable[str], taken: Mapping[str, Any]) -> dict[str, str]:
 def _check_lengths(table: Mapping[str, pl.Series], rows: int, roles: Mapping[str, str]) -> None:
     wrong = next((key for key, values in table.items() if len(values) != rows), None)
     if wrong is not None:
-        given = {own: _ROLES[key] for key, own in roles.items()}.get(wrong, "X")
+        given = {own: _ROLES.get(key, "y") for key, own in roles.items()}.get(wrong, "X")
         what = f"{given} has {len(table[wrong])} rows, and there are {rows} targets"
         raise InputError(what, where=given, hint="give one value a sample, in the order of `y`")
 
 
-def _ordinary(kind: TargetKind, estimator: Any) -> str:
-    """A metric that is defined of any group, whichever labels it has."""
+def _ordinary(kind: TargetKind, fits: Iterable[Mapping[str, Any]]) -> str:
+    """A metric that is defined of any group, whichever labels it has, and of what every estimator says."""
     if kind == "regression":
         return "rmse"
-    return "log_loss" if isinstance(estimator, str) or hasattr(estimator, "predict_proba") else "accuracy"
+    found = [SklearnBackbone(SklearnParams.model_validate(fit)).probabilities for fit in fits]
+    return "log_loss" if all(found) else "accuracy"
 
 
 def _split(groups: int) -> dict[str, Any]:

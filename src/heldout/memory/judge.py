@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from heldout.errors import InputError
-from heldout.predicted.columns import check_name, column, columns_of, kept
+from heldout.predicted.columns import check_name, column, columns_of, kept, targets
 from heldout.predicted.judge import judge_files
 from heldout.predicted.study import LEDGER, Question, refuse_foreign
 from heldout.run import Run
@@ -40,9 +40,11 @@ def judge(
     given is written beside the ledger as a Parquet file, for whoever verifies.
 
     Args:
-        y: Truth, ``[rows]``: numbers, or labels.
+        y: Truth, ``[rows]``: numbers, or labels. Or several targets, numbers ``[rows, outputs]``, called as the columns
+            of a DataFrame, else ``y0``, ``y1``, ...
         predictions: By model: numbers or labels ``[rows]``, the probability of the second of two classes ``[rows]``,
-            or probabilities ``[rows, classes]``. Of several seeds a mapping of seed to such an array.
+            or probabilities ``[rows, classes]``; of several targets numbers ``[rows, outputs]``. Of several seeds a
+            mapping of seed to such an array.
         groups: Of every row: what must never straddle training and test.
         against: The model that it shall replace.
         metrics: Names; the first decides where there are no rules.
@@ -78,21 +80,27 @@ def judge(
     check_name(name)
     models = list(predictions)
     other = against if against is not None else (models[1] if len(models) > 1 else None)
-    truth = column(y, "y")
-    columns = {_ID: ids, _GROUP: groups, _TARGET: truth, _WEIGHT: weight}
+    truth = targets(y, _TARGET)
+    outputs = list(truth) if len(truth) > 1 else []
+    columns = {_ID: ids, _GROUP: groups, _WEIGHT: weight}
+    role = next((name for name in outputs if name in columns), None)
+    if role is not None:
+        raise InputError(f"a target cannot be named {role!r}", where="y", hint="give its column another name")
     table = {key: column(value, key) for key, value in columns.items() if value is not None or key == _GROUP}
-    labels = _labels(truth, classes, task)
+    table |= truth
+    labels = [] if outputs else _labels(truth[_TARGET], classes, task)
     for model, values in predictions.items():
-        added = _columns(model, values, labels)
+        added = _columns(model, values, labels, outputs)
         twice = next((key for key in added if key in table), None)
         if twice is not None or any(model.startswith((f"{each}_seed", f"{each}_p_")) for each in models):
             what = f"the column {twice or model!r} would be that of two models"
             raise InputError(what, where=f"predictions: {model}", hint="give the model another name")
         table |= added
     lengths = {key: len(value) for key, value in table.items()}
-    wrong = next((key for key, length in lengths.items() if length != len(truth)), None)
+    rows = len(next(iter(truth.values())))
+    wrong = next((key for key, length in lengths.items() if length != rows), None)
     if wrong is not None:
-        what = f"{wrong!r} has {lengths[wrong]} rows, and there are {len(truth)} targets"
+        what = f"{wrong!r} has {lengths[wrong]} rows, and there are {rows} targets"
         raise InputError(what, where=wrong, hint="give one value a sample, in the order of `y`")
     folder = Path(ledger)
     refuse_foreign(folder / f"{name}.yaml")
@@ -100,7 +108,7 @@ def judge(
     question = Question(
         files=[path],
         group=_GROUP,
-        target=_TARGET,
+        target=outputs or _TARGET,
         prediction=models[0],
         against=other,
         metrics=[metrics] if isinstance(metrics, str) else metrics,
@@ -125,8 +133,8 @@ def _labels(truth: pl.Series, classes: Sequence[Any] | None, task: str | None) -
     return []
 
 
-def _columns(model: str, values: Any, labels: Sequence[str]) -> dict[str, pl.Series]:
+def _columns(model: str, values: Any, labels: Sequence[str], outputs: Sequence[str]) -> dict[str, pl.Series]:
     """The columns of a model's predictions."""
     if model in (_ID, _GROUP, _TARGET, _WEIGHT):
         raise InputError(f"a model cannot be named {model!r}", where="predictions", hint="give it another name")
-    return columns_of(model, values, labels, f"predictions: {model}")
+    return columns_of(model, values, labels, f"predictions: {model}", outputs)

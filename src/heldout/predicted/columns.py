@@ -16,6 +16,8 @@ from heldout.errors import InputError
 from heldout.evidence import sha256_bytes, write_bytes
 from heldout.study.spec import SLUG
 
+_TWO = 2
+
 
 def check_name(name: str) -> None:
     """Refuse what a study cannot be called.
@@ -53,15 +55,42 @@ def column(values: Any, name: str) -> pl.Series:
         raise InputError(f"{name!r} is no column: {said}", where=name, hint="give one value a sample") from None
 
 
-def columns_of(model: str, values: Any, labels: Sequence[str], where: str) -> dict[str, pl.Series]:
+def targets(y: Any, one: str) -> dict[str, pl.Series]:
+    """The targets by name: one under the given name, or several as ``y`` names its columns, else ``y0``, ``y1``, ...
+
+    Raises:
+        InputError: If two have one name, or one is no column.
+    """
+    if isinstance(y, pl.LazyFrame):
+        y = y.collect()
+    named = hasattr(y, "columns")
+    if named and hasattr(y, "__arrow_c_stream__") and not hasattr(y, "iloc"):
+        y = pl.DataFrame(y)
+    array = None if named or isinstance(y, pl.Series) else _two_dimensions(y)
+    if array is None and not named:
+        return {one: column(y, "y")}
+    names = [str(each) for each in y.columns] if array is None else [f"y{number}" for number in range(array.shape[1])]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or not names:
+        what = "y has no columns" if twice is None else f"y has two columns {twice!r}"
+        raise InputError(what, where="y", hint="give each target a column with a name of its own")
+    columns = [y[each] for each in y.columns] if array is None else list(array.T)
+    found = {name: column(values, f"y: {name}") for name, values in zip(names, columns, strict=True)}
+    return found if len(found) > 1 else {one: next(iter(found.values()))}
+
+
+def columns_of(
+    model: str, values: Any, labels: Sequence[str], where: str, outputs: Sequence[str] = ()
+) -> dict[str, pl.Series]:
     """The columns of a model's predictions, by name.
 
     Args:
         model: Its name.
         values: Numbers or labels ``[rows]``, the probability of the second of two classes ``[rows]``, probabilities
-            ``[rows, classes]``, or a mapping of seed to such an array.
+            ``[rows, classes]``, numbers ``[rows, outputs]``, or a mapping of seed to such an array.
         labels: Of the columns of probabilities; none of numbers.
         where: Who said it, for a complaint.
+        outputs: Names of several targets.
 
     Raises:
         InputError: If they are something else.
@@ -72,12 +101,14 @@ def columns_of(model: str, values: Any, labels: Sequence[str], where: str) -> di
         return {
             key: one
             for seed in sorted(values)
-            for key, one in columns_of(f"{model}_seed{seed}", values[seed], labels, where).items()
+            for key, one in columns_of(f"{model}_seed{seed}", values[seed], labels, where, outputs).items()
         }
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of several lengths
         raise InputError(f"{model!r} is no column: {error}", where=where, hint="give one value a sample") from None
+    if outputs:
+        return _of_outputs(model, values, array, outputs, where)
     if array.ndim <= 1 or array.shape[1:] == (1,):
         found = column(values if array.ndim <= 1 else array, model)
         if len(labels) == 2 and found.dtype.is_float():
@@ -96,6 +127,33 @@ def columns_of(model: str, values: Any, labels: Sequence[str], where: str) -> di
         raise InputError(f"the columns {names} are not the classes {list(labels)}", where=where, hint=hint)
     ordered = names if sorted(names) == sorted(labels) else list(labels)
     return {f"{model}_p_{label}": column(array[:, code], model) for code, label in enumerate(ordered)}
+
+
+def _of_outputs(
+    model: str, values: Any, array: NDArray[Any], outputs: Sequence[str], where: str
+) -> dict[str, pl.Series]:
+    """A column for each of several targets.
+
+    Raises:
+        InputError: If there are more or fewer, or they are named otherwise.
+    """
+    names = [str(each) for each in values.columns] if hasattr(values, "columns") else list(outputs)
+    if array.ndim != 2 or array.shape[1] != len(outputs) or sorted(names) != sorted(outputs):
+        raise InputError(
+            f"predictions of {model!r} have the shape {list(array.shape)}, and the targets are {', '.join(outputs)}",
+            where=where,
+            hint="give one column a target, in the order of `y`, or named as there",
+        )
+    return {f"{model}_{name}": column(array[:, names.index(name)], model) for name in outputs}
+
+
+def _two_dimensions(y: Any) -> NDArray[Any] | None:
+    """Several columns of an array or a list of rows; None of anything else."""
+    try:
+        array = np.asanyarray(y)
+    except ValueError:  # rows of several lengths
+        return None
+    return array if array.ndim == _TWO and array.shape[1] > 1 else None
 
 
 def _of_array(array: NDArray[Any]) -> pl.Series:

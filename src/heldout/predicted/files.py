@@ -142,7 +142,9 @@ def model_of(option: str, columns: Iterable[str]) -> Model:
     return Model(name, Path(file)) if not path or Path(file).exists() else Model(name, Path(path), column)
 
 
-def table_of_array(model: Model, truth: Table, id_column: str | None, classes: Sequence[str]) -> Table:
+def table_of_array(
+    model: Model, truth: Table, id_column: str | None, classes: Sequence[str], outputs: Sequence[str]
+) -> Table:
     """The array of a model as a table of its own: rows are those of the truth, in its order.
 
     Raises:
@@ -155,7 +157,7 @@ def table_of_array(model: Model, truth: Table, id_column: str | None, classes: S
         what = f"the array has {len(array) if array.ndim else 0:,} rows, and the truth has {rows:,}"
         hint = f"save one prediction for each row of {truth.path.name}, in its order"
         raise InputError(what, where=where, hint=hint)
-    columns = columns_of(model.name, array, classes, where)
+    columns = columns_of(model.name, array, classes, where, outputs)
     if id_column is not None:
         check_column(id_column, truth)
         columns = {id_column: truth.frame[id_column], **columns}
@@ -179,43 +181,46 @@ def slug(text: str) -> str:
     return plain[:64] or "judged"
 
 
-def truth_of(tables: Sequence[Table], group: str, target: str) -> Table:
-    """The file that says groups and targets: the first with both columns.
+def truth_of(tables: Sequence[Table], group: str, targets: Sequence[str]) -> Table:
+    """The file that says groups and targets: the first with all of these columns.
 
     Raises:
         InputError: If there is none.
     """
     for table in tables:
-        if {group, target} <= set(table.frame.columns):
+        if {group, *targets} <= set(table.frame.columns):
             return table
     if not tables:
         what = "no file says groups and targets: arrays are predictions alone"
         raise InputError(what, where="FILES", hint="name the table whose rows were predicted, in their order")
     first = tables[0]
-    lacking = group if group not in first.frame.columns else target
+    lacking = next(name for name in (group, *targets) if name not in first.frame.columns)
     raise InputError(
-        f"no file has the columns {group!r} and {target!r}",
+        f"no file has the columns {', '.join(map(repr, (group, *targets[:-1])))} and {targets[-1]!r}",
         where=f"{first.path}: column {lacking}",
         hint=near_miss(lacking, first.frame.columns, "its columns"),
     )
 
 
-def said_by(model: Model, tables: Sequence[Table], option: str) -> Said:
+def said_by(model: Model, tables: Sequence[Table], option: str, outputs: Sequence[str] = ()) -> Said:
     """Where the predictions of a model stand.
 
-    It is a column; columns ``NAME_seed0``, ``NAME_seed1``, ...; columns ``NAME_p_CLASS``; or the column `prediction`,
-    `y_pred` or `pred` of the model's file, which is ``NAME.*`` where nobody names one.
+    Of several targets it is a column ``NAME_TARGET`` for each. Of one it is a column; columns ``NAME_seed0``,
+    ``NAME_seed1``, ...; columns ``NAME_p_CLASS``; or the column `prediction`, `y_pred` or `pred` of the model's file,
+    which is ``NAME.*`` where nobody names one.
 
     Args:
         model: As the user says it.
         tables: The files; where the model names its file, that one.
         option: Which option said it, for a complaint.
+        outputs: Names of several targets.
 
     Raises:
         InputError: If there is none, or several files have one.
     """
     name = model.name
-    found = [said for table in tables if (said := _said(model, table)) is not None]
+    answers = (_of_outputs(model, table, outputs) if outputs else _said(model, table) for table in tables)
+    found = [said for said in answers if said is not None]
     if len(found) > 1:
         raise InputError(
             f"{len(found)} files have predictions of {name!r}",
@@ -224,7 +229,9 @@ def said_by(model: Model, tables: Sequence[Table], option: str) -> Said:
         )
     if not found:
         known = [*dict.fromkeys(column for table in tables for column in table.frame.columns)]
-        hint = near_miss(model.column or name, known, "columns") + f"; name one: {option} {name}=FILE#COLUMN"
+        wanted = f"write columns {', '.join(f'{name}_{each}' for each in outputs)}; " if outputs else ""
+        near = near_miss(model.column or name, known, "columns")
+        hint = f"{wanted}{near}; name one: {option} {name}=FILE#COLUMN"
         raise InputError(f"no file has predictions of {name!r}", where=option, hint=hint)
     return found[0]
 
@@ -248,6 +255,25 @@ def _said(model: Model, table: Table) -> Said | None:
             if plain in columns or (plain == _PLAIN[0] and len(own) > 1):
                 taken = (*own, plain) if plain == _PLAIN[0] else (plain,)
                 return Said(name, table, (plain,), tuple(each for each in taken if each in columns))
+    return None
+
+
+def _of_outputs(model: Model, table: Table, outputs: Sequence[str]) -> Said | None:
+    """A column for each of several targets, of the model or of each of its seeds."""
+    if model.column is not None:
+        found = _of_outputs(Model(model.column), table, outputs)
+        return None if found is None else replace(found, name=model.name)
+    name, columns = model.name, table.frame.columns
+    seeds = {match[1] for each in columns if (match := re.match(f"({re.escape(name)}_seed\\d+)_", each))}
+    plain = [each for each in _PLAIN if model.file is not None or table.path.stem == name]
+    for stems in (
+        [name],
+        sorted(seeds, key=lambda stem: int(stem.rpartition("_seed")[2])),
+        *([each] for each in plain),
+    ):
+        taken = tuple(f"{stem}_{output}" for stem in stems for output in outputs)
+        if stems and {*taken} <= {*columns}:
+            return Said(name, table, tuple(stems), taken)
     return None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from heldout.corpus import TargetKind
-from heldout.corpus.table import TableOptions, TableReader
+from heldout.corpus.table import TableOptions, TableReader, targets_of
 from heldout.errors import InputError, StudyError, near_miss
 from heldout.evidence import read_plain, write_text
 from heldout.predicted.arrays import is_array
@@ -50,7 +50,7 @@ class Question:
     Attributes:
         files: Of truth and predictions; none where the files of the models say all.
         group: Column that tells groups apart.
-        target: Column of the truth; None: that of a log.
+        target: Column of the truth; several: of each target; None: that of a log.
         prediction: The model that is judged: its name, or ``NAME=FILE``.
         against: The one that it shall replace, said alike; None: only rules decide.
         metrics: Names of metrics; the first decides where there are no rules.
@@ -65,7 +65,7 @@ class Question:
 
     files: Sequence[Path]
     group: str
-    target: str | None
+    target: str | Sequence[str] | None
     prediction: str
     against: str | None = None
     metrics: Sequence[str] = ()
@@ -76,6 +76,16 @@ class Question:
     held_out: str | None = None
     trained_on: Path | None = None
     name: str | None = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Columns of the truth."""
+        return targets_of(self.target) if self.target else ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The same where there are several; empty for one."""
+        return self.targets if len(self.targets) > 1 else ()
 
 
 def first_file(question: Question) -> Path:
@@ -137,17 +147,18 @@ def _found(question: Question) -> tuple[Question, Table, list[Said]]:
             own[option] = _table_of(model, model.file, tables, question.id)
             tables += [] if own[option] in tables else [own[option]]
     question = _with_names(question, tables)
-    truth = truth_of(tables, question.group, question.target or "")
+    truth = truth_of(tables, question.group, question.targets)
     both = []
     for option, model in models.items():
         if option in own:
             whose = model if own[option].task is None else Model(model.name, model.file)  # a log's score is read by now
-            both.append(said_by(whose, [own[option]], option))
+            both.append(said_by(whose, [own[option]], option, question.outputs))
         elif model.file is not None:
             classes = _target(question, truth)[1]
-            both.append(said_by(Model(model.name), [table_of_array(model, truth, question.id, classes)], option))
+            table = table_of_array(model, truth, question.id, classes, question.outputs)
+            both.append(said_by(Model(model.name), [table], option, question.outputs))
         else:
-            both.append(said_by(model, tables, option))
+            both.append(said_by(model, tables, option, question.outputs))
     return question, truth, both
 
 
@@ -165,8 +176,8 @@ def _with_names(question: Question, tables: Sequence[Table]) -> Question:
         InputError: If there is no log, and nobody names the target.
     """
     if any(table.task is not None for table in tables):
-        return replace(question, id=question.id or ID, target=question.target or TARGET)
-    if question.target is None:
+        return replace(question, id=question.id or ID, target=question.targets or TARGET)
+    if not question.targets:
         what = "no column of the truth is named"
         raise InputError(what, where="--target", hint="name it; logs of evaluations alone say it themselves")
     return question
@@ -233,7 +244,7 @@ def _document(
     metrics = [metric_of(name, kind) for name in question.metrics] or _ordinary(both, kind)
     if "gate" not in told:
         assert theirs is not None
-        found["gate"] = {"rules": gain_rules(metrics[0], {"better": slug(theirs.name)}, classes)}
+        found["gate"] = {"rules": gain_rules(metrics[0], {"better": slug(theirs.name)}, classes, question.outputs)}
     found |= told
     listed = [*told.get("metrics", []), *(metric.name for metric in metrics)]
     found["metrics"] = [each for index, each in enumerate(listed) if each not in listed[:index]]
@@ -242,7 +253,7 @@ def _document(
 
 def _corpus(question: Question, truth: Table, both: Sequence[Said], kind: TargetKind, ledger: Path) -> dict[str, Any]:
     said = sorted({name for each in both if each.table is truth for name in each.taken})
-    roles = {question.group, question.target, question.id, question.weight}
+    roles = {question.group, *question.targets, question.id, question.weight}
     wrong = next((name for name in said if name in roles), None)
     if wrong is not None:
         raise InputError(
@@ -254,7 +265,7 @@ def _corpus(question: Question, truth: Table, both: Sequence[Said], kind: Target
         "reader": "table",
         "path": _from(ledger, truth.place(ledger)),
         "group": question.group,
-        "target": question.target,
+        "target": list(question.outputs) or question.targets[0],
         "features": [],
         "task": kind,
     }
@@ -267,8 +278,10 @@ def _fit(question: Question, said: Said, truth: Table, classes: list[str], ledge
     if question.id is not None:
         check_column(question.id, said.table)
         found["id"] = question.id
-    if question.target in said.table.frame.columns and said.table is not truth:
-        found["target"] = question.target
+    if question.outputs:
+        found["outputs"] = list(question.outputs)
+    if {*question.targets} <= {*said.table.frame.columns} and said.table is not truth:
+        found["target"] = list(question.outputs) or question.targets[0]
     if len(classes) == 2 and said.table.frame.schema.get(said.columns[0], pl.String).is_float():
         found["classes"] = classes
     return found
@@ -289,16 +302,16 @@ def _held_out(question: Question, ledger: Path) -> dict[str, Any]:
 def _target(question: Question, truth: Table) -> tuple[TargetKind, list[str]]:
     """What the target is, and the names of its classes, sorted; none of numbers."""
     check_task(question.task, "--task")
-    return target_of(truth.frame[question.target or TARGET], truth.path, question.group, question.task)
+    return target_of(truth.frame.select(question.targets), truth.path, question.group, question.task)
 
 
-def target_of(column: pl.Series, path: Path, group: str, task: str | None) -> tuple[TargetKind, list[str]]:
-    """What a column of a table is as a target, and the names of its classes; none of numbers.
+def target_of(columns: pl.DataFrame, path: Path, group: str, task: str | None) -> tuple[TargetKind, list[str]]:
+    """What columns of a table are as targets, and the names of the classes; none of numbers.
 
     Classes are in the order of scikit-learn's ``classes_``: numbers by size, text by name.
 
     Args:
-        column: The targets, under the column's name.
+        columns: The targets, one or several.
         path: Of the table, for a complaint.
         group: The column of groups.
         task: What it is said to be; None: by its values.
@@ -306,10 +319,12 @@ def target_of(column: pl.Series, path: Path, group: str, task: str | None) -> tu
     Raises:
         HeldoutError: If it is no target of that kind.
     """
-    options = {"path": path, "group": group, "target": column.name, "features": []}
+    options = {"path": path, "group": group, "target": columns.columns, "features": []}
     reader = TableReader(TableOptions.model_validate(options | ({"task": task} if task else {})))
-    kind, _ = reader.target_of(column)
-    return kind, column.unique().drop_nulls().sort().cast(pl.String).to_list() if kind == "classification" else []
+    kind, _ = reader.targets_in(columns)
+    return kind, columns.to_series().unique().drop_nulls().sort().cast(
+        pl.String
+    ).to_list() if kind == "classification" else []
 
 
 def check_task(task: str | None, where: str) -> None:
@@ -352,19 +367,28 @@ def metric_of(name: str, kind: TargetKind, where: str = "--metric") -> Metric:
     return found
 
 
-def gain_rules(metric: Metric, others: Mapping[str, str], classes: list[str]) -> list[dict[str, Any]]:
+def gain_rules(
+    metric: Metric, others: Mapping[str, str], classes: list[str], outputs: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """More than the others, and more than knowing nothing: a poor old model is beaten by chance.
 
-    Over groups, or over all rows where a group may leave the metric undefined.
+    Over groups, or over all rows where a group may leave the metric undefined. Of several targets over all together,
+    and of each: a mean over them tells most of the one whose unit is smallest.
 
     Args:
         metric: What decides.
         others: Contenders, by the id of the rule over them.
         classes: Of the target; none of numbers.
+        outputs: Names of several targets.
     """
     over = {} if _of_any_group(metric, classes) else {"over": "pooled"}
     rivals = {**others, "informed": NOTHING}
-    return [{"id": name, "metric": metric.name, "against": rival, "above": 0} | over for name, rival in rivals.items()]
+    asked = {"": metric.name} | {f"-{place}": f"{metric.name}@{name}" for place, name in enumerate(outputs, start=1)}
+    return [
+        {"id": f"{name}{end}", "metric": each, "against": rival, "above": 0} | over
+        for name, rival in rivals.items()
+        for end, each in asked.items()
+    ]
 
 
 def _of_any_group(metric: Metric, classes: list[str]) -> bool:

@@ -20,6 +20,7 @@ from heldout.ledger.history import Groups, History
 from heldout.ledger.policy import Declared, ground_of
 from heldout.registry.store import Registry
 from heldout.verify.evidence import RunEvidence
+from heldout.verify.trials import targets_of
 
 
 def looked_elsewhere(registry: Registry, folder: Path) -> list[str]:
@@ -80,8 +81,4 @@ def _groups(evidence: RunEvidence) -> Mapping[str, Any]:
     look = next((link.record for link in looks if link.sha256 == head), {})
     if "groups_sha256" in look:
         return targets.read(study, str(look["groups_sha256"]))
-    samples = evidence.predictions.samples.unique("sample_id", maintain_order=True)
-    weight = samples["weight"].to_numpy() if "weight" in samples.columns else None
-    return targets.targets_document(
-        samples["group"], samples["target"].to_numpy(), evidence.split.held_out, weight=weight
-    )
+    return targets_of(evidence.predictions, evidence.split.held_out)

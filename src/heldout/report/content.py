@@ -114,6 +114,11 @@ class Content:
         return bool(self.metrics["task"] == "regression")
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the targets, where there are several."""
+        return tuple(self.metrics.get("outputs", ()))
+
+    @property
     def interval_text(self) -> str:
         """How the intervals were made."""
         interval = self.metrics["ensemble"]["intervals"][self.primary]

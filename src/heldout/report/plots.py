@@ -32,12 +32,30 @@ class Figure(NamedTuple):
 
 def figures(content: Content, predictions: pl.DataFrame, curves: Sequence[CurvePanel]) -> list[Figure]:
     """Every plot that these documents can give, in the order of the page."""
-    makers = (_scatter, _errors) if content.regression else (_confusion,)
-    drawn, left = _drawn(content, predictions)
-    found = [make(content, drawn) for make in makers]
-    found = [each if each is None else each._replace(caption=each.caption + left) for each in found]
+    found = [
+        each
+        for place, name in enumerate(content.outputs or ("",))
+        for each in _of_rows(content, predictions, name, place)
+    ]
     found += [_seeds(content), _coverage(content), _curves(curves)]
     return [each for each in found if each is not None]
+
+
+def _of_rows(content: Content, predictions: pl.DataFrame, output: str, place: int) -> list[Figure | None]:
+    """The plots of the rows; of one of several targets under a name of its own."""
+    if output:
+        names = {f"{part}_{output}": part for part in ("target", "prediction")}
+        predictions = predictions.select("group", *names).rename(names)
+    drawn, left = _drawn(content, predictions)
+    makers = (_scatter, _errors) if content.regression else (_confusion,)
+    found = [make(content, drawn) for make in makers]
+    found = [each if each is None else each._replace(caption=each.caption + left) for each in found]
+    if not output:
+        return found
+    return [
+        each if each is None else each._replace(id=f"{each.id}-{place + 1}", title=f"{output}: {each.title}")
+        for each in found
+    ]
 
 
 def _worst_groups(content: Content, limit: int) -> list[str]:
@@ -102,7 +120,8 @@ def _scatter(content: Content, predictions: pl.DataFrame) -> Figure:
             )
             value = blocks[group][content.primary]
             score = "undefined" if value is None else f"{value:.4f}" if abs(value) < _LONG else f"{value:.4g}"
-            axes.set_title(_plain(f"{_short(group)} · {content.label(content.primary)} {score}"))
+            of_all = "" if content.outputs else f" · {content.label(content.primary)} {score}"
+            axes.set_title(_plain(f"{_short(group)}{of_all}"))
             axes.set_xlim(low - pad, high + pad)
             axes.set_ylim(low - pad, high + pad)
         unit = f" [{content.units}]" if content.units else ""

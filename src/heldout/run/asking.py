@@ -205,7 +205,7 @@ def _take(
     if count > view.features.height - collected.rows:
         hint = "`predict` answers every row, in order"
         raise UnitError(f"{backbone.name} answered more rows than it was asked", where=work.name, hint=hint)
-    checked(predicted, corpus.task, count, work, backbone)
+    checked(predicted, corpus.manifest, count, work, backbone)
     before = collected.batches[0].predicted if collected.batches else predicted
     if isinstance(predicted, ClassScores) and isinstance(before, ClassScores) and predicted.classes != before.classes:
         hint = "`predict` names the same classes in the same order, whatever it is asked"

@@ -17,7 +17,7 @@ from heldout.run.units.landing import read_unit
 from heldout.run.units.unit import Unit
 from heldout.split import Fold
 from heldout.task import Predictions
-from heldout.task.predictions import SLICE
+from heldout.task.predictions import SLICE, target_columns
 
 
 def collect(
@@ -53,7 +53,12 @@ def collect(
             kind = "predictions" if bool(labels) == bool(classes) else "answers of another task"
             what = f"{len(values)} {kind} for {len(places)} rows"
             raise CorpusError(what, where=str(unit.folder), hint="remove that folder")
-        shape = (len(rows), len(classes)) if classes else (len(rows),)
+        wide = classes or corpus.manifest.outputs
+        shape = (len(rows), len(wide)) if wide else (len(rows),)
+        if not classes and values.shape[1:] != shape[1:]:
+            raise CorpusError(
+                "answers for another number of targets", where=str(unit.folder), hint="remove that folder"
+            )
         member = members.setdefault(unit.seed, np.full(shape, np.nan))
         member[places] = _aligned(values, labels, classes) if classes else values
     return Predictions(_samples(corpus, rows, folds, slices), members, classes), documents
@@ -73,7 +78,7 @@ def _samples(corpus: Corpus, rows: Any, folds: Any, slices: Sequence[str]) -> pl
     if corpus.cells is not None:
         columns["cell"] = corpus.cells.gather(rows)
     columns["fold"] = pl.Series(folds)
-    columns["target"] = pl.Series(corpus.targets("score", rows))
+    columns |= target_columns(corpus.targets("score", rows), corpus.manifest.outputs)
     weight = corpus.weights(rows)
     if weight is not None:
         columns["weight"] = pl.Series(weight)

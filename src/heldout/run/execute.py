@@ -227,7 +227,9 @@ def _evaluate(prepared: Prepared, failures: Mapping[str, Sequence[UnitFailure]])
 def _check_metrics(table: Sequence[Metric], predictions: Predictions) -> None:
     """Ask each metric with targets in another order: a slip in somebody's function is found, and costs no look."""
     order = np.random.default_rng().permutation(len(predictions.target))  # that nobody can turn back
-    rows = rows_of(predictions.target[order], predictions.ensemble, predictions.classes, predictions.weight)
+    rows = rows_of(
+        predictions.target[order], predictions.ensemble, predictions.classes, predictions.weight, predictions.outputs
+    )
     for metric in table:
         check_steady(metric, rows)
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from heldout import plugins
 from heldout.backbone.code import own_code
+from heldout.backbone.sklearn import PROBABILITY_HINT
 from heldout.corpus import TargetKind
 from heldout.errors import HeldoutError, PrerequisiteError, StudyError, near_miss
 from heldout.evidence import digest
 from heldout.study import Document, GateSpec, MetricSpec, StudySpec, placing
 from heldout.task.functions import declared_metric, function_module
 from heldout.task.metric import Metric
-from heldout.task.metrics import BUILT_IN, OF_MODELS, RESERVED, known_names, named, table_of, usable
+from heldout.task.metrics import BUILT_IN, DEFAULTS, OF_MODELS, RESERVED, known_names, named, table_of, usable
 from heldout.task.task import BUILT_IN as OUR_TASKS
 from heldout.task.task import Task, named_task
 
@@ -182,7 +183,11 @@ def _refuse_other(entry: Mapping[str, Any], kind: str = "metrics") -> None:
 
 
 def metrics_of(
-    gate: GateSpec, entries: Sequence[Entry], task: TargetKind, scored_as: Task | None = None
+    gate: GateSpec,
+    entries: Sequence[Entry],
+    task: TargetKind,
+    scored_as: Task | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> tuple[Metric, ...]:
     """The metrics that are computed of every contender, the primary one first.
 
@@ -191,6 +196,7 @@ def metrics_of(
         entries: Of ``entries_of``.
         task: Kind of target.
         scored_as: The task that the study names.
+        labels: By contender, the estimators that say labels and no probabilities: nobody is judged by any then.
 
     Raises:
         StudyError: If a rule or the study names none of such a study; the place is a key of the study.
@@ -210,8 +216,32 @@ def metrics_of(
             table_of(task, [name], declared)
         except StudyError as error:
             raise StudyError(f"{who}{error.what}", where=where, hint=error.hint) from None
-    ordinary = None if scored_as is None else _listed(scored_as, declared)
+    ordinary = list(DEFAULTS[task]) if scored_as is None else _listed(scored_as, declared)
+    if labels and task == "classification":
+        ordinary = [each for each in ordinary if each.needs != "probability"]
+        asked += [(name, "", "metrics") for name in declared]
+        _refuse_probabilities(asked, declared, labels)
     return table_of(task, [name for name, _, _ in asked], declared, ordinary)
+
+
+def _refuse_probabilities(
+    asked: Iterable[tuple[str, str, str]], declared: Mapping[str, Metric], labels: Mapping[str, str]
+) -> None:
+    """Refuse to judge by probabilities where somebody in the table says none.
+
+    Raises:
+        StudyError: With the first metric of probabilities that a rule or the study names.
+    """
+    contender, estimator = next(iter(sorted(labels.items())))
+    for name, who, where in asked:
+        metric = named(name, declared)
+        if metric is not None and metric.needs == "probability":
+            whose = f" of {contender!r}" if contender else ""
+            raise StudyError(
+                f"{who}{metric.name} is of probabilities, and {estimator}{whose} says labels alone",
+                where=where,
+                hint=f"{PROBABILITY_HINT % estimator}; or judge by accuracy, macro_f1 or mcc",
+            )
 
 
 def _listed(task: Task, declared: Mapping[str, Metric]) -> list[Metric]:

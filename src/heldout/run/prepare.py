@@ -310,13 +310,14 @@ def _check_task(resolved: Resolved, corpus: Corpus) -> None:
             where="task",
             hint="choose another task or target, or say of which kind the target is, as `corpus.task`",
         )
-    row = None if task.takes is None else task.refused(corpus.targets("guard"))
-    if row is not None:
-        raise CorpusError(
-            f"the target is {corpus.targets('guard')[row]}, and the task {task.name!r} wants {task.wants}",
-            where=f"sample {corpus.ids[row]}, group {corpus.groups[row]}, column {corpus.manifest.target}",
-            hint="correct the row, or choose another task",
-        )
+    for one in corpus.by_output():
+        row = None if task.takes is None else task.refused(one.targets("guard"))
+        if row is not None:
+            raise CorpusError(
+                f"the target is {one.targets('guard')[row]}, and the task {task.name!r} wants {task.wants}",
+                where=f"sample {corpus.ids[row]}, group {corpus.groups[row]}, column {one.manifest.target}",
+                hint="correct the row, or choose another task",
+            )
 
 
 def _check_classes(corpus: Corpus) -> None:
@@ -340,6 +341,18 @@ def _check_tasks(resolved: Resolved, corpus: Corpus) -> None:
                 where=f"contender {contender.id}",
                 hint=f"it learns {' and '.join(tasks)}: choose another backbone, or another `corpus.task`",
             )
+
+
+def _check_outputs(contender: Contender, corpus: Corpus) -> None:
+    """What learns one target would fail unit by unit, or answer for one of several."""
+    outputs = corpus.manifest.outputs
+    if outputs and not contender.backbone.contract.outputs:
+        raise StudyError(
+            f"the backbone {contender.backbone.name!r} learns one target, and the corpus has {len(outputs)}: "
+            f"{', '.join(outputs)}",
+            where=f"contender {contender.id}",
+            hint="write a study for each target, or take `backbone: sklearn` with an estimator of several outputs",
+        )
 
 
 def _check_weighted(contender: Contender, corpus: Corpus) -> None:
@@ -375,6 +388,7 @@ def _check_backbones(resolved: Resolved, corpus: Corpus, split: Split) -> None:
     prefixes: list[KeyPath] = [(), *(("baselines", index) for index in range(len(resolved.baselines)))]
     for prefix, contender in zip(prefixes, (resolved.main, *resolved.baselines), strict=True):
         with placing(resolved.document, prefix):
+            _check_outputs(contender, corpus)
             _check_weighted(contender, corpus)
             _check_missing(contender, corpus)
             if isinstance(contender.backbone, GivenBackbone):

@@ -17,6 +17,7 @@ from heldout.backbone import Backbone, Baseline
 from heldout.backbone.asked import asked_of
 from heldout.backbone.code import own_code
 from heldout.corpus import Reader, TargetKind
+from heldout.documents.names import LOCK_FILE
 from heldout.errors import HeldoutError, InputError, StudyError, near_miss
 from heldout.evidence import digest, read_plain
 from heldout.evidence.secrets import secret_leaves, with_digests
@@ -102,7 +103,7 @@ class Resolved:
         Raises:
             StudyError: If a rule names none of such a study; the place is a key of the study.
         """
-        return metrics_of(self.gate, self.config.get("metrics", ()), kind, self.task)
+        return metrics_of(self.gate, self.config.get("metrics", ()), kind, self.task, self.config.get("labels"))
 
     @property
     def corpus_path(self) -> Path:
@@ -203,6 +204,9 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
     if models:
         config["models"] = models
     champion = None if spec.champion is None else opener(file.folder / spec.champion)
+    labels = _says_labels(backbone, baselines, champion)
+    if labels:
+        config["labels"] = labels
     secrets = tuple(leaf for key, value in file.overrides.items() for leaf in secret_leaves(key, value))
     config = with_digests(config, secrets)
     baselines = tuple(replace(each, secrets=secrets) for each in baselines)
@@ -227,6 +231,16 @@ def _resolve(file: StudyFile, spec: StudySpec, variant: str, opener: Opener) -> 
         document,
         task=task,
     )
+
+
+def _says_labels(backbone: Backbone, baselines: Sequence[Contender], champion: Champion | None) -> dict[str, str]:
+    """By contender (the variant itself has the empty name), the estimators that say labels and no probabilities."""
+    both = {"": backbone} | {each.id: each.backbone for each in baselines}
+    found = {
+        name: str(getattr(each.params, "estimator", each.name)) for name, each in both.items() if not each.probabilities
+    }
+    theirs = {} if champion is None else read_lock(champion.folder / LOCK_FILE).get("labels", {})
+    return found | ({CHAMPION: str(theirs[""])} if "" in theirs else {})
 
 
 def load_backbone(

@@ -51,7 +51,9 @@ def check_gate(gate: GateSpec, corpus: Corpus, listed: Sequence[object] = ()) ->
     classes = sorted(set(corpus.targets("guard").tolist())) if corpus.task == "classification" else []
     asked = [(rule.metric, f"rule {rule.id!r}: ", f"gate.rules.{n}.metric") for n, rule in enumerate(gate.rules)]
     asked += [(name, "", f"metrics.{n}") for n, name in enumerate(listed) if isinstance(name, str)]
+    outputs = corpus.manifest.outputs
     for metric, who, where in asked:
+        _check_output(metric, outputs, who, where)
         family, _, name = metric.partition("@")
         if family in OF_A_CLASS and name and name not in classes:
             raise StudyError(f"{who}the corpus has no class {name!r}", where=where, hint=near_miss(name, classes))
@@ -69,6 +71,20 @@ def check_gate(gate: GateSpec, corpus: Corpus, listed: Sequence[object] = ()) ->
                 where=f"gate.slices.{index}",
                 hint=f"declare a column of at most {_MOST_SLICES}: a slice of few rows says nothing",
             )
+
+
+def _check_output(name: str, outputs: Sequence[str], who: str, where: str) -> None:
+    """Refuse a metric of a target that there is not, or of what is not known of several."""
+    metric = named(name)
+    output = "" if metric is None else metric.output
+    if output and not outputs:
+        hint = f"write {name.removesuffix(f'@{output}')}, which is of it"
+        raise StudyError(f"{who}the corpus has one target, and {name!r} names one of several", where=where, hint=hint)
+    if output and output not in outputs:
+        raise StudyError(f"{who}the corpus has no target {output!r}", where=where, hint=near_miss(output, outputs))
+    if outputs and name == "coverage":
+        hint = "write a study for each target, whose intervals are judged"
+        raise StudyError(f"{who}the coverage of several targets at once is not computed", where=where, hint=hint)
 
 
 def check_weights(corpus: Corpus, split: Split, entries: Sequence[object] = ()) -> None:

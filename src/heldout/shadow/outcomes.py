@@ -21,9 +21,11 @@ from heldout.shadow.store import ShadowStore
 from heldout.shadow.times import utc
 
 SCHEMA = "heldout.shadow-joined/1"
-_COLUMNS = ("sample_id", "outcome", "available_at")
+_COLUMNS = ("sample_id", "available_at")
+_OUTCOME = "outcome"  # or outcome_TARGET for each of several targets
 _MADE = "made"
-_SHOWN = ("version", "arm", "variant", "batch", "late", "sample_id", "prediction")
+_BEFORE = "_before"
+_SHOWN = ("version", "arm", "variant", "batch", "late", "sample_id")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def join_outcomes(store: ShadowStore, path: Path, *, now: dt.datetime) -> Joined
 
     Args:
         store: The shadow of a slot.
-        path: A table with columns sample_id, outcome and available_at (ISO 8601, UTC where no zone is named).
+        path: A table with columns sample_id, outcome (of several targets outcome_TARGET for each) and available_at
+            (ISO 8601, UTC where no zone is named).
         now: Outcomes that become available later are not looked at.
 
     Raises:
@@ -89,7 +92,7 @@ def _join(store: ShadowStore, path: Path, now: dt.datetime) -> Joined:
 
 
 def read_outcomes(store: ShadowStore) -> pl.DataFrame:
-    """Outcomes on record: sample_id, outcome, available_at."""
+    """Outcomes on record: sample_id, outcome or outcome_TARGET for each of several targets, available_at."""
     path = store.root / "outcomes.jsonl"
     if not path.exists() or not path.stat().st_size:
         return pl.DataFrame()
@@ -101,7 +104,8 @@ def read_matured(store: ShadowStore) -> pl.DataFrame:
 
     Returns:
         Columns version, arm, variant, batch, late, sample_id, prediction, outcome, available_at, and the keys of the
-        inputs (such as date and asset); sorted by version, then sample_id. Empty if nothing has.
+        inputs (such as date and asset); of several targets prediction_TARGET and outcome_TARGET for each. Sorted by
+        version, then sample_id. Empty if nothing has.
     """
     path = store.root / "matured.jsonl"
     if not path.exists() or not path.stat().st_size:
@@ -132,6 +136,7 @@ def _matured(predictions: pl.DataFrame, outcomes: pl.DataFrame) -> tuple[pl.Data
     both = honest.join(outcomes, on="sample_id", how="inner", validate="m:1")
     joined = both.filter(_latest() >= pl.col(_MADE)).drop(_MADE, "at_utc", AS_OF, strict=False)
     shown = [name for name in _SHOWN if name in joined.columns]
+    shown += [name for name in joined.columns if name == "prediction" or name.startswith("prediction_")]
     rest = [name for name in joined.columns if name not in shown]
     table = joined.select(*shown, *rest).sort("version", "sample_id")
     return table, seen, both.height - joined.height, honest.height - both.height
@@ -173,13 +178,14 @@ def _read(path: Path) -> pl.DataFrame:
     from heldout.corpus.files import read_table
 
     frame = read_table(path, texts=["sample_id"])
-    missing = [name for name in _COLUMNS if name not in frame.columns]
+    sample, moment = _COLUMNS
+    wanted = [sample, *(_outcomes_in(frame) or [_OUTCOME]), moment]
+    missing = [name for name in wanted if name not in frame.columns]
     if missing:
-        raise InputError(
-            f"the outcomes have no column {missing[0]!r}", where=str(path), hint=f"columns: {', '.join(_COLUMNS)}"
-        )
-    frame = _typed(frame.select(_COLUMNS), path)
-    for name in _COLUMNS:
+        hint = f"columns: {sample}, {_OUTCOME}, {moment}; of several targets {_OUTCOME}_TARGET for each"
+        raise InputError(f"the outcomes have no column {missing[0]!r}", where=str(path), hint=hint)
+    frame = _typed(frame.select(wanted), path)
+    for name in frame.columns:
         bad = frame[name].is_null()
         if frame[name].dtype.is_float():
             bad = bad | ~frame[name].is_finite().fill_null(value=False)
@@ -200,24 +206,38 @@ def _typed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     return frame.with_columns(pl.col("sample_id").cast(pl.String), moment)
 
 
+def _outcomes_in(frame: pl.DataFrame) -> list[str]:
+    """The columns of outcomes: one, or one for each of several targets."""
+    several = sorted(name for name in frame.columns if name.startswith(f"{_OUTCOME}_"))
+    return [_OUTCOME] if _OUTCOME in frame.columns else several
+
+
 def _refuse_changed(before: pl.DataFrame, ready: pl.DataFrame, path: Path) -> None:
-    if not before.height or not ready.height:
+    if not before.height:
         return
-    numbers, given = (frame["outcome"].dtype.is_numeric() for frame in (before, ready))
-    if numbers != given:
+    names = _outcomes_in(ready)
+    if names != _outcomes_in(before):
         raise InputError(
-            f"outcomes are on record as {'numbers' if numbers else 'labels'}, and these are none",
-            where=f"{path}: column outcome",
-            hint="keep outcomes of another kind in a store of their own",
+            f"outcomes are on record as {', '.join(_outcomes_in(before))}, and these are {', '.join(names)}",
+            where=str(path),
+            hint="keep outcomes of other targets in a store of their own",
         )
-    both = ready.join(before, on="sample_id", suffix="_before")
-    changed = both.filter(pl.col("outcome") != pl.col("outcome_before"))
-    if changed.height:
-        raise InputError(
-            f"{changed.height} outcomes are on record with another value",
-            where=f"{path}: sample {changed['sample_id'][0]}",
-            hint="an outcome does not change; keep a revised series in a store of its own",
-        )
+    both = ready.join(before, on="sample_id", suffix=_BEFORE)
+    for name in names:
+        numbers, given = (frame[name].dtype.is_numeric() for frame in (before, ready))
+        if numbers != given:
+            raise InputError(
+                f"outcomes are on record as {'numbers' if numbers else 'labels'}, and these are none",
+                where=f"{path}: column {name}",
+                hint="keep outcomes of another kind in a store of their own",
+            )
+        changed = both.filter(pl.col(name) != pl.col(f"{name}{_BEFORE}"))
+        if changed.height:
+            raise InputError(
+                f"{changed.height} outcomes are on record with another value",
+                where=f"{path}: sample {changed['sample_id'][0]}",
+                hint="an outcome does not change; keep a revised series in a store of its own",
+            )
 
 
 def _added(before: pl.DataFrame, whole: pl.DataFrame) -> pl.DataFrame:

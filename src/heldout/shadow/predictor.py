@@ -49,18 +49,21 @@ def predict_batch(task: Mapping[str, Any]) -> Predicted:
     split = read_split(read_json(folder / SPLIT_FILE), [group["id"] for group in manifest["groups"]])
     inputs = read_inputs(Path(task["input"]), batch, config["corpus"], manifest)
     backbone = load_backbone(config["backbone"], config["fit"])
-    folds = live_folds(split)
+    folds, outputs = live_folds(split), tuple(manifest.get("outputs") or ())
     asked = asked_of(backbone)
     if asked is None:
-        values = _predicted(backbone, RunFolder(folder), config["seeds"], folds, inputs)
+        values = _predicted(backbone, RunFolder(folder), config["seeds"], folds, inputs, outputs)
         learnt = _learnt(split, folds)
     else:
         values = _asked(asked, folder, inputs)
         learnt = _learnt_elsewhere(folder, config["models"][""]["held_out"])
     seen, through = _in_sample(inputs, folder, manifest, learnt)
-    frame = inputs.keys.with_columns(_as_of(inputs), in_sample=pl.Series(seen)).hstack(_columns(values))
+    frame = inputs.keys.with_columns(_as_of(inputs), in_sample=pl.Series(seen)).hstack(_columns(values, outputs))
     frame.write_ndjson(Path(task["work"]) / OUTPUT)
-    bad = frame.select(pl.col("prediction").is_null() | _not_finite(frame["prediction"])).to_series()
+    said = frame.select(_names(outputs))
+    bad = pl.Series([False]).new_from_index(0, frame.height)
+    for column in said:
+        bad = bad | column.is_null() | _not_finite(column)
     return {
         "rows": frame.height,
         "in_sample": int(seen.sum()),
@@ -117,7 +120,12 @@ def _wrong_count(count: int, inputs: Inputs, backbone: Backbone) -> InputError:
 
 
 def _predicted(
-    backbone: Backbone, folder: RunFolder, seeds: Sequence[int], folds: Sequence[Fold], inputs: Inputs
+    backbone: Backbone,
+    folder: RunFolder,
+    seeds: Sequence[int],
+    folds: Sequence[Fold],
+    inputs: Inputs,
+    outputs: Sequence[str],
 ) -> FloatArray | ClassScores:
     """Mean over seeds and folds; one model in memory at a time."""
     total: dict[str, FloatArray] = {}
@@ -126,15 +134,16 @@ def _predicted(
         for fold in folds:
             found = _answer(backbone, folder.unit(seed, fold.id), FeaturesView(inputs.features))
             classes = isinstance(found, ClassScores)
-            labels = found.classes if isinstance(found, ClassScores) else ("",)
-            values = found.probability if isinstance(found, ClassScores) else np.asarray(found).reshape(-1, 1)
+            labels = found.classes if isinstance(found, ClassScores) else outputs or ("",)
+            values = found.probability if isinstance(found, ClassScores) else np.asarray(found)
+            values = values.reshape(len(values), -1)
             if values.shape != (inputs.features.height, len(labels)):
                 raise _wrong_count(values.shape[0], inputs, backbone)
             for place, label in enumerate(labels):
                 total[label] = total.get(label, np.zeros(len(values))) + values[:, place]
     count = len(seeds) * len(folds)
     if not classes:
-        return total[""] / count
+        return np.column_stack([total[name] for name in outputs]) / count if outputs else total[""] / count
     known = tuple(sorted(total))
     return ClassScores(known, np.stack([total[label] / count for label in known], axis=1))
 
@@ -153,9 +162,14 @@ def _as_of(inputs: Inputs) -> list[pl.Series]:
     return [inputs.time.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ").alias(AS_OF)]
 
 
-def _columns(values: FloatArray | ClassScores) -> pl.DataFrame:
+def _names(outputs: Sequence[str]) -> list[str]:
+    """Columns of what is predicted: one, or one for each of several targets."""
+    return [f"prediction_{name}" for name in outputs] or ["prediction"]
+
+
+def _columns(values: FloatArray | ClassScores, outputs: Sequence[str]) -> pl.DataFrame:
     if not isinstance(values, ClassScores):
-        return pl.DataFrame({"prediction": values})
+        return pl.DataFrame(dict(zip(_names(outputs), values.T if outputs else [values], strict=True)))
     labels = np.array(values.classes)[values.probability.argmax(axis=1)]
     scores = {f"p_{name}": values.probability[:, place] for place, name in enumerate(values.classes)}
     return pl.DataFrame({"prediction": labels, **scores})

@@ -89,6 +89,12 @@ def split_corpus(splitter: Splitter, corpus: Corpus | CorpusManifest) -> Split:
         return split_groups(splitter, corpus.groups)
     match splitter.reads:
         case "targets":
+            if corpus.manifest.outputs:
+                raise CorpusError(
+                    f"{splitter.params.kind} reads one target, and the corpus has {len(corpus.manifest.outputs)}",
+                    where="split.kind",
+                    hint="choose a split that reads none, such as `split: {kind: group-k-fold}`",
+                )
             return split_groups(splitter, with_targets(corpus.manifest.groups, corpus.groups, corpus.targets("split")))
         case "column":
             return split_groups(splitter, _with_levels(splitter, corpus))

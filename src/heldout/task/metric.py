@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -24,16 +24,20 @@ class Rows:
     """Rows of predictions with their truth: what a metric is computed from.
 
     Attributes:
-        truth: Targets, float64 ``[rows]``; of classes their number in ``classes``, int64 ``[rows]``.
-        said: Predicted values, float64 ``[rows]``, or probabilities, float64 ``[rows, classes]``.
+        truth: Targets, float64 ``[rows]``, of several ``[rows, outputs]``; of classes their number in ``classes``,
+            int64 ``[rows]``.
+        said: Predicted values, of the shape of the truth, or probabilities, float64 ``[rows, classes]``.
         classes: Names of the classes, in the order of the columns; empty for regression.
         weight: How much each row counts, float64 ``[rows]``; None counts all alike.
+        outputs: Names of the targets, in the order of the columns, where there are several. A metric is computed of
+            one at a time.
     """
 
     truth: NDArray[Any]
     said: FloatArray
     classes: tuple[str, ...] = ()
     weight: FloatArray | None = None
+    outputs: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -42,7 +46,21 @@ class Rows:
     def part(self, rows: NDArray[Any] | slice) -> Rows:
         """Some of the rows, by number."""
         weight = None if self.weight is None else self.weight[rows]
-        return Rows(self.truth[rows], self.said[rows], self.classes, weight)
+        return replace(self, truth=self.truth[rows], said=self.said[rows], weight=weight)
+
+    def by_output(self, name: str = "") -> list[tuple[str, Rows]]:
+        """These rows with each target by itself, after its name, or with the one of a name; of one target themselves.
+
+        Args:
+            name: Of a target; empty for all.
+        """
+        if not self.outputs:
+            return [("", self)]
+        return [
+            (each, replace(self, truth=self.truth[:, place], said=self.said[:, place], outputs=()))
+            for place, each in enumerate(self.outputs)
+            if name in ("", each)
+        ]
 
     @cached_property
     def finite(self) -> bool:
@@ -105,6 +123,8 @@ class Metric:
         shown: False where another metric says the same and tables show that one, unless a rule asks for this one.
         undefined: The sentence beside an undefined value; None where the ordinary reasons say it all.
         brought: Whether the study or a plug-in brings it.
+        output: Name of the target that it is of; empty: the mean over all, where there are several, or of what shall
+            be near zero the one farthest from it.
     """
 
     name: str
@@ -119,6 +139,7 @@ class Metric:
     shown: bool = True
     undefined: Callable[[Rows], str | None] | None = None
     brought: bool = False
+    output: str = ""
 
     @property
     def best(self) -> float:
@@ -133,13 +154,28 @@ class Metric:
             rows: What was predicted, and the truth.
             knows_nothing: Whether this is a trivial contender, which may as well guess.
         """
+        found = [self._of_one(part, knows_nothing=knows_nothing) for _, part in rows.by_output(self.output)]
+        if self.better == "near zero":
+            return max(
+                found, key=lambda value: math.inf if math.isnan(value) else abs(value)
+            )  # a mean would cancel out
+        return found[0] if len(found) == 1 else float(np.mean(found))
+
+    def _of_one(self, rows: Rows, *, knows_nothing: bool) -> float:
         value = float(self.compute(rows.counted)) if rows.finite and len(rows.counted) else math.nan
         if knows_nothing and self.guess is not None:
             return max(self.guess, value)  # NaN is not above anything
         return value
 
     def why(self, rows: Rows) -> str:
-        """Why the metric of these rows is undefined."""
+        """Why the metric of these rows is undefined; of several targets, of the first of which it is."""
+        name, part = next(
+            (each for each in rows.by_output(self.output) if math.isnan(self._of_one(each[1], knows_nothing=False))),
+            rows.by_output(self.output)[0],
+        )
+        return f"{name}: {self._why(part)}" if name else self._why(part)
+
+    def _why(self, rows: Rows) -> str:
         bad = int(np.size(rows.said) - np.isfinite(rows.said).sum())
         if bad:
             return f"{bad} predictions are not finite"

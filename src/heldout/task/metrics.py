@@ -1,7 +1,9 @@
 """The metrics that there are, by name: built-in ones, those of plug-ins, and those that a study declares.
 
-A name may carry a parameter after ``@``: ``recall@fraud``, ``pinball@0.9``, ``top_k_accuracy@3``. A metric that cannot
-be computed is NaN here and ``null``, with the reason, on disk.
+A name may carry a parameter after ``@``: ``recall@fraud``, ``pinball@0.9``, ``top_k_accuracy@3``. Where a study has
+several targets, the name of one stands last: ``rmse@height``, ``pinball@0.9@height``; without it a metric is the mean
+over all of them, as scikit-learn's ``uniform_average``, and a bias that of the worst. A metric that cannot be computed
+is NaN here and ``null``, with the reason, on disk.
 """
 
 from __future__ import annotations
@@ -100,15 +102,26 @@ def named(name: str, declared: Declared | None = None) -> Metric | None:
     if found is not None:
         return found
     if "@" in name:
-        return _of_family(name)
+        return _of_family(name, declared)
     return _of_plugin(name) if name in plugins.names("metrics") else None
 
 
-def _of_family(name: str) -> Metric | None:
+def _of_output(metric: Metric | None, output: str) -> Metric | None:
+    """A metric of one of several targets; None of what says nothing of one."""
+    if metric is None or metric.needs != "value" or metric in OF_MODELS or not output:
+        return None
+    label = f"{metric.label} of {output}"
+    return replace(metric, name=f"{metric.name}@{output}", label=label, aliases=(), output=output)
+
+
+def _of_family(name: str, declared: Declared | None) -> Metric | None:
     family, _, parameter = name.partition("@")
     known = FAMILIES.get(_FAMILY_ALIASES.get(family, family))
     if known is None:
-        return None
+        return _of_output(named(family, declared), parameter)
+    if known.task == "regression" and "@" in parameter:
+        number, _, output = parameter.partition("@")
+        return _of_output(_of_family(f"{family}@{number}", declared), output)
     try:
         if not parameter:
             raise ValueError("nothing stands there")
@@ -182,18 +195,23 @@ def table_of(
 
 
 def rows_of(
-    target: NDArray[Any], said: NDArray[np.float64], classes: Sequence[str] = (), weight: NDArray[Any] | None = None
+    target: NDArray[Any],
+    said: NDArray[np.float64],
+    classes: Sequence[str] = (),
+    weight: NDArray[Any] | None = None,
+    outputs: Sequence[str] = (),
 ) -> Rows:
     """Rows with classes as numbers.
 
     Args:
-        target: float64 ``[rows]``, or str; each is in ``classes``.
-        said: Values, or probabilities ``[rows, classes]``.
+        target: float64 ``[rows]``, or of several targets ``[rows, outputs]``; or str, each in ``classes``.
+        said: Values, of the same shape, or probabilities ``[rows, classes]``.
         classes: Names of the columns; empty for regression.
         weight: How much each row counts.
+        outputs: Names of several targets.
     """
     truth = label_codes(target, tuple(classes)) if classes else np.asarray(target, dtype=np.float64)
-    return Rows(truth, said, tuple(classes), weight)
+    return Rows(truth, said, tuple(classes), weight, tuple(outputs))
 
 
 def regression(target: NDArray[np.float64], prediction: NDArray[np.float64]) -> dict[str, float]:

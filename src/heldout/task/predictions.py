@@ -7,7 +7,7 @@ run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from heldout.task.table import read_table, write_table
 _KEYS = ("sample_id", "group", "cell", "fold", "target", "weight")
 _NOT_ALWAYS = ("cell", "weight")
 SLICE = "slice:"
+_TARGET = "target_"  # before the name of one of several
 _ROUNDING = 1e-12
 
 
@@ -35,8 +36,10 @@ class Predictions:
 
     Attributes:
         samples: One row a sample and fold that held it out. Columns sample_id, group, cell (where there are cells),
-            fold, target, weight (where rows have weights), and ``slice:NAME`` for every declared slice.
-        members: By seed: float64 of shape ``[rows]``, or ``[rows, classes]`` probabilities.
+            fold, target (of several targets ``target_NAME`` for each), weight (where rows have weights), and
+            ``slice:NAME`` for every declared slice.
+        members: By seed: float64 of shape ``[rows]``, of several targets ``[rows, outputs]``, or ``[rows, classes]``
+            probabilities.
         classes: Names of the classes; empty for regression.
     """
 
@@ -50,8 +53,15 @@ class Predictions:
         return "classification" if self.classes else "regression"
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the targets, in order, where there are several; empty for one."""
+        return outputs_in(self.samples.columns)
+
+    @property
     def target(self) -> NDArray[Any]:
-        """Targets: float64, or str for classification."""
+        """Targets: float64, of several ``[rows, outputs]``, or str for classification."""
+        if self.outputs:
+            return self.samples.select(_of_outputs("target", self.outputs)).to_numpy().astype(np.float64)
         column = self.samples["target"].to_numpy()
         return column.astype(str) if self.classes else column.astype(np.float64)
 
@@ -67,6 +77,12 @@ class Predictions:
     def by_fold(self) -> Mapping[str, NDArray[np.int64]]:
         """Row numbers of each fold, ascending, in one pass over the table; of a fold without rows there are none."""
         return defaultdict(lambda: np.zeros(0, dtype=np.int64), rows_by_group(self.samples["fold"]))
+
+    @property
+    def firsts(self) -> NDArray[np.int64]:
+        """Row number of each sample, once, where several folds held it out."""
+        numbered = self.samples.with_row_index("row").unique("sample_id", keep="first", maintain_order=True)
+        return numbered["row"].to_numpy().astype(np.int64)
 
     @property
     def slices(self) -> dict[str, NDArray[np.str_]]:
@@ -118,11 +134,15 @@ class Predictions:
         """The table as it stands on disk."""
         if self.classes:
             return self._class_frame()
-        columns = [pl.Series("prediction", self.ensemble)]
-        if self.sigma is not None:
-            columns.append(pl.Series("sigma", self.sigma))
-        columns += [pl.Series(f"seed{seed}", self.members[seed]) for seed in sorted(self.members)]
-        return self.samples.with_columns(columns)
+        parts = {"prediction": self.ensemble} | ({} if self.sigma is None else {"sigma": self.sigma})
+        parts |= {f"seed{seed}": self.members[seed] for seed in sorted(self.members)}
+        return self.samples.with_columns(
+            pl.Series(name, column) for part, values in parts.items() for name, column in self._named(part, values)
+        )
+
+    def _named(self, part: str, values: FloatArray) -> Iterable[tuple[str, FloatArray]]:
+        """Columns of numbers with their names: one, or one a target."""
+        return zip(_of_outputs(part, self.outputs), values.T if self.outputs else [values], strict=True)
 
     def _class_frame(self) -> pl.DataFrame:
         columns = []
@@ -153,10 +173,15 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
             fold, or probabilities are none.
     """
     frame = read_table(path)
-    scores = {seed: [f"seed{seed}_p_{name}" for name in classes] or [f"seed{seed}"] for seed in seeds}
+    outputs = outputs_in(frame.columns)
+    truth = _of_outputs("target", outputs)
+    scores = {
+        seed: [f"seed{seed}_p_{name}" for name in classes] or _of_outputs(f"seed{seed}", outputs) for seed in seeds
+    }
     keys = [key for key in _KEYS if key in frame.columns or key not in _NOT_ALWAYS]
+    keys = [each for key in keys for each in (truth if key == "target" else [key])]
     numbers = [name for names in scores.values() for name in names]
-    _check_columns(frame, keys, numbers if classes else [*numbers, "target"], path)
+    _check_columns(frame, keys, numbers if classes else [*numbers, *truth], path)
     members = {}
     for seed, names in scores.items():
         values = frame.select(pl.col(names).cast(pl.Float64)).to_numpy()
@@ -164,12 +189,35 @@ def read_predictions(path: Path, seeds: Sequence[int], classes: Sequence[str] = 
         if wrong is not None:
             what = f"seed {seed}: these are no probabilities: {wrong}"
             raise CorpusError(what, where=str(path), hint="re-run the study")
-        members[seed] = values if classes else values[:, 0]
+        members[seed] = values if classes or outputs else values[:, 0]
     if "weight" in keys:
         frame = frame.with_columns(_weights(frame["weight"], path))
     samples = frame.select([*keys, *(name for name in frame.columns if name.startswith(SLICE))])
     target_type = pl.String if classes else pl.Float64
-    return Predictions(samples.with_columns(pl.col("target").cast(target_type)), members, tuple(classes))
+    return Predictions(samples.with_columns(pl.col(truth).cast(target_type)), members, tuple(classes))
+
+
+def outputs_in(columns: Sequence[str]) -> tuple[str, ...]:
+    """Of the columns of a table of predictions, the names of its targets where there are several."""
+    if "target" in columns:
+        return ()
+    return tuple(name.removeprefix(_TARGET) for name in columns if name.startswith(_TARGET))
+
+
+def target_columns(target: NDArray[Any], outputs: Sequence[str] = ()) -> dict[str, pl.Series]:
+    """The columns of the targets, by name.
+
+    Args:
+        target: ``[rows]``, or of several ``[rows, outputs]``.
+        outputs: Names of several.
+    """
+    columns = target.T if outputs else [target]
+    return {name: pl.Series(each) for name, each in zip(_of_outputs("target", outputs), columns, strict=True)}
+
+
+def _of_outputs(part: str, outputs: Sequence[str]) -> list[str]:
+    """Names of the columns of one thing, such as a seed: its own, or one a target."""
+    return [f"{part}_{name}" for name in outputs] or [part]
 
 
 def _check_columns(frame: pl.DataFrame, keys: Sequence[str], numbers: Sequence[str], path: Path) -> None:

@@ -86,6 +86,7 @@ class SelectBackbone(Backbone):
         self._splitter = _splitter(params.inner)
         # Of what it was given, not of its class.
         vars(self)["seeded"] = any(each.seeded for each in ours)
+        vars(self)["probabilities"] = all(each.probabilities for each in ours)
         vars(self)["deterministic"] = all(each.deterministic for each in ours)
         vars(self)["contract"] = _common([each.contract for each in ours])
 
@@ -200,6 +201,11 @@ class SelectBackbone(Backbone):
             known = [each for each in known_names(task) if (one := named(each)) is None or one.needs != "model"]
             hint = near_miss(name, known, "metrics")
             raise StudyError(f"{name!r} is no metric of a {task}", where="select.metric", hint=hint)
+        if found.needs == "probability" and not self.probabilities:
+            labels = next(each for each, backbone in self.candidates.items() if not backbone.probabilities)
+            hint = "write `metric: accuracy`, or another metric of labels"
+            what = f"{name} is of probabilities, and the candidate {labels!r} says labels alone"
+            raise StudyError(what, where="select.metric", hint=hint)
         return found
 
     def _scores(self, view: TrainView, seed: int, workdir: Path) -> dict[str, float]:

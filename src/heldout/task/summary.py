@@ -103,6 +103,8 @@ def summarise(
     }
     if predictions.weight is not None:
         document["weighted"] = True
+    if predictions.outputs:
+        document["outputs"] = list(predictions.outputs)
     if table is not None:
         document["metrics"] = [each.to_json() for each in listed]
     if known is None:
@@ -160,7 +162,7 @@ def _columns(predictions: Predictions, said: FloatArray, table: tuple[Metric, ..
     samples = predictions.samples
     folds, groups = samples["fold"].to_numpy(), samples["group"].to_numpy()
     return Scored(
-        all=rows_of(predictions.target, said, predictions.classes, predictions.weight),
+        all=rows_of(predictions.target, said, predictions.classes, predictions.weight, predictions.outputs),
         folds=folds,
         groups=groups,
         by_fold=_segments(folds),
@@ -271,9 +273,10 @@ def _ensemble_only(
         extra["worst_group"][name] = {"group": group, "value": finite_or_none(value)}
         if bootstrap is not None:
             extra["intervals"][name] = bootstrap_mean(np.array(list(values.values())), bootstrap)
-    if sigma is not None:
+    one = not (rows.classes or rows.all.outputs)
+    if one and sigma is not None:
         extra["sigma"] = gaussian_coverage(rows.all.truth, predictions.ensemble, sigma, segments, rows.all.weight)
-    if not rows.classes:
+    if one:
         extra["conformal"] = conformal(rows.all.truth, predictions.ensemble, sigma, segments, weight=rows.all.weight)
     if predictions.slices:
         extra["slices"] = {

@@ -7,6 +7,7 @@ the same draws, so that what groups have in common cancels out.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def drawn(metric: Metric, rows: Rows, draws: Draws, *, knows_nothing: bool = Fal
 
     def score(counts: NDArray[Any]) -> float:
         often = counts[draws.codes].astype(np.float64)
-        some = Rows(rows.truth, rows.said, rows.classes, often if rows.weight is None else often * rows.weight)
+        some = replace(rows, weight=often if rows.weight is None else often * rows.weight)
         return metric.score(some, knows_nothing=knows_nothing)
 
     return Drawn(whole, np.array([score(counts) for counts in draws.counts], dtype=np.float64))

@@ -7,8 +7,6 @@ well guess. Where rows have weights, mean, median, majority, shares and quantile
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +21,7 @@ from heldout.split import Fold
 from heldout.study import GateSpec
 from heldout.task.classification import OF_A_CLASS
 from heldout.task.metrics import label_codes
+from heldout.task.ranks import Ranked
 from heldout.task.weighted import of_size_one
 
 DESCRIPTIONS = {
@@ -34,7 +33,6 @@ DESCRIPTIONS = {
 }
 NAMES = {"regression": ("mean", "median"), "classification": ("majority", "prior", "chance")}
 _ROUNDING = 1e-9
-_LITTLE = 1e-2  # of the weight: below it, what trains is added up anew, for taking away would leave rounding behind
 ALWAYS, QUANTILE = "always ", "quantile "
 # Of a task: sorted targets of training rows, their weights, classes -> float64 [1], or [classes] probabilities.
 Answer = Callable[[NDArray[Any], FloatArray | None, tuple[str, ...]], FloatArray]
@@ -46,7 +44,8 @@ class Trivial:
 
     Attributes:
         name: Such as ``mean``.
-        answers: By fold: its answer to every row, float64 ``[1]``, or ``[classes]`` probabilities.
+        answers: By fold: its answer to every row, float64 ``[1]``, of several targets ``[outputs]``, or ``[classes]``
+            probabilities.
     """
 
     name: str
@@ -74,12 +73,12 @@ class Trivial:
         answers = {fold: np.atleast_1d(np.array(value, dtype=np.float64)) for fold, value in document.items()}
         return cls(name, answers)
 
-    def differs(self, other: Trivial, scale: float) -> str | None:
+    def differs(self, other: Trivial, scale: float | FloatArray) -> str | None:
         """The first fold of the other in which the two answer otherwise, by more than rounding; None if none does.
 
         Args:
             other: What is expected.
-            scale: Size of the targets.
+            scale: Size of the targets, or of each.
         """
         for fold, answer in sorted(other.answers.items()):
             mine = self.answers.get(fold)
@@ -107,7 +106,7 @@ def names_of(task: TargetKind, asked: Sequence[str] = (), own: Collection[str] =
     """
     families = (name.partition("@") for name in asked)
     more = [
-        f"{ALWAYS}{parameter}" if family in OF_A_CLASS else f"{QUANTILE}{parameter}"
+        f"{ALWAYS}{parameter}" if family in OF_A_CLASS else f"{QUANTILE}{parameter.partition('@')[0]}"
         for family, _, parameter in families
         if parameter and (family in OF_A_CLASS or family == "pinball")
     ]
@@ -129,7 +128,7 @@ def trivial_contenders(
     task brings is asked once a fold, of all its training rows.
 
     Args:
-        target: float64 ``[rows]``, or str for classes.
+        target: float64 ``[rows]``, of several ``[rows, outputs]``, or str for classes.
         groups: Group of each row.
         folds: Which groups do not train; all others do.
         classes: Names of the classes, each label among them; empty for regression.
@@ -137,6 +136,12 @@ def trivial_contenders(
         weight: How much each row counts, float64 ``[rows]``; None counts all alike.
         own: Those that the study's task brings, by name.
     """
+    if target.ndim > 1:
+        each = [trivial_contenders(column, groups, folds, (), asked, weight, own) for column in target.T]
+        return {
+            name: Trivial(name, {fold: np.concatenate([one[name].answers[fold] for one in each]) for fold in apart})
+            for name, apart in ((name, found.answers) for name, found in each[0].items())
+        }
     names, codes = np.unique(groups.astype(str), return_inverse=True)
     place = {name: code for code, name in enumerate(names.tolist())}
     apart = {fold.id: np.array([place[name] for name in fold.apart if name in place], dtype=np.int64) for fold in folds}
@@ -159,7 +164,7 @@ def trivial_contenders(
         sums = np.bincount(codes, weights=values if weight is None else values * weight, minlength=len(names))
         # Added up anew for each fold: taking away what is held out would leave its rounding behind.
         means = {fold: np.array([_but(sums, part).sum() / _but(counts, part).sum()]) for fold, part in apart.items()}
-    rows = _Sorted(values, codes, len(names), weight)
+    rows = Ranked(values, codes, len(names), weight)
     found = {"mean": Trivial("mean", means), "median": Trivial("median", _medians(rows, apart))}
     for name in extra:
         around = rows.around(apart, float(name.removeprefix(QUANTILE)))
@@ -201,67 +206,9 @@ def _but(values: NDArray[Any], apart: NDArray[np.int64]) -> NDArray[Any]:
     return values[trains]
 
 
-def _medians(rows: _Sorted, apart: Mapping[str, NDArray[np.int64]]) -> dict[str, FloatArray]:
+def _medians(rows: Ranked, apart: Mapping[str, NDArray[np.int64]]) -> dict[str, FloatArray]:
     around = rows.around(apart, 0.5)
     return {fold: np.array([low / 2 + high / 2]) for fold, (low, high, _) in around.items()}
-
-
-class _Sorted:
-    """Rows in the order of their values, sorted once: a fold steps over those that do not train."""
-
-    def __init__(
-        self, values: FloatArray, codes: NDArray[np.int64], groups: int, weight: FloatArray | None = None
-    ) -> None:
-        order = np.argsort(values, kind="stable")
-        if weight is not None:
-            order = order[weight[order] > 0]  # a row that weighs nothing is none
-        self._values, owner = values[order], codes[order]
-        self._weight = None if weight is None else weight[order]
-        self._total = None if weight is None else np.cumsum(weight[order])
-        by_group = np.argsort(owner, kind="stable")  # places among the ordered rows, ascending in each group
-        starts = np.searchsorted(owner[by_group], np.arange(groups + 1))
-        self._places = [by_group[starts[code] : starts[code + 1]] for code in range(groups)]
-        self._none = by_group[:0]
-
-    def around(
-        self, apart: Mapping[str, NDArray[np.int64]], level: float
-    ) -> dict[str, tuple[np.float64, np.float64, float]]:
-        """The two training rows around a quantile, and how far it lies from one to the other, by fold."""
-        found = {}
-        for fold, part in apart.items():
-            out = np.sort(np.concatenate([self._places[each] for each in part] or [self._none]))
-            found[fold] = self._by_rank(out, level) if self._weight is None else self._by_weight(out, level)
-        return found
-
-    def _by_rank(self, out: NDArray[np.int64], level: float) -> tuple[np.float64, np.float64, float]:
-        place = (len(self._values) - len(out) - 1) * level
-        # The k-th row that trains stands behind as many others as there are before it.
-        ranks = np.array([math.floor(place), math.ceil(place)])
-        low, high = self._values[ranks + np.searchsorted(out - np.arange(len(out)), ranks, side="right")]
-        return low, high, place - math.floor(place)
-
-    def _by_weight(self, out: NDArray[np.int64], level: float) -> tuple[np.float64, np.float64, float]:
-        """Where the weight of the training rows reaches the level: no number has a smaller loss than those between."""
-        assert self._total is not None and self._weight is not None  # noqa: PT018
-        last = len(self._values) - len(out) - 1
-        if last < 0:
-            return np.float64(np.nan), np.float64(np.nan), 0.0
-        total, behind, before = self._total, np.concatenate([[0.0], np.cumsum(self._weight[out])]), out
-        if total[-1] - behind[-1] < _LITTLE * total[-1]:
-            total, behind, before = np.cumsum(np.delete(self._weight, out)), np.zeros(1), out[:0]
-        passed = before - np.arange(len(before))  # how many train before each row that does not
-
-        def reached(rank: int) -> float:
-            """Weight of the training rows up to the one of this rank: a row that is held out is never asked."""
-            skipped = np.searchsorted(passed, rank, side="right")
-            return float(total[rank + skipped]) - float(behind[skipped])
-
-        whole = reached(last)
-        wanted, slack = level * whole, _ROUNDING * whole
-        low = bisect_left(range(last), wanted - slack, key=reached)
-        high = bisect_right(range(last), wanted + slack, key=reached)
-        found = self._values[np.array([low, high]) + np.searchsorted(out - np.arange(len(out)), [low, high], "right")]
-        return found[0], found[1], 0.5
 
 
 def _counts(

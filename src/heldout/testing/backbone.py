@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FitJob, FloatArray
 from heldout.backbone.probabilities import why_not_probabilities
-from heldout.corpus import Corpus
+from heldout.corpus import Corpus, Known
 from heldout.corpus.perturb import changed_corpus
 from heldout.engine import run_fresh
 from heldout.errors import StudyError
@@ -107,6 +107,23 @@ class BackboneConformance:
         weight = np.where(np.arange(len(job.view.target)) % 5 == 0, 1.0, least)
         model = self.backbone.fit(replace(job.view, weight=weight), job.seed, folder)
         return _values(self.backbone.predict(model, FeaturesView(corpus.features)))
+
+    def test_promised_targets_are_answered_each(self, tmp_path: Path) -> None:
+        """A target would be judged by the answers for another."""
+        corpus = self.corpus()
+        if not (self.backbone.contract.outputs and corpus.task == "regression"):
+            return
+        target = corpus.targets("verify")
+        both = Known(np.column_stack([target, 3.0 - 2.0 * target]))
+        several = replace(corpus, truth=both, manifest=replace(corpus.manifest, outputs=("first", "second")))
+        try:
+            self.backbone.check(several)
+        except StudyError:
+            return  # it refuses several targets under these parameters, which is as good
+        said = _values(self.backbone.predict(self._fitted(several, tmp_path), FeaturesView(corpus.features)))
+        assert (corpus.features.height, 2) == said.shape, f"answer a column a target, not {list(said.shape)}"
+        means = np.abs(said.mean(axis=0) - both.values.mean(axis=0)) < np.ptp(both.values, axis=0)
+        assert means.all(), "answer the targets in the order of the columns of `view.target`"
 
     def test_same_rows_and_seed_give_the_same_model(self, tmp_path: Path) -> None:
         """A unit that is fitted again would look tampered with."""

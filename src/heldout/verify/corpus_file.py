@@ -17,6 +17,7 @@ from heldout.run.collect import held_out_rows
 from heldout.run.fitted_state import FITTED_STATE
 from heldout.run.units.unit import cached_corpus
 from heldout.split import check_split
+from heldout.task.predictions import target_columns
 from heldout.task.table import table_in
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.differences import first_difference
@@ -112,8 +113,10 @@ def _compare_rows(evidence: RunEvidence, corpus: Corpus) -> str:
     for name, values in columns.items():
         if name not in samples.columns or values.gather(rows).to_list() != samples[name].to_list():
             raise BrokenError("the column is not that of the corpus", f"{path}: column {name}")
-    if not np.array_equal(corpus.targets("verify", rows), evidence.predictions.target):
-        raise BrokenError("the targets are not those of the corpus", f"{path}: column target")
+    truth = target_columns(corpus.targets("verify", rows), corpus.manifest.outputs)
+    for name, values in truth.items():
+        if name not in samples.columns or values.to_list() != samples[name].to_list():
+            raise BrokenError("the targets are not those of the corpus", f"{path}: column {name}")
     weight, stated = corpus.weights(rows), evidence.predictions.weight
     if not (np.array_equal(weight, stated) if weight is not None and stated is not None else weight is stated):
         raise BrokenError("the weights are not those of the corpus", f"{path}: column weight")

@@ -108,9 +108,10 @@ def check_split(evidence: RunEvidence) -> str:
         made = split_corpus(splitter, cached_corpus(bound_reader(evidence)))
     elif splitter.reads == "targets" and split.held_out.issuperset(split.groups):
         predictions = evidence.predictions
-        samples = predictions.samples.with_row_index("row").unique("sample_id", keep="first", maintain_order=True)
-        target = predictions.target[samples["row"].to_numpy()]
-        made = split_groups(splitter, with_targets(groups, samples["group"], target))
+        rows = predictions.firsts
+        made = split_groups(
+            splitter, with_targets(groups, predictions.samples["group"].gather(rows), predictions.target[rows])
+        )
     else:
         raise NotCheckedError(f"the split {split.kind!r} reads what only the corpus file has: --corpus FILE")
     if made != split:

@@ -100,12 +100,13 @@ def _largest_difference(evidence: RunEvidence, members: object) -> float:
     """Largest difference of any prediction, over the standard deviation of the target (1 for probabilities)."""
     assert isinstance(members, dict)
     stored = evidence.predictions
-    spread = 1.0 if stored.classes else float(np.std(stored.target)) or 1.0
+    spread = 1.0 if stored.classes else np.std(stored.target, axis=0)
+    spread = np.where(spread == 0, 1.0, spread)  # of each of several targets
     differences = []
     for seed, values in members.items():
         if not np.array_equal(values, stored.members[seed], equal_nan=True):
-            difference = np.abs(values - stored.members[seed])
-            differences.append(float(np.where(np.isnan(difference), np.inf, difference).max()) / spread)
+            difference = np.abs(values - stored.members[seed]) / spread
+            differences.append(float(np.where(np.isnan(difference), np.inf, difference).max()))
     return max(differences, default=0.0)
 
 

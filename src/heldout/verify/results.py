@@ -75,6 +75,8 @@ def check_predictions(evidence: RunEvidence) -> str:
     samples = predictions.samples
     if (evidence.corpus.weight is None) != (predictions.weight is None):
         raise BrokenError("either the corpus has weights or the predictions, and not both", f"{path}: column weight")
+    if predictions.outputs != evidence.corpus.outputs:
+        raise BrokenError("the targets are not those of the corpus", f"{path}: columns target_NAME")
     samples_of = {group.id: group.samples for group in evidence.corpus.groups}
     held_out = {(group, fold.id): samples_of[group] for fold in evidence.split.folds for group in fold.test}
     sizes: dict[str, int] = {}
@@ -122,7 +124,8 @@ def _table(evidence: RunEvidence) -> tuple[tuple[Metric, ...], dict[str, str]]:
     task = evidence.corpus.task
     entries, lacking = known_here(evidence.lock.get("metrics", ()), task)
     rules = [rule for rule in evidence.gate.rules if rule.metric not in lacking]
-    return metrics_of(evidence.gate.model_copy(update={"rules": rules}), entries, task, evidence.task), lacking
+    gate, labels = evidence.gate.model_copy(update={"rules": rules}), evidence.lock.get("labels")
+    return metrics_of(gate, entries, task, evidence.task, labels), lacking
 
 
 def check_rules(evidence: RunEvidence) -> str:

@@ -5,7 +5,7 @@ The same for what was registered: the replay asks the ledger as it was before th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from heldout.ledger.declaration import axis_of, rules_of, with_code
 from heldout.ledger.history import Groups, History
 from heldout.ledger.policy import Declared, policy_of, registered_too_late
 from heldout.ledger.trials import looks_of, read_ledger, trial_at
+from heldout.task import Predictions
 from heldout.verify.chain import BrokenError, NotCheckedError
 from heldout.verify.evidence import RunEvidence
 
@@ -105,28 +106,36 @@ def _check_policy(evidence: RunEvidence, history: History, place: int) -> None:
 
 def _groups(evidence: RunEvidence, study: Path, look: Mapping[str, Any]) -> Mapping[str, Any]:
     """The groups that the ledger names for this look, compared with the predictions' targets."""
-    samples = evidence.predictions.samples.unique("sample_id", maintain_order=True)
-    weight = samples["weight"].to_numpy() if "weight" in samples.columns else None
-    found = targets.targets_document(
-        samples["group"], _targets(evidence, samples), evidence.split.held_out, weight=weight
-    )
+    found = targets_of(evidence.predictions, evidence.split.held_out)
     if "groups_sha256" not in look:
         return found
     named = targets.read(study, str(look["groups_sha256"]))
-    for name, entry in found["groups"].items():
-        stated = named["groups"].get(name, {})
+    both = targets.of_each(found), targets.of_each(named)
+    if len(both[0]) != len(both[1]):
+        raise BrokenError("the ledger names another number of targets for this look", LEDGER_FILE)
+    for ours, theirs in zip(*both, strict=True):
+        _compare_groups(ours["groups"], theirs["groups"])
+    return named
+
+
+def targets_of(predictions: Predictions, held_out: Collection[str]) -> Mapping[str, Any]:
+    """The document of a look, as far as predictions tell: their groups, targets and weights."""
+    rows, weight = predictions.firsts, predictions.weight
+    return targets.targets_document(
+        predictions.samples["group"].gather(rows), predictions.target[rows], held_out,
+        weight=None if weight is None else weight[rows],
+    )  # fmt: skip
+
+
+def _compare_groups(found: Mapping[str, Any], named: Mapping[str, Any]) -> None:
+    for name, entry in found.items():
+        stated = named.get(name, {})
         if entry.get("weights") != stated.get("weights"):
             raise BrokenError(f"the ledger names other weights for the group {name!r}", LEDGER_FILE)
         if any(stated.get(key) != value for key, value in entry.items()):
             raise BrokenError(f"the ledger names other targets for the group {name!r}", LEDGER_FILE)
-    if set(named["groups"]) != set(found["groups"]):
+    if set(named) != set(found):
         raise BrokenError("the ledger names other groups for this look", LEDGER_FILE)
-    return named
-
-
-def _targets(evidence: RunEvidence, samples: Any) -> Any:
-    column = samples["target"].to_numpy()
-    return column.astype(str) if evidence.corpus.task == "classification" else column.astype(float)
 
 
 def _compare_older(evidence: RunEvidence, stated: Mapping[str, Any], history: History, declared: Declared) -> None:

@@ -55,7 +55,7 @@ def check_trivial(evidence: RunEvidence) -> None:
     known = set(samples["group"].unique().to_list())
     unknown = set(evidence.split.groups) - known
     folds = [fold for fold in evidence.split.folds if unknown.issubset(fold.apart)]
-    rows = samples.with_row_index("row").unique("sample_id", keep="first", maintain_order=True)["row"].to_numpy()
+    rows = evidence.predictions.firsts
     target, groups = evidence.predictions.target[rows], samples["group"].to_numpy()[rows]
     weight = evidence.predictions.weight
     compare_trivial(evidence, target, groups, folds, None if weight is None else weight[rows])
@@ -85,7 +85,7 @@ def compare_trivial(
         return
     if evidence.classes and not set(evidence.classes).issuperset(target.astype(str).tolist()):
         raise BrokenError("a class of the training rows is named nowhere", _PLACE)
-    scale = 1.0 if evidence.classes else float(np.abs(target.astype(np.float64)).max())
+    scale = 1.0 if evidence.classes else np.abs(target.astype(np.float64)).max(axis=0)
     known = trivial_contenders(target, groups, folds, evidence.classes, _asked(evidence), weight, _own(evidence))
     for name, expected in known.items():
         fold = stated[name].differs(expected, scale)

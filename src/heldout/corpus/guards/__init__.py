@@ -6,7 +6,7 @@ corpus: HO-G007 a split (``heldout.split.guards``), HO-G008 a backbone (``heldou
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +45,6 @@ def check_corpus(corpus: Corpus, shared_rows: float = SHARED_ROWS, crossed: Coll
     return findings_of(examine_corpus(corpus, shared_rows, crossed))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # values near the largest float have no spread
 def examine_corpus(
     corpus: Corpus, shared_rows: float = SHARED_ROWS, crossed: Collection[str] = ()
 ) -> list[GuardResult]:
@@ -56,6 +55,18 @@ def examine_corpus(
         shared_rows: Two groups may share at most this share of the smaller one's rows, up to rounding.
         crossed: Columns whose levels may stand in several groups.
     """
+    each = [_examined(one, shared_rows, crossed) for one in corpus.by_output()]
+    return [_together(results) for results in zip(*each, strict=True)]
+
+
+def _together(results: Sequence[GuardResult]) -> GuardResult:
+    """What a guard says of several targets, one after the other; what it says of each is said once."""
+    return replace(results[0], findings=tuple(dict.fromkeys(each for one in results for each in one.findings)))
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # values near the largest float have no spread
+def _examined(corpus: Corpus, shared_rows: float, crossed: Collection[str]) -> list[GuardResult]:
+    """What each guard says of a corpus with one target."""
     if not corpus.features.width:
         return _without_features(corpus, crossed)
     gapped, corpus = corpus, without_gaps(corpus)

@@ -21,7 +21,7 @@ from heldout.corpus.files import Dialect, read_table
 from heldout.corpus.kinds import Column, Kind, unit_of
 from heldout.corpus.looks import Look, look_at
 from heldout.corpus.parts import parts_of
-from heldout.corpus.table import TableOptions
+from heldout.corpus.table import TableOptions, targets_of
 from heldout.errors import CorpusError, HeldoutError, PrerequisiteError
 from heldout.evidence import open_plain
 from heldout.task.predictions import equal_predictions
@@ -31,6 +31,8 @@ _LEAVE_ONE_OUT_UP_TO = 30
 _LONGEST = 1 << 20  # bytes of a header
 _WALKED = 4  # groups, below which no window has a past
 _TRIED = 400  # rows on which two seeds are compared
+# Error over each held-out group, paired with that of whoever knows nothing.
+_GAINS = {"regression": "rmse", "classification": "balanced_accuracy"}
 FORESTS: Mapping[str, str] = {
     "regression": "sklearn.ensemble.RandomForestRegressor",
     "classification": "sklearn.ensemble.RandomForestClassifier",
@@ -42,7 +44,7 @@ class Asked:
     """What was said on the command line; None where nothing was."""
 
     group: str
-    target: str
+    target: str | Sequence[str]
     weight: str | None = None
     estimator: str | None = None
     task: Task | None = None
@@ -71,11 +73,12 @@ def columns_for(table: Path, asked: Asked) -> Choices:
     Raises:
         HeldoutError: If the table cannot be read, or the estimator does not exist.
     """
+    targets = targets_of(asked.target)
     plain = {
-        "path": table, "group": asked.group, "target": asked.target, "weight": asked.weight,
+        "path": table, "group": asked.group, "target": list(targets), "weight": asked.weight,
         "task": asked.task or task_of(asked.estimator), "id": asked.id, "time": asked.time,
     }  # fmt: skip
-    roles = {asked.group, asked.target, asked.weight, asked.id, asked.time}
+    roles = {asked.group, *targets, asked.weight, asked.id, asked.time}
     separator = _separator(table, asked.group)
     texts = (asked.id,) if asked.id else ()
     frame = read_table(table, dialect=Dialect(separator=separator, texts=texts, named=(asked.group,)))
@@ -198,6 +201,13 @@ def _by_group(corpus: Corpus, groups: int, seen: str) -> tuple[list[str], str]:
     if corpus.task == "classification":
         return ["kind: stratified-group-k-fold", "folds: 10"], f"{seen}: ten parts with about the same share of classes"
     return ["kind: group-k-fold", "folds: 10"], f"{seen}: ten parts of about equally many rows"
+
+
+def gains_for(corpus: Corpus) -> dict[str, str]:
+    """The metric of each gain that is asked for, by the id of its rule: over all targets, and of each of several."""
+    metric = _GAINS[corpus.task]
+    each = {f"gain-{place}": f"{metric}@{name}" for place, name in enumerate(corpus.manifest.outputs, start=1)}
+    return {"gain": metric} | each
 
 
 def seed_matters(backbone: Backbone, corpus: Corpus) -> bool | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,25 +9,19 @@ from typing import NamedTuple
 from heldout.backbone import Backbone
 from heldout.corpus import Corpus
 from heldout.corpus.guards.names import check_names
-from heldout.corpus.kinds import Column, Kind
-from heldout.corpus.parts import name_of_one
 from heldout.corpus.table import TableReader
 from heldout.errors import HeldoutError, InputError
 from heldout.evidence import dumps, write_bytes, write_text
 from heldout.evidence.overwriting import refuse_overwriting
 from heldout.run.begin.choices import (
     Asked,
-    Choices,
     columns_for,
     estimator_for,
     numbers_with_gaps,
     seed_matters,
     split_for,
 )
-
-SCHEMA_FILE = "study.schema.json"
-# Error over each held-out group, paired with that of whoever knows nothing.
-_GAINS = {"regression": "rmse", "classification": "balanced_accuracy"}
+from heldout.run.begin.text import SCHEMA_FILE, Fit, quoted, study_text
 
 
 class Starter(NamedTuple):
@@ -36,15 +29,6 @@ class Starter(NamedTuple):
 
     study: Path
     said: tuple[str, ...]
-
-
-class _Fit(NamedTuple):
-    """How the first model is fitted: lines of the study, and whether a seed changes anything."""
-
-    lines: tuple[str, ...]
-    seeded: bool
-    said: str
-    beside: bool = False  # code of the user's own, which gets the table as it is
 
 
 def write_starter(table: Path, out: Path, asked: Asked, *, force: bool = False) -> Starter:
@@ -73,7 +57,7 @@ def write_starter(table: Path, out: Path, asked: Asked, *, force: bool = False) 
         for name, reason in chosen.reasons.items()
     ]
     said += [found.what for found in check_names(corpus).findings]
-    write_text(out, _text(table, out, chosen, corpus, lines, why, fit))
+    write_text(out, study_text(table, out, chosen, corpus, lines, why, fit))
     _write_schema(out.parent / SCHEMA_FILE)
     return Starter(out, tuple(said))
 
@@ -86,7 +70,7 @@ def _write_schema(path: Path) -> None:
         write_bytes(path, dumps(study_schema()))
 
 
-def _fit(asked: Asked, corpus: Corpus, folder: Path) -> _Fit:
+def _fit(asked: Asked, corpus: Corpus, folder: Path) -> Fit:
     """The `backbone:` and `fit:` blocks, checked as the study would check them."""
     if asked.own:
         return _fit_beside(_beside(asked.own, folder))
@@ -96,7 +80,7 @@ def _fit(asked: Asked, corpus: Corpus, folder: Path) -> _Fit:
     estimator = estimator_for(asked, corpus)
     if estimator is None:
         lines = ("backbone: ridge   # scikit-learn is not installed: `pip install 'heldout[sklearn]'` for more",)
-        return _Fit(lines, False, "backbone: ridge, for scikit-learn is not installed")
+        return Fit(lines, False, "backbone: ridge, for scikit-learn is not installed")
     try:
         gaps = numbers_with_gaps(corpus)
         backbone = SklearnBackbone(SklearnParams(estimator=estimator))
@@ -118,7 +102,7 @@ def _fit(asked: Asked, corpus: Corpus, folder: Path) -> _Fit:
         )
         fit += (f"  missing: {missing}   # {', '.join(gaps[:3])}{', ...' if len(gaps) > 3 else ''}: {how}",)
     name = estimator.rpartition(".")[2]
-    return _Fit(fit, seeded, f"estimator: {name}" + (f", missing numbers: {missing}" if missing else ""))
+    return Fit(fit, seeded, f"estimator: {name}" + (f", missing numbers: {missing}" if missing else ""))
 
 
 def _beside(own: Mapping[str, str], folder: Path) -> Backbone:
@@ -139,11 +123,11 @@ def _beside(own: Mapping[str, str], folder: Path) -> Backbone:
         raise
 
 
-def _fit_beside(backbone: Backbone) -> _Fit:
+def _fit_beside(backbone: Backbone) -> Fit:
     told = backbone.params.model_dump(mode="json", exclude_unset=True)
-    lines = [f"  {key}: {value if value == {} else _quoted(str(value))}" for key, value in told.items()]
+    lines = [f"  {key}: {value if value == {} else quoted(str(value))}" for key, value in told.items()]
     said = f"backbone: {backbone.name}, code beside the study"
-    return _Fit((f"backbone: {backbone.name}", "fit:", *lines), backbone.seeded, said, beside=True)
+    return Fit((f"backbone: {backbone.name}", "fit:", *lines), backbone.seeded, said, beside=True)
 
 
 def _known(estimator: str) -> bool:
@@ -173,112 +157,5 @@ def _task_said(corpus: Corpus, asked: Asked) -> str:
     if asked.estimator is not None and _known(asked.estimator):
         return f"task: {corpus.task}, for that is what {asked.estimator.rpartition('.')[2]} is"
     kind = "numbers" if corpus.task == "regression" else "labels, or at most 20 whole numbers"
-    return f"task: {corpus.task}, for {corpus.manifest.target!r} holds {kind}; --task says otherwise"
-
-
-def _text(table: Path, out: Path, chosen: Choices, corpus: Corpus, split: list[str], why: str, fit: _Fit) -> str:
-    manifest = corpus.manifest
-    seeds = "[0, 1, 2]" if fit.seeded else "[0]   # nothing is drawn in this estimator: every seed is one model"
-    metric = _GAINS[manifest.task]
-    one = name_of_one(table)
-    return f"""\
-# yaml-language-server: $schema={SCHEMA_FILE}
-# A study of {one}: {manifest.rows} rows, {len(manifest.groups)} groups, {len(manifest.features)} features.
-# Check it with `heldout run {out.name} --dry-run`, run it with `heldout run {out.name}`.
-study: {_slug(Path(one).stem)}
-
-corpus:
-{_corpus_lines(table, out, chosen, corpus, fit)}
-
-# {why[0].upper() + why[1:]}.
-split:
-{chr(10).join("  " + line for line in split)}
-
-{chr(10).join(fit.lines)}
-
-seeds: {seeds}
-
-# PROMOTE means that every rule passes: here, that the model is better than whoever knows nothing (the mean, the
-# majority, chance) by more than luck. Write down how good it has to be before you look at results: the first run
-# registers the rules, and every run is a look, `--set` included. To change a rule afterwards, give the reason with
-# `heldout gate amend {out.name} --reason "..."`.
-gate:
-  min_groups: 3
-  rules:
-    # The lower end of the interval of what is gained, over groups.
-    - {{id: gain, metric: {metric}, above: 0, against: trivial}}
-"""
-
-
-def _corpus_lines(table: Path, out: Path, chosen: Choices, corpus: Corpus, fit: _Fit) -> str:
-    options, manifest = chosen.options, corpus.manifest
-    lines = [
-        "reader: table",
-        f"path: {_quoted(_relative(table, out))}",
-        f"group: {_quoted(options.group)}   # never straddles training and test",
-        f"target: {_quoted(options.target)}",
-        *(
-            [f"weight: {_quoted(options.weight)}   # how much a row counts, in fits and metrics"]
-            if options.weight
-            else []
-        ),
-        *([f"id: {_quoted(options.id)}"] if options.id else []),
-        *([f"time: {_quoted(options.time)}"] if options.time else []),
-        f"task: {manifest.task}",
-        *([f"separator: {json.dumps(options.separator)}"] if options.separator else []),
-        *(['decimal: ","'] if options.decimal == "," else []),
-        *(
-            [f"missing: {json.dumps(options.missing, ensure_ascii=False)}   # words that stand for a gap"]
-            if options.missing
-            else []
-        ),
-    ]
-    if options.ignore:
-        lines.append("ignore:")
-        lines += [f"  - {_quoted(name)}{_note(chosen.reasons.get(name))}" for name in options.ignore]
-    if options.columns:
-        lines.append("columns:")
-        lines += [
-            f"  {_quoted(name)}: {_kind(kind)}{_note(chosen.reasons.get(name))}"
-            for name, kind in options.columns.items()
-        ]
-    lines += ["# The features; a column that would not be known at prediction time does not belong here.", "features:"]
-    lines += [
-        f"  - {_quoted(name)}{_note(None if fit.beside else _feature_note(name, corpus))}"
-        for name in corpus.features.columns
-    ]
-    return "\n".join(f"  {line}" for line in lines)
-
-
-def _feature_note(name: str, corpus: Corpus) -> str | None:
-    dtype, gaps = corpus.features.schema[name], corpus.missing.get(name)
-    words = [] if dtype.is_numeric() else ["one column a level"]
-    if gaps:
-        words.append(f"{gaps} values are missing" + ("" if dtype.is_numeric() else ", a level of its own"))
-    return ", ".join(words) or None
-
-
-def _kind(kind: Kind | Column) -> str:
-    """A kind as YAML: a word, or a mapping in one line."""
-    return kind if isinstance(kind, str) else json.dumps(kind.model_dump(exclude_defaults=True), ensure_ascii=False)
-
-
-def _note(reason: str | None) -> str:
-    return f"   # {' '.join(reason.split())}" if reason else ""
-
-
-def _relative(table: Path, out: Path) -> str:
-    """The table's path as seen from the study's folder."""
-    resolved, home = table.resolve(), out.resolve().parent
-    return str(resolved.relative_to(home)) if resolved.is_relative_to(home) else str(resolved)
-
-
-def _quoted(text: str) -> str:
-    """A YAML scalar: plain where that is safe, else double-quoted (JSON strings are YAML)."""
-    safe = text.replace("_", "").replace("-", "").replace(".", "").replace("/", "").isalnum() and text[0].isalpha()
-    return text if safe and text.lower() not in {"true", "false", "null"} else json.dumps(text, ensure_ascii=False)
-
-
-def _slug(text: str) -> str:
-    slug = "".join(char if char.isascii() and char.isalnum() else "-" for char in text.lower()).strip("-")
-    return slug[:64] or "study"
+    holds = "hold" if corpus.manifest.outputs else "holds"
+    return f"task: {corpus.task}, for {corpus.manifest.target!r} {holds} {kind}; --task says otherwise"

@@ -21,7 +21,7 @@ from heldout.backbone.asked import Answers, asked_of
 from heldout.backbone.code import code_of
 from heldout.backbone.environment import difference, environment
 from heldout.backbone.probabilities import why_not_probabilities
-from heldout.corpus import Corpus, Reader, TargetKind
+from heldout.corpus import Corpus, CorpusManifest, Reader
 from heldout.documents.names import UNIT_FILE, UNIT_PREDICTIONS
 from heldout.errors import CorpusError, UnitError
 from heldout.evidence import dumps, read_plain, sha256_bytes, sha256_file, unsettled
@@ -115,7 +115,7 @@ def files_of(work: Work, backbone: Backbone, model: Any, corpus: Corpus, inputs:
     """
     view = test_view(corpus, work.fold)
     answers = Answers(backbone.predict(model, view), backbone.warnings(view, model))
-    checked(answers.predicted, corpus.task, view.features.height, work, backbone)
+    checked(answers.predicted, corpus.manifest, view.features.height, work, backbone)
     with _room(inputs) as room:
         with unsettled():
             backbone.save(model, Path(room))
@@ -127,7 +127,7 @@ def with_card(work: Work, backbone: Backbone, answers: Answers, corpus: Corpus, 
     from safetensors.numpy import save
 
     rows, predicted = len(corpus.rows_of(work.fold.test)), answers.predicted
-    values = checked(predicted, corpus.task, rows, work, backbone)
+    values = checked(predicted, corpus.manifest, rows, work, backbone)
     files = model | {UNIT_PREDICTIONS: save({"prediction": np.ascontiguousarray(values)})}
     asked = asked_of(backbone)  # nothing is fitted of a model from elsewhere
     missing = [] if asked is not None else sorted(name for name in backbone.contract.files if not _saved(name, files))
@@ -196,13 +196,14 @@ def _refuse_other_code(argument: Argument) -> None:
 
 
 def checked(
-    predicted: FloatArray | ClassScores, task: TargetKind, rows: int, work: Work, backbone: Backbone
+    predicted: FloatArray | ClassScores, manifest: CorpusManifest, rows: int, work: Work, backbone: Backbone
 ) -> FloatArray:
-    """What a model answered: a number a row, or probabilities that are some.
+    """What a model answered: a number a row, of several targets one for each, or probabilities that are some.
 
     Raises:
         UnitError: If it is anything else; nothing could be judged by it.
     """
+    task, outputs = manifest.task, manifest.outputs
     estimator = getattr(backbone.params, "estimator", backbone.name)
     try:
         given = predicted.probability if isinstance(predicted, ClassScores) else predicted
@@ -214,7 +215,10 @@ def checked(
         raise _no_answer(f"{estimator} answered {what}", work)
     if len(np.atleast_1d(values)) != rows:
         raise _no_answer(f"{estimator} answered {len(np.atleast_1d(values))} predictions for {rows} rows", work)
-    if not isinstance(predicted, ClassScores) and values.ndim != 1:
+    if outputs and values.shape != (rows, len(outputs)):
+        shape = " x ".join(map(str, values.shape))
+        raise _no_answer(f"{estimator} answered {shape} numbers for {len(outputs)} targets: a column for each", work)
+    if not (outputs or isinstance(predicted, ClassScores)) and values.ndim != 1:
         raise _no_answer(f"{estimator} answered {values.ndim} dimensions: one number a row is needed", work)
     wrong = why_not_probabilities(values, predicted.classes) if isinstance(predicted, ClassScores) else None
     if wrong is not None:

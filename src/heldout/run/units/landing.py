@@ -24,6 +24,7 @@ from heldout.run.units.compute import Files
 from heldout.run.units.unit import SCHEMA, Unit
 
 _MOST_SECONDS = 1.0
+_DIMENSIONS = 2  # rows, and targets where there are several
 
 
 class Landing:
@@ -111,7 +112,10 @@ def _strange(document: Mapping[str, Any], unit: Unit) -> str | None:
 
 
 def _misshapen(document: Mapping[str, Any], unit: Unit) -> str | None:
-    """Why the predictions are none of so many rows and classes, by the head of their file."""
+    """Why the predictions are none of so many rows and classes, by the head of their file.
+
+    How many targets there are is known by the corpus; the digest of their file stands in ``unit.json``.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -121,10 +125,9 @@ def _misshapen(document: Mapping[str, Any], unit: Unit) -> str | None:
     except SafetensorError as error:
         return f"{UNIT_PREDICTIONS} cannot be read: {error}"
     classes = document["classes"]
-    expected = [document["n_test"], len(classes)] if classes else [document["n_test"]]
-    return (
-        None if (shape, kind) == (expected, "F64") else f"{UNIT_PREDICTIONS} holds something else than its predictions"
-    )
+    rows = document["n_test"]
+    fits = list(shape) == [rows, len(classes)] if classes else shape[:1] == [rows] and len(shape) <= _DIMENSIONS
+    return None if fits and kind == "F64" else f"{UNIT_PREDICTIONS} holds something else than its predictions"
 
 
 def read_unit(unit: Unit) -> tuple[dict[str, Any], FloatArray]:

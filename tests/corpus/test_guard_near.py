@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from heldout.corpus import Corpus, CorpusManifest, Known, group_records
@@ -44,8 +44,10 @@ def rows(seed: int, groups: int, size: int, columns: int = 4) -> tuple[Any, Any,
     return X, rng.normal(size=len(X)), np.repeat([f"g{number}" for number in range(groups)], size)
 
 
-@settings(max_examples=40, deadline=None)
+# The same tables each time: of many seeds a few are missed, as test_guard_rates.py counts.
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(3, 6), st.integers(20, 60), st.sampled_from([0.0, 1e-6, 1e-4]), st.floats(0.6, 1.0))
+@example(58, 3, 20, 1e-4, 0.625)  # of 13 copies, the lines of one grid part four
 def test_a_noisy_shuffled_part_of_another_group_is_found(
     seed: int, groups: int, size: int, noise: float, part: float
 ) -> None:
@@ -61,7 +63,7 @@ def test_a_noisy_shuffled_part_of_another_group_is_found(
         assert "g0, g1" == found(near(X, y, names)).where
 
 
-# The same tables each time: of many seeds a few are beyond what chance allows, as test_guard_rates.py counts.
+# The same tables each time: of many seeds a few are beyond what chance allows.
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(2, 8), st.integers(4, 80), st.integers(1, 5), st.integers(2, 30))
 def test_rows_that_repeat_by_chance_are_no_copies(seed: int, groups: int, size: int, columns: int, levels: int) -> None:

@@ -25,7 +25,8 @@ from heldout.corpus.guards.prints import shared_prints
 from heldout.corpus.manifest import column_words
 from heldout.corpus.model import Corpus
 
-_WIDTHS = (1e-2, 1e-4, 1e-7)
+# The widest twice: copies that the lines of one grid part by bad luck lie in one cell of the other.
+_WIDTHS = (1e-2, 1e-2, 1e-4, 1e-7)
 _AT_LEAST, _CHANCE = 3, 1e-6
 # A cell that many groups share links each group to this many next ones: their number stays linear in the rows.
 _NEIGHBOURS = 8
@@ -125,10 +126,10 @@ def _like_rows(corpus: Corpus, shared_rows: float) -> list[Pair]:
     factors = generator.integers(0, 2**63, numbers.shape[1] + words.shape[1], dtype=np.uint64) * np.uint64(
         2
     ) + np.uint64(1)
-    shifts: NDArray[np.float64] = generator.random((numbers.shape[1],))
     fixed = words @ factors[numbers.shape[1] :]
     pairs = []
     for width in _WIDTHS:
+        shifts: NDArray[np.float64] = generator.random((numbers.shape[1],))
         keys = fixed + _cells(numbers, width, shifts) @ factors[: numbers.shape[1]]
         how = f"rows, up to {width:.0e} of a column's spread"
         pairs += [

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.machinery import PathFinder
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,9 +33,13 @@ def is_known(module: str) -> bool:
     if top not in _KNOWN:
         return False
     found = PathFinder.find_spec(top)
-    places = [distribution(name).locate_file(top) for name in distributions_of(top)]
     if found is None or found.origin is None:
         return True  # not installed at all: nothing that could run
+    try:
+        names: Sequence[str] = (distribution(_KNOWN[top]).name,)
+    except PackageNotFoundError:  # such as xgboost-cpu
+        names = distributions_of(top)
+    places = [distribution(name).locate_file(top) for name in names]
     return any(Path(found.origin).resolve().is_relative_to(Path(str(place)).resolve()) for place in places)
 
 

@@ -1,5 +1,5 @@
 """Where tasks run."""
 
-from heldout.engine.local import Done, default_workers, run_fresh, run_tasks
+from heldout.engine.local import Done, default_workers, one_thread, run_fresh, run_tasks
 
-__all__ = ["Done", "default_workers", "run_fresh", "run_tasks"]
+__all__ = ["Done", "default_workers", "one_thread", "run_fresh", "run_tasks"]

@@ -119,28 +119,27 @@ def _while_small(
 ) -> Generator[Done, None, None]:
     """Tasks from the first on, until the pace says that all of them would take longer than this."""
     took = 0.0
-    with closing(_all_here(_with_one_thread(function), arguments, 0)) as results:
+    with closing(_all_here(function, arguments, 0)) as results:
         for count in range(1, len(arguments) + 1):
             started = time.monotonic()
-            done = next(results)
+            with one_thread():
+                done = next(results)
             took += time.monotonic() - started
             yield done
             if took / count * len(arguments) > seconds:
                 return
 
 
-def _with_one_thread(function: Callable[[ArgT], ResultT]) -> Callable[[ArgT], ResultT]:
-    """The function as a worker computes it; unchanged where nothing is installed that has threads to limit."""
+def one_thread() -> contextlib.AbstractContextManager[object]:
+    """Linear algebra as a worker does it: of small matrices more threads take longer, on a busy machine many times.
+
+    Nothing changes where nothing is installed that has threads to limit.
+    """
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        return function
-
-    def limited(argument: ArgT) -> ResultT:
-        with threadpool_limits(1):
-            return function(argument)
-
-    return limited
+        return contextlib.nullcontext()
+    return threadpool_limits(1)  # type: ignore[no-any-return]
 
 
 def run_fresh(function: Callable[[ArgT], ResultT], argument: ArgT) -> ResultT:

@@ -25,6 +25,7 @@ _SETTINGS: Mapping[str, Any] = {
     "axes.spines.top": False,
     "axes.titlecolor": INK,
     "axes.titlesize": 9,
+    "axes.titley": 1.0,  # or every title asks where every tick is
     "figure.constrained_layout.use": True,
     "font.family": "sans-serif",
     "font.size": 8.5,
@@ -58,7 +59,7 @@ def figure(name: str, rows: int, columns: int, width: float, height: float, **op
     from matplotlib.figure import Figure
 
     with mpl.rc_context({**_SETTINGS, "svg.hashsalt": name}):
-        canvas = Figure(figsize=(width, height))
+        canvas = Figure(figsize=(width, height), dpi=110, facecolor="none")
         drawing = _Drawing(canvas.subplots(rows, columns, squeeze=False, **options))
         yield drawing
         text = _drawn(canvas)
@@ -66,12 +67,14 @@ def figure(name: str, rows: int, columns: int, width: float, height: float, **op
 
 
 def _drawn(canvas: Figure) -> str:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     engine = canvas.get_layout_engine()
     if engine is not None:
         engine.execute(canvas)
     canvas.set_layout_engine("none")  # or saving would lay out twice more
     buffer = io.StringIO()
-    canvas.savefig(buffer, format="svg", transparent=True, dpi=110, metadata={"Date": None, "Creator": None})
+    FigureCanvasSVG(canvas).print_svg(buffer, metadata={"Date": None, "Creator": None})  # `savefig` would draw twice
     return buffer.getvalue()
 
 

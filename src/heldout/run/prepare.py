@@ -20,6 +20,7 @@ from heldout.corpus import Corpus
 from heldout.corpus.guards import Finding
 from heldout.corpus.reader import KnownAs
 from heldout.documents.names import LOCK_FILE, MANIFEST_FILE, RUN_FILE
+from heldout.engine import one_thread
 from heldout.errors import CorpusError, HeldoutError, StudyError
 from heldout.evidence import read_json
 from heldout.ledger.books import Books
@@ -222,7 +223,8 @@ def prepare(resolved: Resolved, runs: Path) -> Prepared:
     folder, earlier = _folder(study, resolved.variant, key, packages)
     if resolved.champion is not None:
         resolved.champion.check(corpus.manifest, split)
-    findings = tuple(check_split(corpus, split, resolved.splitter))
+    with one_thread():
+        findings = tuple(check_split(corpus, split, resolved.splitter))
     options = resolved.config["corpus"]
     twin = None if earlier is None else partial(earlier.twin, mine=folder)
     planned = []

@@ -1,7 +1,19 @@
 """Verification: is a verdict what its evidence says? From the files alone, on any machine."""
 
-from heldout.verify.chain import Link, Verification
-from heldout.verify.champion import verified_champion
-from heldout.verify.verify import verify_path, verify_run
+from typing import TYPE_CHECKING
+
+from heldout.lazy import lazily
+
+if TYPE_CHECKING:
+    from heldout.verify.chain import Link, Verification
+    from heldout.verify.champion import verified_champion
+    from heldout.verify.verify import verify_path, verify_run
 
 __all__ = ["Link", "Verification", "verified_champion", "verify_path", "verify_run"]
+
+_HOLDS = {
+    "chain": ("Link", "Verification"),
+    "champion": ("verified_champion",),
+    "verify": ("verify_path", "verify_run"),
+}
+__getattr__ = lazily(__name__, _HOLDS)

@@ -27,6 +27,7 @@ from heldout.backbone.routing import fit_routed, refuse_unrouted, takes_weights
 from heldout.corpus import Corpus, FeaturesView, TrainView
 from heldout.errors import StudyError, near_miss
 from heldout.evidence import write_bytes
+from heldout.study.own_seeds import holds_state
 
 _FILE = "model.skops"
 _PACKAGES = ("numpy", "polars", "scikit-learn", "scipy")
@@ -41,7 +42,7 @@ _WHOLE = r"(0|-?[1-9][0-9]{0,17})"
 class SklearnParams(WeightedParams):
     """The `fit:` block of a scikit-learn study."""
 
-    since: ClassVar[Mapping[str, object]] = {"weight": "use", "missing": None, "given": None}
+    since: ClassVar[Mapping[str, object]] = {"weight": "use", "missing": None, "given": None, "random_state": None}
 
     estimator: str = Field(description="import path, such as sklearn.ensemble.RandomForestRegressor")
     params: dict[str, Any] = Field(
@@ -61,10 +62,15 @@ class SklearnParams(WeightedParams):
         description="what the estimator gets; matrix: numbers, words as one column a level; polars or pandas: the "
         "columns as they are, by name; null: polars where a ColumnTransformer is part of it, else a matrix",
     )
+    random_state: Literal["as_given"] | None = Field(
+        None,
+        description="as_given: in every fold that which stands in params, as `seeds: as_given` says for a study; null: "
+        "a number of the seed and the fold",
+    )
 
 
 class SklearnBackbone(Backbone):
-    """Wraps one estimator class; each seed sets the ``random_state`` of all that has one."""
+    """Wraps one estimator class; each seed sets the ``random_state`` of all that has one, unless they are as given."""
 
     name: ClassVar[str] = "sklearn"
     Params = SklearnParams
@@ -79,9 +85,20 @@ class SklearnBackbone(Backbone):
         A user's own class is not imported here, where it would see what is held out: ``check`` asks it, shut in.
         """
         super().__init__(params)
+        if not self.seeded and not holds_state(params.params):
+            raise StudyError(
+                "the seeds are as given, and no random_state is given",
+                where="fit.params",
+                hint="write it there, such as `params: {random_state: 0}`, or list seeds, such as `seeds: [0]`",
+            )
         modules = {path.rpartition(".")[0] for path in self._paths}
         if all(is_known(module) or not exists(module) for module in modules):
             self.build(seed=0)
+
+    @property
+    def seeded(self) -> bool:  # type: ignore[override]
+        """Whether a seed changes what is fitted."""
+        return self.params.random_state is None
 
     def fit(self, view: TrainView, seed: int, workdir: Path) -> Any:
         """Fit preprocessing and estimator on the train view."""
@@ -253,7 +270,7 @@ class SklearnBackbone(Backbone):
 
     def build(self, seed: int) -> Any:
         """A fresh estimator, not fitted yet."""
-        return build(self.params.estimator, self.params.params, seed)
+        return build(self.params.estimator, self.params.params, seed if self.seeded else None)
 
     def _check_kind(self, estimator: Any, task: str) -> None:
         """A classifier would learn whole numbers as labels without a word, and answer probabilities."""

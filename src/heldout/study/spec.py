@@ -303,6 +303,9 @@ class BootstrapSpec(Spec):
     seed: int = Field(0, ge=0)
 
 
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], AfterValidator(_no_repeats), Field(min_length=1)]
+
+
 class StudySpec(Spec):
     """The whole study."""
 
@@ -322,8 +325,10 @@ class StudySpec(Spec):
         description="the study is a choice among its variants, or over a grid, made in each fold on training groups, "
         "and judged with the fit",
     )
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], AfterValidator(_no_repeats)] = Field(
-        default_factory=lambda: [0, 1, 2, 3, 4], min_length=1
+    seeds: Literal["as_given"] | Seeds = Field(
+        default_factory=lambda: [0, 1, 2, 3, 4],
+        description="each fits every fold once, from a stream of its own; as_given: one fit a fold, with each "
+        "`random_state` that stands in `fit.params`",
     )
     variants: list[VariantSpec] = Field(default_factory=list)
     baselines: list[BaselineSpec] | None = Field(None, description="null: the backbone's own; []: none")
@@ -339,6 +344,11 @@ class StudySpec(Spec):
     )
     bootstrap: BootstrapSpec = Field(default_factory=lambda: BootstrapSpec())
     runs: Path = Field(Path("runs"), description="folder of run directories, relative to the working folder")
+
+    @property
+    def fits(self) -> list[int]:
+        """Numbers of the fits of a fold: the seeds; 0 alone where they are as given, and nothing is drawn from it."""
+        return [0] if self.seeds == "as_given" else list(self.seeds)
 
     @model_validator(mode="after")
     def _unique_variants(self) -> StudySpec:

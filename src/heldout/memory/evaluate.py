@@ -27,7 +27,7 @@ from heldout.predicted.study import (
     write_down,
 )
 from heldout.run import Run
-from heldout.study.own_seeds import AS_GIVEN
+from heldout.study.spec import AS_GIVEN
 
 _ONE_OUT, _FOLDS = 10, 10
 _ROLES = {"group": "groups", "target": "y", "sample_id": "ids", "weight": "weight"}  # and what they are given as

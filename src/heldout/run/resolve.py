@@ -41,7 +41,8 @@ from heldout.study import (
     validate,
     with_choice,
 )
-from heldout.study.own_seeds import AS_GIVEN, KEY
+from heldout.study.own_seeds import KEY
+from heldout.study.spec import AS_GIVEN
 from heldout.study.yaml import LOCK_BYTES, KeyPath, parse_yaml
 from heldout.task.metric import Metric
 from heldout.task.task import Task, named_task

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heldout.study.spec import StudySpec
+from heldout.study.spec import AS_GIVEN, StudySpec
 
-AS_GIVEN, KEY = "as_given", "random_state"
+KEY = "random_state"
 
 
 def with_own_seeds(spec: StudySpec) -> StudySpec:
@@ -15,7 +15,7 @@ def with_own_seeds(spec: StudySpec) -> StudySpec:
 
     A baseline without a ``random_state`` keeps the stream of seed 0. A study that lists its seeds is returned as it is.
     """
-    if spec.seeds != AS_GIVEN:
+    if spec.seeds:
         return spec
     given = {KEY: AS_GIVEN}
     baselines = spec.baselines and [

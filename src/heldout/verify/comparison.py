@@ -28,8 +28,8 @@ class Comparison:
 
     Attributes:
         metrics: One row a metric, those that rules judge first: ``metric``, ``better``, the ``mean`` over folds, that
-            of the ``other`` run, and what is gained by the mean over groups (``gain``) with its interval (``low``, ``high``).
-            What is undefined is null.
+            of the ``other`` run, and what is gained by the mean over groups (``gain``) with its interval (``low``,
+            ``high``). What is undefined is null.
         groups: One row a group: ``group``, and a column a metric with what is gained there.
         level: Of the intervals.
     """

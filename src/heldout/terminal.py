@@ -20,7 +20,7 @@ class _Console(Console):
             yield segment if segment.control else segment._replace(text=printable_lines(segment.text))
 
 
-def open_console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """A console on standard output or standard error; plain where that is no terminal."""
+def open_console(*, file: Any = None, width: int | None = None) -> Console:
+    """A console on standard output, or on another stream; plain where that is no terminal."""
     options: dict[str, Any] = {"highlight": False, "soft_wrap": True}
-    return _Console(stderr=stderr, width=width, **options)
+    return _Console(file=file, width=width, **options)

@@ -208,17 +208,32 @@ def test_many_words_take_no_square_of_the_rows(tmp_path: Path) -> None:
     import tracemalloc
 
     from scipy.sparse import issparse
+    from sklearn.preprocessing import OneHotEncoder
 
     rows = 4000
     frame = pl.DataFrame({"b": np.arange(rows, dtype=float), "word": [f"word {index}" for index in range(rows)]})
     train = TrainView(frame, np.arange(rows) % 7 * 1.0, np.array(["g", "h"] * (rows // 2)), "regression")
-    tracemalloc.start()
-    model = backbone(RIDGE).fit(train, 0, tmp_path)
-    assert tracemalloc.get_traced_memory()[1] < 40e6
-    tracemalloc.stop()
-    assert issparse(model.steps[0][1].transform(frame))
-    wide = pl.DataFrame({"word": [f"word {index}" for index in range(6000)]})
-    big = TrainView(wide, np.arange(6000) % 7 * 1.0, np.array(["g", "h"] * 3000), "regression")
-    with pytest.raises(StudyError, match="the text 'word' has 6,000 values") as caught:
+    models = []
+    boosting = backbone(BOOSTING, params={"max_iter": 1})
+    for each in (backbone(RIDGE), boosting):
+        tracemalloc.start()
+        models.append(each.fit(train, 0, tmp_path))
+        assert tracemalloc.get_traced_memory()[1] < 40e6
+        tracemalloc.stop()
+    sparse, dense = (model.steps[0][1].transform(frame) for model in models)
+    assert issparse(sparse)
+    assert (4000, 2) == dense.shape, "what stands once shares a column"
+    twice = frame.with_columns(word=pl.format("word {}", pl.col("b").cast(pl.Int64).clip(upper_bound=1300) // 2))
+    model = boosting.fit(replace(train, features=twice), 0, tmp_path)
+    assert (4000, 1 + 651) == model.steps[0][1].transform(twice).shape
+    odd = frame.with_columns(word=pl.format("word {}", pl.col("b").cast(pl.Int64).clip(lower_bound=1990)))
+    hand = OneHotEncoder(min_frequency=2, handle_unknown="infrequent_if_exist", sparse_output=False)
+    found = boosting.fit(replace(train, features=odd), 0, tmp_path).steps[0][1]
+    unknown = pl.DataFrame({"b": [0.0] * 2, "word": ["never seen", "word 1990"]})
+    assert (hand.fit(odd[["word"]]).transform(unknown[["word"]]) == found.transform(unknown)[:, 1:]).all()
+    assert 2 == found.transform(unknown)[:, 1:].sum()
+    wide = pl.DataFrame({"word": [f"word {index // 2}" for index in range(12_000)]})
+    big = TrainView(wide, np.arange(12_000) % 7 * 1.0, np.array(["g", "h"] * 6000), "regression")
+    with pytest.raises(StudyError, match="the text 'word' has 6,000 values that repeat") as caught:
         backbone(BOOSTING).fit(big, 0, tmp_path)
     assert "corpus.ignore" in str(caught.value.hint)

@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from heldout import Study, plugins
+from heldout.run.units.unit import stream_seed
+from heldout.study.own_seeds import with_own_seeds
+from heldout.study.spec import StudySpec
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "backbones.md").read_text(encoding="utf-8")
@@ -34,7 +37,7 @@ def test_the_study_of_a_model_from_elsewhere_runs_as_written(tmp_path: Path, mon
     """Whoever bought a model could not judge it by what the page says."""
     from asked_kit import desk_at
 
-    _, block = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    *_, block = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     desk = desk_at(tmp_path)
     for name in ("train", "judged"):
         desk.rows(name).drop("label").write_csv(tmp_path / f"{name}.csv")
@@ -42,6 +45,17 @@ def test_the_study_of_a_model_from_elsewhere_runs_as_written(tmp_path: Path, mon
     (tmp_path / "study.yaml").write_text(block)
     run = Study.load(tmp_path / "study.yaml").run(runs=tmp_path / "runs")
     assert ("PROMOTE", "asked") == (run.verdict, run.document["evidence"]), run.document["reasons"]
+
+
+def test_seeds_are_as_the_page_says() -> None:
+    """Nobody could give an estimator the stream that it has in a fold, or take its own."""
+    (program,) = re.findall(r"```python\n(import hashlib.*?)```", PAGE, re.DOTALL)
+    names: dict[str, int] = {}
+    exec(compile(program, "page", "exec"), names)
+    assert stream_seed(0, "10s") == names["random_state"]
+    block = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+    spec = StudySpec.model_validate({"study": "x", "corpus": {}} | block)
+    assert ([0], block["fit"] | {"random_state": "as_given"}) == (spec.fits, with_own_seeds(spec).fit)
 
 
 def test_the_page_names_every_code_of_the_gate() -> None:
@@ -57,7 +71,7 @@ def test_the_page_names_every_code_of_the_gate() -> None:
 def test_the_ridge_study_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What people copy from the page would not run."""
     pytest.importorskip("sklearn")
-    block, _ = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    _, block, _ = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "study.yaml").write_text(block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["make_table.py", "diabetes.csv"])

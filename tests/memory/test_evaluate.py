@@ -18,10 +18,12 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, 
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeRegressor
 
 import heldout
 from heldout.errors import HeldoutError, InputError
 from heldout.memory.estimators import said
+from heldout.study.yaml import load_yaml
 
 DATA = load_diabetes()
 ROWS = 160
@@ -172,6 +174,22 @@ def test_seeds_are_members_of_one_mean() -> None:
     assert np.allclose((found["seed0"] + found["seed1"]) / 2, found["prediction"])
 
 
+def test_seeds_as_given_are_those_of_the_estimators() -> None:
+    """Whoever compares with a score of his own would find other numbers, and not know why."""
+    model = make_pipeline(StandardScaler(), DecisionTreeRegressor(max_depth=3, max_features=2, random_state=7))
+    old = DecisionTreeRegressor(max_depth=2, max_features=2, random_state=5)
+    by_hand = cross_val_predict(model, X, Y, groups=GROUPS, cv=LeaveOneGroupOut())
+    run = evaluated(model, against=old, seeds="as_given")
+    assert np.allclose(by_hand, run.predictions["prediction"].to_numpy(), rtol=1e-12)
+    before = root_mean_squared_error(Y, cross_val_predict(old, X, Y, groups=GROUPS, cv=LeaveOneGroupOut()))
+    assert before == pytest.approx(run.metrics.filter(contender="old", metric="rmse")["pooled"].item(), rel=1e-9)
+    assert ([0], []) == (run.document["seeds"], run.document["findings"])
+    lock = load_yaml(run.folder / "study.lock.yaml").value
+    assert "as_given" == lock["fit"]["random_state"] == lock["baselines"][0]["fit"]["random_state"]
+    (table,) = run.folder.parents[1].glob("evaluated-*.parquet")
+    run.verify(corpus=table, refit=True).raise_if_broken()
+
+
 @pytest.mark.parametrize(
     ("change", "what", "where"),
     [
@@ -181,6 +199,8 @@ def test_seeds_are_members_of_one_mean() -> None:
         ({"split": "leave-one-group-out"}, "the split is str", "split"),
         ({"seeds": 0}, "seeds are no list of whole numbers", "seeds"),
         ({"seeds": [0.5]}, "seeds are no list of whole numbers", "seeds"),
+        ({"seeds": "as_given"}, "no random_state is given", "evaluated.yaml"),
+        ({"seeds": "as given"}, "seeds are no list of whole numbers", "seeds"),
         ({"name": "My Study"}, "is no name of a study", "name"),
         ({"task": "ranking"}, "ranking", ""),
         ({"split": {"kind": "k-fold"}}, "k-fold", "evaluated.yaml"),

@@ -50,6 +50,7 @@ class Picky(Ridge):
 
     def fit(self, X, y):
         time.sleep(self.nap)
+        print(f"learning from {len(X)} rows")
         if len(X) == self.refuse and Path(self.flag).exists():
             raise ArithmeticError(f"cannot learn from {len(X)} rows")
         return super().fit(X, y)

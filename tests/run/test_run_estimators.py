@@ -125,5 +125,8 @@ def test_what_an_estimator_prints_is_no_part_of_a_document(tmp_path: Path) -> No
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
-        assert "[LightGBM]" in done.stderr
+        assert "[LightGBM]" not in done.stderr + done.stdout
         assert isinstance(json.loads(done.stdout), dict)
+    logs = [path.read_text() for path in tmp_path.glob("runs/*/*/logs/base/seed0/*.log")]
+    assert len(logs) > 1
+    assert all("[LightGBM]" in each for each in logs)

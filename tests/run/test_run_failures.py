@@ -32,6 +32,10 @@ def test_a_failing_fold_keeps_the_others_and_gives_no_verdict(desk: Any, awkward
     assert str(caught.value.where).startswith("base/seed0/dan; its traceback is in ")
     assert "finished units are reused" in str(caught.value.hint)
     folder = only_run(desk)
+    printed = folder / "logs" / "base" / "seed0" / "dan.log"
+    assert f"; it printed last: learning from 42 rows (all of it in {printed})" in str(caught.value.where)
+    assert printed.read_text().startswith("learning from 42 rows\nTraceback")
+    assert "learning from 44 rows" in printed.with_name("cyd.log").read_text(), "and of those that did not fail"
     stored = {f"fits/seed{seed}/{fold}" for seed in (0, 1) for fold in FOLDS - {"dan"}}
     assert stored <= set(desk.fitted(folder))
     assert read_verdict(folder) is None

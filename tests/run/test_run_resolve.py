@@ -17,6 +17,7 @@ from heldout.run.resolve import lock_yaml
 from heldout.study import load_yaml
 
 RIDGE = "sklearn.linear_model.Ridge"
+FOREST = {"estimator": "sklearn.ensemble.RandomForestRegressor", "params": {"random_state": 3}}
 
 
 def test_defaults_are_filled_in_and_frozen(desk: Any) -> None:
@@ -196,3 +197,32 @@ def test_a_target_of_one_class_is_refused_before_anything_is_fitted(desk: Any, f
         desk.prepare(**more, baselines=[], gate=gate)
     assert "column score" == caught.value.where
     assert "corpus.target" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "the seeds are as given, and no random_state is given"),
+        ({"backbone": "ridge", "fit": {}}, "the backbone 'ridge' takes no random_state"),
+        ({"fit": FOREST, "seeds": [0, 1]}, "`random_state` is set by the seeds"),
+        ({"fit": FOREST | {"random_state": "as_given"}, "seeds": [0, 1]}, "2 seeds would give one model"),
+    ],
+)
+def test_seeds_as_given_are_one_fit_with_a_given_state(desk: Any, changes: dict[str, Any], words: str) -> None:
+    """Two fits of one model would pass for two that agree, or a model be judged that nobody can fit again."""
+    with pytest.raises(StudyError, match=words) as caught:
+        desk.load(**({"seeds": "as_given"} | changes)).resolve()
+    assert "study.yaml" in str(caught.value.where)
+    assert caught.value.hint
+
+
+def test_seeds_as_given_reach_a_choice_and_leave_alone_who_draws_nothing(desk: Any) -> None:
+    """A candidate would draw from another stream than the study says, or a baseline of the mean be refused."""
+    select = {"space": {"fit.params.max_depth": [1, 2]}, "inner": {"kind": "group-k-fold", "folds": 2}}
+    resolved = desk.load(seeds="as_given", fit=FOREST, select=select).resolve()
+    candidates = resolved.config["fit"]["among"].values()
+    assert ["as_given"] * 2 == [each["fit"]["random_state"] for each in candidates]
+    assert ["random_state" in each["fit"] for each in resolved.config["baselines"]] == [False]
+    assert (0,) == resolved.main.seeds
+    drawn = FOREST | {"params": {}}
+    assert resolved.sha256 != desk.load(seeds=[0], fit=drawn, select=select).resolve().sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.metrics import root_mean_squared_error
 
 from heldout import Run, Study
-from heldout.errors import InputError
+from heldout.errors import InputError, TamperedError
 
 STUDY = """
 study: result
@@ -65,6 +66,42 @@ def test_predictions_are_a_table_whose_metric_is_that_of_the_run(numbers: Run) -
     assert by_hand == pytest.approx(row["pooled"], rel=1e-12)
     assert ("lower", None) == (row["better"], row["gain"])
     assert row["low"] < row["high"]
+
+
+def test_two_runs_are_compared_as_a_rule_compares(numbers: Run, tmp_path: Path) -> None:
+    """Somebody would subtract two means, without the groups that both runs share, or with the sign turned."""
+    study = numbers.folder.parents[2] / "study.yaml"
+    shutil.copy(study.with_name("table.csv"), tmp_path)
+    plain = study.read_text()
+    (tmp_path / "study.yaml").write_text(plain.replace("sklearn.linear_model.Ridge", "sklearn.dummy.DummyRegressor"))
+    other = Study.load(tmp_path / "study.yaml").run(runs=tmp_path / "runs", workers=1)
+    found = numbers.compare(other)
+    assert "rmse" == found.metrics["metric"][0], "what the rule judges"
+    known = numbers.metrics.filter(pl.col("contender") == "flat", pl.col("better") != "near zero").sort("metric")
+    same = found.metrics.sort("metric")
+    names = {"metric": "metric", "gain": "gain", "gain_low": "low", "gain_high": "high", "mean": "other"}
+    for theirs, ours in names.items():
+        assert known[theirs].to_list() == same[ours].to_list()
+    joined = numbers.groups.join(other.groups, on="group", suffix="_other").sort("group")
+    assert joined["group"].to_list() == found.groups["group"].to_list()
+    by_hand = (joined["rmse_other"] - joined["rmse"]).to_list()
+    assert by_hand == pytest.approx(found.groups["rmse"].to_list(), rel=1e-12)
+    back = other.compare(numbers.folder)
+    assert [-each for each in by_hand] == pytest.approx(back.groups["rmse"].to_list(), rel=1e-12)
+    gain, low, high = found.metrics.select("gain", "low", "high").row(0)
+    assert f"the gain in rmse is {gain:.4g} ({low:.4g} to {high:.4g} at 0.95, paired over 6 groups)" == str(found)
+
+    (tmp_path / "study.yaml").write_text(plain.replace("folds: 3", "folds: 2"))
+    split = Study.load(tmp_path / "study.yaml").run(runs=tmp_path / "split", workers=1)
+    with pytest.raises(InputError, match="the other run was scored on another split") as caught:
+        numbers.compare(split)
+    assert str(split.folder) == caught.value.where
+    assert caught.value.hint
+    (other.folder / "predictions.csv").write_text("sample_id\n")
+    with pytest.raises(TamperedError):
+        numbers.compare(other)
+    with pytest.raises(InputError, match="no computed verdict"):
+        numbers.compare(tmp_path)
 
 
 def test_folds_and_groups_are_those_of_the_predictions(numbers: Run) -> None:

@@ -19,13 +19,13 @@ WHOLE = r"(0|-?[1-9][0-9]{0,17})"
 _BY_COLUMN = "ColumnTransformer"  # takes columns by name
 
 
-def build(estimator: str, params: Mapping[str, Any], seed: int, *, whole: bool = False) -> Any:
+def build(estimator: str, params: Mapping[str, Any], seed: int | None, *, whole: bool = False) -> Any:
     """A fresh estimator.
 
     Args:
         estimator: Its import path.
         params: Its arguments.
-        seed: Of all that draws in it.
+        seed: Of all that draws in it; None: each ``random_state`` stays as it stands in the arguments.
         whole: Whether the labels that it learns are whole numbers, and those that its arguments name too.
 
     Raises:
@@ -70,7 +70,7 @@ def _is_nested(value: Any) -> bool:
     return {*value} <= _KEYS and "." in value["estimator"] and isinstance(value.get("params", {}), Mapping)
 
 
-def _value(value: Any, seed: int, where: str) -> Any:
+def _value(value: Any, seed: int | None, where: str) -> Any:
     """An argument with everything built that is nested in it."""
     if _is_nested(value):
         path = value["estimator"]
@@ -87,13 +87,13 @@ def _like(default: object, value: Any) -> Any:
     return tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
 
 
-def _made(cls: Any, path: str, params: Mapping[str, Any], seed: int, where: str) -> Any:
+def _made(cls: Any, path: str, params: Mapping[str, Any], seed: int | None, where: str) -> Any:
     known = arguments_of(path)
-    if "random_state" in params:
+    if seed is not None and "random_state" in params:
         raise StudyError(
             "`random_state` is set by the seeds",
             where=f"{where}.random_state",
-            hint="remove it, and list `seeds:` in the study",
+            hint="remove it, and list `seeds:` in the study; or write `seeds: as_given`, for one fit with this one",
         )
     if params.get("memory") is not None:
         raise StudyError(
@@ -102,8 +102,8 @@ def _made(cls: Any, path: str, params: Mapping[str, Any], seed: int, where: str)
             hint="remove it",
         )
     arguments = {key: _like(known.get(key), _value(each, seed, f"{where}.{key}")) for key, each in params.items()}
-    if "random_state" in known and arguments.get("shuffle", known.get("shuffle", True)):  # else nothing is drawn
-        arguments["random_state"] = seed
+    if seed is not None and "random_state" in known and arguments.get("shuffle", known.get("shuffle", True)):
+        arguments["random_state"] = seed  # without shuffling nothing is drawn
     if "allow_writing_files" in known:  # CatBoost's, which would leave logs wherever it is run
         arguments.setdefault("allow_writing_files", False)
     try:

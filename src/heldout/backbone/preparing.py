@@ -7,7 +7,7 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from heldout.errors import PrerequisiteError, StudyError
 
 Given = Literal["matrix", "polars", "pandas"]
-_SPARSE = 1000  # levels, above which one column a level would be mostly zeros
+_MANY = 1000  # levels, above which one column a level would be mostly zeros
 _CELLS = 1 << 25
 
 
@@ -73,26 +73,27 @@ def preprocessing(features: pl.DataFrame, *, scale: bool, impute: bool, sparse: 
         numbers = make_pipeline(filled, numbers) if scale else filled
     steps: list[Any] = [(numbers, numeric)] if numeric else []
     if text:
-        steps.append((OneHotEncoder(handle_unknown="ignore", sparse_output=_sparse(features, text, sparse)), text))
+        counts = [features[name].value_counts()["count"] for name in text]
+        many = sum(map(len, counts)) > _MANY
+        encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=many and sparse)
+        if many and not sparse:  # what stands once says nothing of other rows: all of that shares a column
+            encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=2, sparse_output=False)
+            _refuse_too_many(features, {name: int((each > 1).sum()) for name, each in zip(text, counts, strict=True)})
+        steps.append((encoder, text))
     return make_column_transformer(*steps)
 
 
-def _sparse(features: pl.DataFrame, text: Sequence[str], sparse: bool) -> bool:
-    """Whether to keep zeros unwritten: where there are so many levels that they would be nearly all."""
-    levels = {name: features[name].n_unique() for name in text}
-    total = sum(levels.values())
-    if total <= _SPARSE or sparse:
-        return total > _SPARSE
-    if total * features.height > _CELLS:
-        most = max(levels, key=lambda name: levels[name])
-        raise StudyError(
-            f"the text {most!r} has {levels[most]:,} values in {features.height:,} rows, and the estimator takes no "
-            "sparse matrix: one column for each value has no room",
-            where="fit.features",
-            hint=f"name {most!r} in `corpus.ignore`: what stands once says nothing of new rows; or choose another "
-            "estimator",
-        )
-    return False
+def _refuse_too_many(features: pl.DataFrame, levels: Mapping[str, int]) -> None:
+    """Refuse one column for each of so many levels, where every zero of them would be written."""
+    if sum(levels.values()) * features.height <= _CELLS:
+        return
+    most = max(levels, key=lambda name: levels[name])
+    raise StudyError(
+        f"the text {most!r} has {levels[most]:,} values that repeat in {features.height:,} rows, and the estimator "
+        "takes no sparse matrix: one column for each value has no room",
+        where="fit.features",
+        hint=f"name {most!r} in `corpus.ignore`, or choose another estimator",
+    )
 
 
 def weigh(transformer: Any, features: pl.DataFrame, weight: NDArray[np.float64]) -> None:

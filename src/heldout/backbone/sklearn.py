@@ -29,6 +29,7 @@ from heldout.backbone.shapes import refuse_features, refuse_targets
 from heldout.corpus import Corpus, FeaturesView, TrainView
 from heldout.errors import StudyError, near_miss
 from heldout.evidence import write_bytes
+from heldout.study.own_seeds import holds_state
 
 _FILE = "model.skops"
 _PACKAGES = ("numpy", "polars", "scikit-learn", "scipy")
@@ -43,7 +44,7 @@ _PARTS = 5  # groups of the rows on which several targets are tried
 class SklearnParams(WeightedParams):
     """The `fit:` block of a scikit-learn study."""
 
-    since: ClassVar[Mapping[str, object]] = {"weight": "use", "missing": None, "given": None}
+    since: ClassVar[Mapping[str, object]] = {"weight": "use", "missing": None, "given": None, "random_state": None}
 
     estimator: str = Field(description="import path, such as sklearn.ensemble.RandomForestRegressor")
     params: dict[str, Any] = Field(
@@ -63,10 +64,15 @@ class SklearnParams(WeightedParams):
         description="what the estimator gets; matrix: numbers, words as one column a level; polars or pandas: the "
         "columns as they are, by name; null: polars where a ColumnTransformer is part of it, else a matrix",
     )
+    random_state: Literal["as_given"] | None = Field(
+        None,
+        description="as_given: in every fold that which stands in params, as `seeds: as_given` says for a study; null: "
+        "a number of the seed and the fold",
+    )
 
 
 class SklearnBackbone(Backbone):
-    """Wraps one estimator class; each seed sets the ``random_state`` of all that has one."""
+    """Wraps one estimator class; each seed sets the ``random_state`` of all that has one, unless they are as given."""
 
     name: ClassVar[str] = "sklearn"
     Params = SklearnParams
@@ -81,11 +87,22 @@ class SklearnBackbone(Backbone):
         A user's own class is not imported here, where it would see what is held out: ``check`` asks it, shut in.
         """
         super().__init__(params)
+        if not self.seeded and not holds_state(params.params):
+            raise StudyError(
+                "the seeds are as given, and no random_state is given",
+                where="fit.params",
+                hint="write it there, such as `params: {random_state: 0}`, or list seeds, such as `seeds: [0]`",
+            )
         modules = {path.rpartition(".")[0] for path in self._paths}
         if all(is_known(module) or not exists(module) for module in modules):
             estimator = self.build(seed=0)
             says_labels = kind_of(estimator) == "classifier" and not hasattr(estimator, "predict_proba")
             vars(self)["probabilities"] = not says_labels  # of what it was given, not of its class
+
+    @property
+    def seeded(self) -> bool:  # type: ignore[override]
+        """Whether a seed changes what is fitted."""
+        return self.params.random_state is None
 
     def fit(self, view: TrainView, seed: int, workdir: Path) -> Any:
         """Fit preprocessing and estimator on the train view."""
@@ -250,7 +267,7 @@ class SklearnBackbone(Backbone):
             seed: Of all that draws in it.
             whole: Whether it learns labels that are whole numbers.
         """
-        return build(self.params.estimator, self.params.params, seed, whole=whole)
+        return build(self.params.estimator, self.params.params, seed if self.seeded else None, whole=whole)
 
     def _check_kind(self, estimator: Any, task: str) -> None:
         """A classifier would learn whole numbers as labels without a word, and answer probabilities."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from heldout.cli.printing import print_json, words_aside
+from heldout.aside import words_aside
+from heldout.cli.printing import print_json
 from heldout.printable import printable
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from heldout.cli.printing import print_json, words_aside
+from heldout.aside import words_aside
+from heldout.cli.printing import print_json
 
 if TYPE_CHECKING:
     from heldout.run.begin.choices import Task

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import ctypes
 import datetime as dt
 import json
 import os
@@ -31,29 +30,6 @@ def print_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
-def words_aside(wanted: bool = True) -> Iterator[None]:
-    """Let what libraries print go to standard error, in whatever language, so that a document stands alone.
-
-    Args:
-        wanted: False leaves them alone.
-    """
-    if not wanted:
-        yield
-        return
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).fflush(None)  # what a library in C keeps until the process ends
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-@contextlib.contextmanager
 def resumable(kept: str = "interrupted; finished units are kept") -> Iterator[None]:
     """On interruption, let the message say what is kept; which command goes on is said in any case."""
     try:
@@ -76,16 +52,20 @@ class EventPrinter:
         if not self._quiet and sys.stderr.isatty():
             from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
+            from heldout.streams import Output
             from heldout.terminal import open_console
 
+            # A descriptor of its own: while a unit is fitted, that of standard error leads to the unit's log.
+            self._screen = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding)
             columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=open_console(stderr=True), transient=True)
+            self._bar = Progress(*columns, console=open_console(file=Output(self._screen, quiet=True)), transient=True)
             self._bar.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+            self._screen.close()
 
     def event(self, record: Mapping[str, Any]) -> None:
         """Take one event."""
@@ -120,6 +100,7 @@ class RunPrinter(EventPrinter):
         words: Words = {
             "plan": lambda e: e["unit"],
             "failed": lambda e: f"failed: {e['unit']}",
+            "warned": lambda e: f"warned: {e['unit']}",
             "anew": lambda e: f"asked anew: {e['unit']}",
         }
         super().__init__("fit", words, ("fitted", "failed"), quiet=quiet)

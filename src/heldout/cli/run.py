@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from heldout.cli.printing import RunPrinter, SeedLogs, print_json, resumable, words_aside
+from heldout.aside import words_aside
+from heldout.cli.printing import RunPrinter, SeedLogs, print_json, resumable
 
 if TYPE_CHECKING:
     from heldout.evidence import Listener

@@ -76,7 +76,9 @@ class Answered:
 
 
 @contextmanager
-def asked(function: str, argument: object, *, shown: Shown, files: Path | None = None) -> Iterator[Answered]:
+def asked(
+    function: str, argument: object, *, shown: Shown, files: Path | None = None, log: Path | None = None
+) -> Iterator[Answered]:
     """Ask one question; what it left lasts as long as the block.
 
     Args:
@@ -84,6 +86,7 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
         argument: What is asked; it is unpickled behind the fence.
         shown: What the process may look at.
         files: A folder whose plain files the process finds under ``in``; of a unit, not what was answered before.
+        log: A file, to the end of which goes what it printed.
 
     Raises:
         MachineError: If the process was killed, as the system does when memory runs out, or the machine refused it.
@@ -97,7 +100,11 @@ def asked(function: str, argument: object, *, shown: Shown, files: Path | None =
             copy_files(files, desk / "in", but=_JUDGED)
         (desk / "in" / QUESTION).write_bytes(pickle.dumps(argument))
         code = _run(_question(function, desk, shown), desk)
-        words = read_plain(desk / WORDS)[-_LAST_WORDS:].decode(errors="replace") if (desk / WORDS).exists() else ""
+        every = read_plain(desk / WORDS) if (desk / WORDS).exists() else b""
+        if log is not None and every:
+            with log.open("ab") as stream:
+                stream.write(every)
+        words = every[-_LAST_WORDS:].decode(errors="replace")
         document = _document(desk / "out" / ANSWER)
         if code != 0 or document is None:
             said = words.strip().splitlines()

@@ -11,19 +11,18 @@ from typing import Any
 import numpy as np
 
 from heldout.errors import InputError
+from heldout.study.own_seeds import KEY
 
-_SEED = "random_state"
 _OF_LABELS = re.compile(r"class_weight(\[\d+\])*$")  # an argument whose keys are labels, or a list of its values
 
 
-def said(estimator: Any, where: str) -> dict[str, Any]:
+def said(estimator: Any, where: str, *, seeds: bool = False) -> dict[str, Any]:
     """``{estimator: its.import.path, params: {...}}``; estimators, steps and splitters inside it are written alike.
-
-    A ``random_state`` is left out: the seeds of a study set all of them.
 
     Args:
         estimator: An estimator that need not be fitted, its class, or the import path of one.
         where: What it is called where it was given.
+        seeds: With each ``random_state`` that is a number. Left out otherwise: the seeds of a study set all of them.
 
     Raises:
         InputError: If it cannot be imported elsewhere, or an argument is nothing that a file can say.
@@ -32,9 +31,8 @@ def said(estimator: Any, where: str) -> dict[str, Any]:
         return {"estimator": estimator}
     if inspect.isclass(estimator):
         return {"estimator": _path(estimator, where)}
-    params = {
-        name: _value(value, f"{where}: {name}") for name, value in _own(estimator, where).items() if name != _SEED
-    }
+    own = {name: value for name, value in _own(estimator, where).items() if seeds or name != KEY}
+    params = {name: _value(value, f"{where}: {name}", seeds) for name, value in own.items()}
     return {"estimator": _path(type(estimator), where)} | ({"params": params} if params else {})
 
 
@@ -62,7 +60,7 @@ def _same(value: Any, default: Any) -> bool:
     return bool(value == default or (value != value and default != default))
 
 
-def _value(value: Any, where: str) -> Any:
+def _value(value: Any, where: str, seeds: bool) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -70,12 +68,12 @@ def _value(value: Any, where: str) -> Any:
     if isinstance(value, np.ndarray) and value.dtype != object:
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_value(each, f"{where}[{number}]") for number, each in enumerate(value)]
+        return [_value(each, f"{where}[{number}]", seeds) for number, each in enumerate(value)]
     if isinstance(value, Mapping):
-        return {_key(key, value, where): _value(each, f"{where}.{key}") for key, each in value.items()}
+        return {_key(key, value, where): _value(each, f"{where}.{key}", seeds) for key, each in value.items()}
     if inspect.isclass(value) or not any(hasattr(value, name) for name in ("get_params", "split")):
         raise _unsaid(value, where, "a file cannot say it")
-    return said(value, where)
+    return said(value, where, seeds=seeds)
 
 
 def _key(key: Any, whole: Mapping[Any, Any], where: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,7 @@ from heldout.predicted.study import (
     write_down,
 )
 from heldout.run import Run
+from heldout.study.spec import AS_GIVEN
 
 _ONE_OUT, _FOLDS = 10, 10
 _TARGET = "target"
@@ -43,7 +44,7 @@ def evaluate(
     metrics: str | Sequence[str] = (),
     rules: str | Path | None = None,
     split: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | Literal["as_given"] = (0,),
     ids: Any = None,
     weight: Any = None,
     task: str | None = None,
@@ -68,7 +69,8 @@ def evaluate(
             lie above zero by its interval. The contender is called ``old`` there.
         split: As in a study, such as ``{"kind": "group-k-fold", "folds": 5}``; None: each group is held out once, by
             itself up to ten of them.
-        seeds: Each sets every ``random_state``; what is judged is the mean of their predictions.
+        seeds: Each sets every ``random_state``, in each fold to another number; what is judged is the mean of their
+            predictions. ``as_given``: one fit a fold, with every ``random_state`` as it is.
         ids: Of the samples; None: their numbers.
         weight: How much each row counts, in fits and metrics.
         task: ``regression`` or ``classification``; None: by the values of ``y``, as in a table.
@@ -93,8 +95,9 @@ def evaluate(
     check_task(task, "task")
     drawn = _seeds(seeds)
     _check_split(split)
-    fit = said(estimator, "estimator")
-    other = None if against is None else said(against, "against")
+    own = drawn == AS_GIVEN
+    fit = said(estimator, "estimator", seeds=own)
+    other = None if against is None else said(against, "against", seeds=own)
     features = _features(X)
     truth = targets(y, _TARGET)
     outputs = list(truth) if len(truth) > 1 else []
@@ -137,18 +140,21 @@ def _check_split(split: object) -> None:
         raise InputError(f"the split is {type(split).__name__}, and no mapping", where="split", hint=hint)
 
 
-def _seeds(seeds: Any) -> list[int]:
-    """Plain numbers.
+def _seeds(seeds: Any) -> list[int] | str:
+    """Plain numbers, or that they are as given.
 
     Raises:
         InputError: If they are none.
     """
+    if isinstance(seeds, str) and seeds == AS_GIVEN:
+        return AS_GIVEN
     try:
         found = [int(each) for each in seeds]
         if found != list(seeds):
             raise ValueError
     except (TypeError, ValueError):
-        raise InputError(f"seeds are no list of whole numbers: {seeds!r}", where="seeds", hint="write [0, 1]") from None
+        hint = "write [0, 1], or as_given"
+        raise InputError(f"seeds are no list of whole numbers: {seeds!r}", where="seeds", hint=hint) from None
     return found
 
 

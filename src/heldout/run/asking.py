@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from heldout.aside import words_to
 from heldout.backbone import ClassScores, FeaturesView
 from heldout.backbone.asked import Answers, AskedBackbone, ask_in_batches
 from heldout.backbone.given import GivenBackbone
@@ -38,6 +39,7 @@ from heldout.run.units.compute import (
     argument_of,
     checked,
     corpus_of,
+    log_of,
     refuse_other_world,
     with_card,
 )
@@ -128,7 +130,8 @@ def ask_unit(task: ToAsk, inputs: Inputs) -> Asked:
     def ask(view: FeaturesView) -> Iterator[Answers]:
         return ask_in_batches(task.backbone, _model(task.backbone), view, task.backbone.rows_at_once)
 
-    return _unit(task, inputs, corpus_of(task.argument, inputs), ask)
+    with words_to(log_of(task.argument.work, inputs)):
+        return _unit(task, inputs, corpus_of(task.argument, inputs), ask)
 
 
 def ask_foreign(task: ToAsk, inputs: Inputs, apart: Apart, corpus: Corpus) -> Asked:

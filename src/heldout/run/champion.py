@@ -56,22 +56,22 @@ class Champion:
         verdict = read_verdict(folder) if folder.is_dir() else None
         if verdict is None or not _comparable(verdict):
             raise InputError(
-                "the champion has no computed verdict",
+                "there is no computed verdict to compare with",
                 where=str(folder),
                 hint="name the directory of a finished run; of a model from elsewhere, one whose checkpoint gate held",
             )
         found = cls(folder, verdict, served or {})
         if sha256_file(found._predictions) != verdict["judged"]["predictions_sha256"]:
             raise TamperedError(
-                "the champion's predictions are not those that were judged",
+                "the predictions are not those that were judged",
                 where=str(found._predictions),
-                hint="run the champion's study again",
+                hint="run its study again",
             )
         if files_digest(run_files(folder)) != verdict["judged"].get("files_sha256"):
             raise TamperedError(
-                "the champion's files are not those that were judged",
+                "the run's files are not those that were judged",
                 where=str(folder),
-                hint="`heldout verify` names the file; run the champion's study again",
+                hint="`heldout verify` names the file; run its study again",
             )
         return found
 
@@ -89,20 +89,25 @@ class Champion:
         Raises:
             InputError: If corpus or split differ: a difference of scores would say nothing.
         """
+        differs = self.differs(corpus, split)
+        if differs is not None:
+            raise InputError(
+                f"the champion was scored on {differs}",
+                where=str(self.folder),
+                hint="run the champion's study on this corpus and split, and name that run",
+            )
+
+    def differs(self, corpus: CorpusManifest, split: Split) -> str | None:
+        """On what else it was scored, in words; None if on these very rows."""
         judged = self.verdict["judged"]
         theirs = read_json(self.folder / CORPUS_FILE)
-        for what, same in (
-            ("another target", corpus.target == theirs["target"]),
-            ("other weights", corpus.weight == theirs.get("weight")),
-            ("another corpus", corpus.sha256 == judged["corpus_sha256"]),
-            ("another split", split.is_named(judged["split_sha256"])),
-        ):
-            if not same:
-                raise InputError(
-                    f"the champion was scored on {what}",
-                    where=str(self.folder),
-                    hint="run the champion's study on this corpus and split, and name that run",
-                )
+        same = {
+            "another target": corpus.target == theirs["target"],
+            "other weights": corpus.weight == theirs.get("weight"),
+            "another corpus": corpus.sha256 == judged["corpus_sha256"],
+            "another split": split.is_named(judged["split_sha256"]),
+        }
+        return next((what for what, is_so in same.items() if not is_so), None)
 
     def copy_into(self, folder: Path) -> None:
         """Leave what it takes to compare again beside the run that was compared."""

@@ -29,11 +29,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from heldout.aside import words_to
 from heldout.backbone import Backbone, ClassScores, FeaturesView, FloatArray
 from heldout.backbone.beside.base import BesideBackbone
 from heldout.corpus import Corpus, Reader
 from heldout.corpus.guards import Finding, GuardResult
 from heldout.corpus.perturb import changed_corpus
+from heldout.documents.names import OUTPUT_LOG
 from heldout.engine import run_fresh
 from heldout.errors import UnitError
 from heldout.evidence import sha256_bytes, sha256_file
@@ -255,7 +257,8 @@ def _fit_here(
     paths: list[Path],
 ) -> tuple[str, tuple[str, ...]]:
     """Fit and save all units, the judged one last, and ask its model from memory, from its folder, and again."""
-    with watched(paths) as opened, warnings.catch_warnings():
+    nowhere = folder.path.parent / OUTPUT_LOG
+    with words_to(nowhere), watched(paths) as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a short budget; the fits themselves say theirs
         for unit, model, error in models(backbone, units[::-1], corpus, folder.scratch("check")):
             if error is not None:

@@ -8,13 +8,12 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 from heldout.backbone.asked import asked_of
 from heldout.backbone.given import GivenBackbone, level_of_backbone
 from heldout.corpus import Corpus, Reader
-from heldout.documents.names import OUTPUT_LOG, UNIT_FILE
+from heldout.documents.names import UNIT_FILE
 from heldout.engine import default_workers, run_tasks
 from heldout.engine.apart import asking
 from heldout.engine.local import as_completed
@@ -37,6 +36,7 @@ from heldout.run.units.compute import (
 from heldout.run.units.contender import Contender
 from heldout.run.units.landing import Landing, why_not_finished
 from heldout.run.units.unit import Unit
+from heldout.run.units.words import keep_words, warned
 
 # Two workers take four seconds of processor to import what a fit needs. In so few cells no fit is long as a rule, and
 # where one is, no more than that one is computed alone.
@@ -114,19 +114,24 @@ def fit_units(
     """
     scratch = folder.scratch(contender.id)
     inputs = Inputs({corpus.manifest.sha256: reader.options.path}, scratch)
-    failures = []
+    failures, warnings = [], []
     if units:
         scratch.mkdir(parents=True, exist_ok=True)
         ended = _computed(contender, units, corpus, reader, folder, inputs, workers, report)
         with closing(ended), Landing() as landing:
             for count, (unit, files, error) in enumerate(ended, start=1):
+                kept = kept_of(unit, inputs)
+                warnings.append(keep_words(kept, folder.log(unit.contender, unit.seed, unit.fold.id)))
                 if error is not None:
                     failures.append(unit_failure(folder, unit, error))
                 elif files is not None:
                     landing.land(unit, files)
+                    shutil.rmtree(kept, ignore_errors=True)  # nothing is left to go on with
                     if level_of_backbone(contender.backbone) == "asked":
                         landing.flush()  # what was answered batch by batch, for hours, is thrown away next
                 report("fitted" if error is None else "failed", unit.name, count, len(units))
+        for sentence in warned(warnings, len(units)):
+            report("warned", f"{contender.id}: {sentence}", len(units), len(units))
     if not failures:  # what a training left of itself may be gone on with
         shutil.rmtree(scratch, ignore_errors=True)
     with suppress(OSError):  # where nothing is left in them
@@ -175,26 +180,13 @@ def _fit_shut_in(
     apart = Apart(contender.backbone, (*reader.kept(), folder.around))
 
     def fit(unit: Unit) -> Files:
-        argument, kept = argument_of(unit, reader, contender.backbone, corpus.manifest.sha256), kept_of(unit, inputs)
-        try:
-            files = compute_foreign(argument, inputs, corpus, apart)
-        finally:
-            _keep_log(kept, folder.log(unit.contender, unit.seed, unit.fold.id))
-        shutil.rmtree(kept, ignore_errors=True)  # nothing is left to go on with
-        return files
+        argument = argument_of(unit, reader, contender.backbone, corpus.manifest.sha256)
+        return compute_foreign(argument, inputs, corpus, apart)
 
     with asking(fit, units, workers or default_workers()) as waiting:
         for done in as_completed(waiting):
             unit, error = waiting.pop(done), done.exception()
             yield Computed(unit, None if error else done.result(), error)
-
-
-def _keep_log(kept: Path, log: Path) -> None:
-    """Put what a fit printed where it is looked for; while it runs, it is written beside the state that is kept."""
-    found = next(kept.rglob(OUTPUT_LOG), None)
-    if found is not None and found.is_file() and not found.is_symlink():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found, log)
 
 
 def _fit_here(

@@ -60,7 +60,7 @@ class RunFolder:
         return self.failures / safe_name(contender) / f"seed{seed}" / f"{safe_name(fold)}.log"
 
     def log(self, contender: str, seed: int, fold: str) -> Path:
-        """What a command of the user's printed while a unit was fitted."""
+        """What was printed while a unit was computed, if anything was; it is no evidence, and not sealed."""
         return self.path / "logs" / safe_name(contender) / f"seed{seed}" / f"{safe_name(fold)}.log"
 
     @property

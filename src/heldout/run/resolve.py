@@ -42,6 +42,8 @@ from heldout.study import (
     validate,
     with_choice,
 )
+from heldout.study.own_seeds import KEY
+from heldout.study.spec import AS_GIVEN
 from heldout.study.yaml import LOCK_BYTES, KeyPath, parse_yaml
 from heldout.task.metric import Metric
 from heldout.task.task import Task, named_task
@@ -259,6 +261,12 @@ def load_backbone(
     """
     place = document or Document(Path("study"), {}, {})
     cls: type[Backbone] = plugins.load("backbones", name, where=place.where((*prefix, "backbone")))
+    if fit.get(KEY) == AS_GIVEN and KEY not in cls.Params.model_fields:
+        raise StudyError(
+            f"the backbone {name!r} takes no random_state, so its seeds cannot be as given",
+            where=place.where(("seeds",)),
+            hint="list them, such as `seeds: [0]`",
+        )
     params: BaseModel = validate(cls.Params, dict(fit), place, (*prefix, "fit"))
     if document is None:
         return cls(params)
@@ -328,14 +336,14 @@ def _gate(spec: StudySpec, backbone: Backbone, document: Document) -> GateSpec:
 def _seeds(spec: StudySpec, backbone: Backbone, document: Document) -> list[int]:
     """The declared seeds; one where a seed changes nothing, since copies of a model would pass for independent fits."""
     if backbone.seeded:
-        return list(spec.seeds)
-    if "seeds" in spec.model_fields_set and len(spec.seeds) > 1:
+        return spec.fits
+    if "seeds" in spec.model_fields_set and len(spec.fits) > 1:
         raise StudyError(
-            f"the backbone {backbone.name!r} has no randomness: {len(spec.seeds)} seeds would give one model",
+            f"the backbone {backbone.name!r} has no randomness: {len(spec.fits)} seeds would give one model",
             where=document.where(("seeds",)),
-            hint=f"declare `seeds: [{spec.seeds[0]}]`; a variant does so in its `set`",
+            hint=f"declare `seeds: [{spec.fits[0]}]`; a variant does so in its `set`",
         )
-    return [spec.seeds[0]]
+    return [spec.fits[0]]
 
 
 def _smoke(file: StudyFile, backbone: Backbone) -> str | None:
@@ -365,7 +373,7 @@ def _baselines(spec: StudySpec, backbone: Backbone, document: Document) -> tuple
             each.id,
             each.description,
             load_backbone(each.backbone, each.fit, document, ("baselines", index)),
-            (spec.seeds[0],),
+            (spec.fits[0],),
         )
         for index, each in enumerate(declared)
     )

@@ -20,7 +20,7 @@ from heldout.task.table import table_in
 if TYPE_CHECKING:
     import polars as pl
 
-    from heldout.verify import Verification
+    from heldout.verify import Comparison, Verification
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,21 @@ class Run:
 
     def _repr_html_(self) -> str:
         return shown(self.folder, self.document)
+
+    def compare(self, other: Run | str | Path) -> Comparison:
+        """What this run gains over another one of the same corpus and split, paired by group.
+
+        Args:
+            other: The run, or its folder.
+
+        Raises:
+            InputError: If they were scored on other rows, or one of them has no computed verdict.
+            TamperedError: If a file of one of them is not the one that was judged.
+        """
+        from heldout.verify import compare_runs  # as below
+
+        with trusting_code():
+            return compare_runs(self.folder, other.folder if isinstance(other, Run) else Path(other))
 
     def verify(self, *, corpus: str | Path | None = None, refit: bool = False) -> Verification:
         """The chain of evidence, recomputed from the files: ``holds``, or ``raise_if_broken()`` at the first link.

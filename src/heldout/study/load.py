@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from heldout.errors import HeldoutError, StudyError, near_miss
 from heldout.evidence.secrets import is_secret, without_passwords
+from heldout.study.own_seeds import with_own_seeds
 from heldout.study.spec import BASE, StudySpec, VariantSpec
 from heldout.study.yaml import Document, KeyPath, load_yaml, parse_scalar
 
@@ -48,7 +49,7 @@ class StudyFile:
             StudyError: If there is no such variant, an overlay does not fit, or sets what stands there already.
         """
         if variant_id == BASE:
-            return self.spec
+            return with_own_seeds(self.spec)
         raw = copy.deepcopy(self.document.value)
         marks: dict[KeyPath, tuple[int, int]] = {}
         for index, variant in self.lineage(variant_id):
@@ -67,7 +68,8 @@ class StudyFile:
                 marks[tuple(key.split("."))] = self.document.marks.get((*prefix, key), marks[()])
         for key, value in self.overrides.items():
             set_dotted(raw, key, value, where=f"--set {key}")
-        return validate(StudySpec, raw, Document(self.document.path, raw, marks, self.document.overridden))
+        place = Document(self.document.path, raw, marks, self.document.overridden)
+        return with_own_seeds(validate(StudySpec, raw, place))
 
     def with_value(self, key: str, value: Any) -> StudyFile:
         """The study with one more override, a value as it is and no text of YAML."""

@@ -8,7 +8,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 # What a model costs, measured on a fitted one: bytes of its files, microseconds a predicted row.
 COSTS = ("model_bytes", "latency_us")
@@ -303,6 +311,28 @@ class BootstrapSpec(Spec):
     seed: int = Field(0, ge=0)
 
 
+AS_GIVEN = "as_given"
+
+
+def _listed(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """The seeds; none of them where each ``random_state`` is as given."""
+    return [] if value == AS_GIVEN else check(value)
+
+
+def _or_as_given(schema: dict[str, Any]) -> None:
+    """Let the schema take the word, too; of a list it says which item is wrong."""
+    of_lists = {key: schema.pop(key) for key in ("type", "items", "minItems")}
+    schema |= {"if": {"type": "string"}, "then": {"const": AS_GIVEN}, "else": of_lists}
+
+
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**31)]],
+    AfterValidator(_no_repeats),
+    Field(min_length=1),
+    WrapValidator(_listed),
+]
+
+
 class StudySpec(Spec):
     """The whole study."""
 
@@ -322,8 +352,11 @@ class StudySpec(Spec):
         description="the study is a choice among its variants, or over a grid, made in each fold on training groups, "
         "and judged with the fit",
     )
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], AfterValidator(_no_repeats)] = Field(
-        default_factory=lambda: [0, 1, 2, 3, 4], min_length=1
+    seeds: Seeds = Field(
+        default_factory=lambda: [0, 1, 2, 3, 4],
+        description="each fits every fold once, from a stream of its own; as_given: one fit a fold, with each "
+        "`random_state` that stands in `fit.params`",
+        json_schema_extra=_or_as_given,
     )
     variants: list[VariantSpec] = Field(default_factory=list)
     baselines: list[BaselineSpec] | None = Field(None, description="null: the backbone's own; []: none")
@@ -339,6 +372,11 @@ class StudySpec(Spec):
     )
     bootstrap: BootstrapSpec = Field(default_factory=lambda: BootstrapSpec())
     runs: Path = Field(Path("runs"), description="folder of run directories, relative to the working folder")
+
+    @property
+    def fits(self) -> list[int]:
+        """Numbers of the fits of a fold: the seeds; 0 alone where they are as given, and nothing is drawn from it."""
+        return self.seeds or [0]
 
     @model_validator(mode="after")
     def _unique_variants(self) -> StudySpec:

@@ -106,7 +106,7 @@ def check_predictions(evidence: RunEvidence) -> str:
 def check_metrics(evidence: RunEvidence) -> str:
     """``metrics.json`` is what the predictions give."""
     check_trivial(evidence)
-    expected, lacking = recomputed_metrics(evidence), _table(evidence)[1]
+    expected, lacking = recomputed_metrics(evidence), table_of(evidence)[1]
     if dumps(expected) == read_plain(evidence.folder / METRICS_FILE):
         return "recomputed from the predictions: byte for byte the same"
     place = first_difference(loads(dumps(expected), where="metrics"), without(evidence.metrics, lacking))
@@ -119,7 +119,7 @@ def check_metrics(evidence: RunEvidence) -> str:
     return f"recomputed from the predictions: the same to {ROUNDING:g}{more}"
 
 
-def _table(evidence: RunEvidence) -> tuple[tuple[Metric, ...], dict[str, str]]:
+def table_of(evidence: RunEvidence) -> tuple[tuple[Metric, ...], dict[str, str]]:
     """The metrics of the run that can be computed here, and by name why the others cannot."""
     task = evidence.corpus.task
     entries, lacking = known_here(evidence.lock.get("metrics", ()), task)
@@ -174,7 +174,7 @@ def recomputed_metrics(evidence: RunEvidence) -> dict[str, object]:
         if evidence.lock.get("metrics") or evidence.verdict["judged"]["code_sha256"] == code_digest():
             raise BrokenError("these sources list the metrics of a run, and the document lists none", METRICS_FILE)
     else:
-        table = _table(evidence)[0]
+        table = table_of(evidence)[0]
     asked = frozenset(evidence.models)
     return summarise(
         evidence.predictions, evidence.n_train, evidence.bootstrap, baselines, nothing, table=table, asked=asked,

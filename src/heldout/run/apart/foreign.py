@@ -73,18 +73,19 @@ class Apart:
         with self._asked("check", ToCheck(self.backbone, _emptied(corpus))):
             pass
 
-    def fit(self, job: FitJob, folder: Path, kept: Path | None = None) -> None:
+    def fit(self, job: FitJob, folder: Path, kept: Path | None = None, log: Path | None = None) -> None:
         """Fit one model, and put what was saved into a folder.
 
         Args:
             job: What to fit.
             folder: Gets what was saved.
             kept: A folder for state of the fit, which a killed one goes on with; it is this unit's alone.
+            log: Gets what is printed.
         """
         kept = None if kept is None else kept.resolve()
         question, writable = ToFit(self.backbone, job, kept=kept), () if kept is None else (kept,)
         function = "heldout.run.apart.child:fit"
-        with self.asked(function, question, rows=job.view.features, writable=writable) as found:
+        with self.asked(function, question, rows=job.view.features, writable=writable, log=log) as found:
             _bring(found.out / "model", folder)
 
     def try_out(self, job: FitJob, folder: Path, view: FeaturesView) -> Answer:
@@ -93,9 +94,9 @@ class Apart:
             _bring(found.out / "model", folder)
             return self._answer(found)
 
-    def ask(self, folder: Path, view: FeaturesView, *, parts: bool = False) -> Answer:
-        """What the model in a folder answers."""
-        with self._asked("ask", ToAsk(self.backbone, view, parts), folder, view.features) as found:
+    def ask(self, folder: Path, view: FeaturesView, *, parts: bool = False, log: Path | None = None) -> Answer:
+        """What the model in a folder answers; a log gets what is printed."""
+        with self._asked("ask", ToAsk(self.backbone, view, parts), folder, view.features, log) as found:
             return self._answer(found)
 
     def turns(self, folder: Path, view: FeaturesView, count: int) -> list[float]:
@@ -116,9 +117,14 @@ class Apart:
         )
 
     def _asked(
-        self, what: str, argument: object, files: Path | None = None, rows: pl.DataFrame | None = None
+        self,
+        what: str,
+        argument: object,
+        files: Path | None = None,
+        rows: pl.DataFrame | None = None,
+        log: Path | None = None,
     ) -> _Asking:
-        return self.asked(f"heldout.run.apart.child:{what}", argument, files=files, rows=rows)
+        return self.asked(f"heldout.run.apart.child:{what}", argument, files=files, rows=rows, log=log)
 
     def asked(
         self,
@@ -129,6 +135,7 @@ class Apart:
         rows: pl.DataFrame | None = None,
         shown: Sequence[Path] = (),
         writable: tuple[Path, ...] = (),
+        log: Path | None = None,
     ) -> _Asking:
         """Put a question to the code; files that the rows name are shown to it, and what else is given.
 
@@ -148,7 +155,7 @@ class Apart:
         open_to = Shown(
             (*sources, *named, *programs, *shown), self.hidden, tuple(sorted({*_folders(sources)})), writable
         )
-        return _Asking(asked(function, argument, shown=open_to, files=files))
+        return _Asking(asked(function, argument, shown=open_to, files=files, log=log))
 
 
 def weakened(fence: Mapping[str, str]) -> dict[str, str]:

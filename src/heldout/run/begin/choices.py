@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from heldout.aside import words_to
 from heldout.backbone import Backbone, ClassScores
 from heldout.corpus import Corpus
 from heldout.corpus.files import Dialect, read_table
@@ -22,6 +23,7 @@ from heldout.corpus.kinds import Column, Kind, unit_of
 from heldout.corpus.looks import Look, look_at
 from heldout.corpus.parts import parts_of
 from heldout.corpus.table import TableOptions, targets_of
+from heldout.documents.names import OUTPUT_LOG
 from heldout.errors import CorpusError, HeldoutError, PrerequisiteError
 from heldout.evidence import open_plain
 from heldout.task.predictions import equal_predictions
@@ -226,7 +228,11 @@ def seed_matters(backbone: Backbone, corpus: Corpus) -> bool | None:
     view, asked = corpus.train_view(rows[::2]), corpus.features_view(rows[1::2])
     quick = backbone.quick()
     answers = []
-    with tempfile.TemporaryDirectory(prefix="heldout-seeds-") as name, warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory(prefix="heldout-seeds-") as name,
+        words_to(Path(name) / OUTPUT_LOG),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         try:
             for seed in (0, 1):

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from heldout.aside import words_to
 from heldout.backbone import Backbone, ClassScores, FloatArray
 from heldout.backbone.asked import Answers, asked_of
 from heldout.backbone.code import code_of
 from heldout.backbone.environment import difference, environment
 from heldout.backbone.probabilities import why_not_probabilities
 from heldout.corpus import Corpus, CorpusManifest, Reader
-from heldout.documents.names import UNIT_FILE, UNIT_PREDICTIONS
+from heldout.documents.names import OUTPUT_LOG, UNIT_FILE, UNIT_PREDICTIONS
 from heldout.errors import CorpusError, UnitError
 from heldout.evidence import dumps, read_plain, sha256_bytes, sha256_file, unsettled
 from heldout.evidence.provenance import code_digest
@@ -84,20 +85,21 @@ def compute_unit(argument: Argument, inputs: Inputs) -> Files:
     corpus = corpus_of(argument, inputs)
     refuse_other_world(argument, inputs, corpus)
     started, job = time.monotonic(), fit_job(argument.work, corpus)
-    with _room(inputs) as room:
-        model = argument.backbone.fit(job.view, job.seed, Path(room))
-    return files_of(argument.work, argument.backbone, model, corpus, inputs, started)
+    with words_to(log_of(argument.work, inputs)):
+        with _room(inputs) as room:
+            model = argument.backbone.fit(job.view, job.seed, Path(room))
+        return files_of(argument.work, argument.backbone, model, corpus, inputs, started)
 
 
 def compute_foreign(argument: Argument, inputs: Inputs, corpus: Corpus, apart: Apart) -> Files:
     """The files of a unit that is fitted in a shut-in process, and whose stored model is asked in another."""
     refuse_other_world(argument, inputs, corpus)
     started, work = time.monotonic(), argument.work
-    kept = kept_of(work, inputs)
+    kept, log = kept_of(work, inputs), log_of(work, inputs)
     kept.mkdir(parents=True, exist_ok=True)
     with _room(inputs) as room:
-        apart.fit(fit_job(work, corpus), Path(room), kept)
-        answer = apart.ask(Path(room), test_view(corpus, work.fold))
+        apart.fit(fit_job(work, corpus), Path(room), kept, log)
+        answer = apart.ask(Path(room), test_view(corpus, work.fold), log=log)
         answers = Answers(answer.predicted, answer.warnings)
         return with_card(work, argument.backbone, answers, corpus, started, _taken(Path(room), inputs))
 
@@ -105,6 +107,11 @@ def compute_foreign(argument: Argument, inputs: Inputs, corpus: Corpus, apart: A
 def kept_of(work: Work, inputs: Inputs) -> Path:
     """Where the fit of a unit keeps its state: that of another key, such as of other code, is never gone on with."""
     return inputs.scratch / "kept" / work.key[:32]
+
+
+def log_of(work: Work, inputs: Inputs) -> Path:
+    """What is printed while a unit is computed, until it is put beside the units of the run."""
+    return kept_of(work, inputs) / OUTPUT_LOG
 
 
 def files_of(work: Work, backbone: Backbone, model: Any, corpus: Corpus, inputs: Inputs, started: float) -> Files:

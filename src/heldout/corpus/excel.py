@@ -38,8 +38,10 @@ def read_workbook(path: Path) -> pl.DataFrame:
             what = f"the workbook has {len(sheets)} sheets: {', '.join(sheets)}"
             hint = "save the sheet of the table as a workbook of its own, or as CSV"
             raise CorpusError(what, where=str(path), hint=hint)
-        sheet, stream = str(sheets[0]), io.BytesIO(data)
-        found: pl.DataFrame = pl.read_excel(stream, sheet_name=sheet, engine="calamine", infer_schema_length=None)
+        sheet = str(sheets[0])
+        found: pl.DataFrame = pl.read_excel(
+            io.BytesIO(data), sheet_name=sheet, engine="calamine", infer_schema_length=None
+        )
         return found
     except (zipfile.BadZipFile, fastexcel.FastExcelError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]

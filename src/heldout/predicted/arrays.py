@@ -52,14 +52,14 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
         ) from None
 
 
-def _of_archive(stream: Any, path: Path, name: str) -> NDArray[Any]:
+def _of_archive(source: Any, path: Path, name: str) -> NDArray[Any]:
     room = room_to_unpack()
-    with zipfile.ZipFile(stream) as archive:
+    with zipfile.ZipFile(source) as archive:
         if sum(each.file_size for each in archive.infolist()) > room:
             what = f"out of memory: unpacked, the arrays have more than {room // 1_000_000:,} MB"
             raise MachineError(what, where=str(path), hint="give the process more memory, or save one array")
-    stream.seek(0)
-    with np.load(stream, allow_pickle=False) as arrays:
+    source.seek(0)
+    with np.load(source, allow_pickle=False) as arrays:
         known = arrays.files
         if name not in known and len(known) != 1:
             hint = near_miss(name, known, "its arrays") + f"; name one: {path}#ARRAY"

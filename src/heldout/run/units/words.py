@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from heldout.documents.names import OUTPUT_LOG
+from heldout.evidence import open_plain
 
 _MOST, _LINES, _LONGEST = 8 << 20, 5, 300
 _CUT = b"... (what was printed before is left out)\n"
@@ -42,7 +43,7 @@ def keep_words(kept: Path, log: Path) -> Warned:
 
 
 def _end_of(path: Path) -> bytes:
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         left = stream.seek(0, 2) - _MOST
         stream.seek(max(0, left))
         return (_CUT if left > 0 else b"") + stream.read()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import polars as pl
@@ -215,3 +217,26 @@ def test_names_of_groups_are_text_in_a_notebook(tmp_path: Path) -> None:
 def test_the_documents_are_there_as_they_lie(numbers: Run) -> None:
     """Tables leave out what few ask for; it would be lost."""
     assert json.loads((numbers.folder / "metrics.json").read_text()) == numbers.numbers
+
+
+def test_a_notebook_shows_the_fits_in_one_line_that_ends_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cell of minutes would say nothing, or a hundred lines that stay."""
+    columns = {"group": np.repeat(["a", "b", "c"], 20), "x": np.arange(60.0), "y": np.arange(60.0) % 7}
+    _judged(
+        tmp_path,
+        columns,
+        "sklearn.linear_model.Ridge",
+        "sklearn.dummy.DummyRegressor",
+        "{id: r, metric: rmse, at_most: 9}",
+    )
+    assert "" == capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    Study.load(tmp_path / "study.yaml").run(runs=tmp_path / "again", workers=1)
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert "\n" not in err
+    told = [each.strip().partition(":")[0] for each in err.split("\r")]
+    contender = ["0 of 3 fits", "1 of 3 fits", "2 of 3 fits", "", ""]
+    assert ["", *contender, *contender, "", ""] == told  # of the verdict nothing is left either

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from heldout.documents.names import CORPUS_FILE, METRICS_FILE, REPORT_HTML, SPLIT_FILE
 from heldout.errors import InputError, near_miss
-from heldout.evidence import read_json, read_plain, sha256_bytes
+from heldout.evidence import Listener, read_json, read_plain, sha256_bytes
+from heldout.printable import printable
 from heldout.report.content import Content
 from heldout.report.write import templates_of
 
+_WIDTH = 100
 _FIGURE = re.compile(r'<figure id="([a-z_-]+)".*?</figure>', re.DOTALL)
+
+
+def progress() -> Listener | None:
+    """In a notebook, what shows the progress of a run in one line that is written over; None elsewhere."""
+    return _Line() if "ipykernel" in sys.modules else None
+
+
+class _Line:
+    def __init__(self) -> None:
+        self._longest = 0
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        if "total" not in record or not record["total"]:
+            return
+        done, total = record["done"], record["total"]
+        told = "" if done == total else f"{done} of {total} fits: {record['unit']}"
+        text = printable(told)[:_WIDTH]
+        self._longest = max(self._longest, len(text))
+        # Standard error: what a cell prints stays what the user printed. At the end the line is empty again.
+        print(f"\r{text:<{self._longest}}", end="" if told else "\r", file=sys.stderr, flush=True)
 
 
 class Plot(NamedTuple):

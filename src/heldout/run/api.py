@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from heldout.evidence import Listener
+from heldout.report.notebook import progress
 from heldout.run.champion import Champion, Opener
 from heldout.run.check import Checked, check_study
 from heldout.run.execute import execute
@@ -74,8 +75,8 @@ class Study:
             variant: Id of a variant, or ``base``.
             runs: Folder of run directories; the study's own by default.
             workers: Processes for backbones that are fitted unit by unit.
-            listener: Called with each progress event.
+            listener: Called with each progress event; by default a notebook shows them in one line.
         """
         prepared = self.prepare(variant, runs=runs)
-        execute(prepared, workers=workers, listener=listener)
+        execute(prepared, workers=workers, listener=listener or progress())
         return Run(prepared.folder.path)

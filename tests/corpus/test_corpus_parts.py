@@ -170,6 +170,25 @@ def test_workbooks_that_are_no_table_are_refused(tmp_path: Path, monkeypatch: py
         read_table(FIXTURES / "one.xlsx")
 
 
+def test_whole_numbers_beside_fractions_in_json_are_numbers(tmp_path: Path) -> None:
+    """A program that writes 1.0 as 1 would make words of a column, and each number a level of its own."""
+    table = {"columns": ["x", "n", "t"], "data": [[1, 1, 1], [0.5, 2, "a"], [None, 3, 0.5]]}
+    (tmp_path / "t.json").write_text(json.dumps(table))
+    found = read_table(tmp_path / "t.json")
+    assert ([1.0, 0.5, None], [1, 2, 3], ["1", "a", "0.5"]) == tuple(found[name].to_list() for name in "xnt")
+
+
+def test_two_columns_of_one_name_in_a_workbook_are_refused(tmp_path: Path) -> None:
+    """The first would be the target, whichever was meant, and the second a feature under a new name."""
+    pytest.importorskip("fastexcel")
+    with zipfile.ZipFile(FIXTURES / "one.xlsx") as book, zipfile.ZipFile(tmp_path / "one.xlsx", "w") as changed:
+        for name in book.namelist():
+            changed.writestr(name, book.read(name).replace(b">gap<", b">y<"))
+    with pytest.raises(CorpusError, match="two columns are named 'y'") as told:
+        read_table(tmp_path / "one.xlsx")
+    assert "column" in str(told.value.where)
+
+
 def test_a_saved_dataset_is_a_table(tmp_path: Path) -> None:
     """What `datasets` keeps on disk would have to be written anew."""
     found = TableReader(TableOptions(path=FIXTURES / "saved", group="site", target="label", id="id")).read()

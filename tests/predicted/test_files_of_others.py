@@ -98,6 +98,7 @@ def test_arrays_that_do_not_fit_are_refused(arrays: Path) -> None:
     np.save(arrays / "short.npy", np.zeros(3))
     np.save(arrays / "wide.npy", np.zeros((120, 2)))
     np.save(arrays / "scalar.npy", np.array(1.0))
+    np.savez(arrays / "one.npz", old=np.zeros(120))
     np.save(arrays / "pickle.npy", np.array(["a", None] * 60, dtype=object), allow_pickle=True)
     (arrays / "text.npy").write_text("1, 2, 3")
     (arrays / "text.npz").write_text("1, 2, 3")
@@ -115,6 +116,7 @@ def test_arrays_that_do_not_fit_are_refused(arrays: Path) -> None:
         "huge.npy": "no array of numpy",
         "none.npy": "the file does not exist",
         "both.npz#newer": "the file has no array 'newer'",
+        "one.npz#newer": "the file has no array 'newer'",
     }.items():
         refused(judge(arrays, *ARRAYS, "--prediction", f"x={name}"), what)
     refused(judge(arrays, *ARRAYS[1:]), "arrays are predictions alone")

@@ -433,6 +433,12 @@ def test_beside_labels_nobody_is_judged_by_probabilities(who: str, judge: Judge,
     frame.with_columns(labels.alias(who)).write_csv(tmp_path / "preds.csv")
     judge("preds.csv")
     assert "accuracy" in rule(newest(tmp_path), "better")["sentence"]
+    gate = {"rules": [{"id": "loss", "metric": "roc_auc", "against": "old", "over": "pooled", "above": 0}]}
+    (tmp_path / "rules.yaml").write_text(json.dumps({"gate": gate}))
+    (tmp_path / "listed.yaml").write_text(json.dumps({"gate": {"rules": [{"metric": "mcc"}]}, "metrics": ["brier"]}))
+    for more in (("--metric", "log_loss"), ("--rules", "rules.yaml"), ("--rules", "listed.yaml")):
+        done = judge("preds.csv", more=("--held-out", SAYS, *more))
+        assert (2, True) == (done.code, f"{who!r} says labels alone" in done.err), done.out + done.err
 
 
 @pytest.mark.slow

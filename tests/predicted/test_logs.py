@@ -116,6 +116,8 @@ def test_broken_samples_of_the_harness_are_refused(tmp_path: Path) -> None:
         ({"target": None}, "line 4 has no target"),
         ({"doc": 3}, "line 4 has no object `doc`"),
         ({"acc": 0.25}, "says neither right nor wrong"),
+        ({"metrics": ["acc_norm"]}, "a sample has no score 'acc'"),
+        ({"metrics": [{"acc": 1}]}, "a sample has no score 'acc'"),
         ({"doc_id": 2}, "sample '2' stands 2 times"),
     ):
         changed = {key: value for key, value in (row | change).items() if value is not None}

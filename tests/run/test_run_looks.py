@@ -153,6 +153,20 @@ def test_labels_without_the_features_they_had_are_known_again(groups: int, rows:
     assert groups == len(match(document(new, labels, more), document(names, labels, columns)).seen)
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+@pytest.mark.parametrize("other", ["1.0", "number"])
+def test_labels_that_are_numbers_are_known_again_however_they_are_spelt(other: str, renamed: bool) -> None:
+    """A CSV of whole numbers as Parquet of floats, or ratings read as numbers, would be a fresh start."""
+    rng = np.random.default_rng(10)
+    names = [f"p{number % 24}" for number in range(240)]
+    columns = {"age": rng.normal(size=240)}
+    rated = rng.integers(1, 6, size=240)
+    spelt = rated.astype(float) if other == "number" else rated.astype(float).astype(str)
+    new = [("new " if renamed else "") + name for name in names]
+    one, two = document(names, rated.astype(str), columns), document(new, spelt, columns)
+    assert len(match(two, one).seen) == len(match(one, two).seen) == 24
+
+
 def test_balanced_labels_are_known_again_by_their_names() -> None:
     """Fifty trials left and fifty right in every subject: new columns would be a fresh start for a whole design."""
     rng = np.random.default_rng(8)

@@ -42,10 +42,13 @@ def table_of_split(data: bytes, where: str) -> pl.DataFrame | None:
 
 
 def _column(name: str, values: list[Any]) -> pl.Series:
-    """One column; what holds values of several kinds is text, as in a CSV."""
+    """One column; what holds values of several kinds is text, as in a CSV. ``1`` beside ``0.5`` is a number."""
+    kinds = {type(each) for each in values if each is not None}
     try:
+        if float in kinds and kinds <= {int, float}:
+            return pl.Series(name, [None if each is None else float(each) for each in values], dtype=pl.Float64)
         return pl.Series(name, values)
-    except (TypeError, pl.exceptions.PolarsError):
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
         return pl.Series(name, [None if each is None else str(each) for each in values], dtype=pl.String)
 
 

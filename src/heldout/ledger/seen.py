@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heldout.ledger.spelt import by_number
 from heldout.ledger.targets import TELLING, Words, full_sketch, unpacked
 
 _TOP = np.uint64(2**64 - 1)
@@ -62,7 +63,7 @@ class Match:
 
 def match(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Match:
     """Compare the groups of two documents of ``targets.group_targets``."""
-    here, there = mine["groups"], theirs["groups"]
+    here, there = by_number(mine["groups"]), by_number(theirs["groups"])
     if here == there:
         return Match({name: name for name in here}, of=len(there))
     telling = _telling(mine, theirs)

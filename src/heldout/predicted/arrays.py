@@ -22,12 +22,13 @@ def is_array(path: Path) -> bool:
     return path.suffix.lower() in _ARRAYS
 
 
-def read_array(path: Path, name: str) -> NDArray[Any]:
+def read_array(path: Path, name: str, *, asked: bool = False) -> NDArray[Any]:
     """The array of a ``.npy`` file; of an ``.npz`` the one of this name, or its only one.
 
     Args:
         path: The file.
-        name: Of the model.
+        name: Of the model, or of the array.
+        asked: Whether somebody named the array: then no other is taken.
 
     Raises:
         InputError: If there is no such array, or the file is none of numpy's. No pickle is loaded.
@@ -37,7 +38,7 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
         if path.suffix.lower() == ".npy":
             return np.asarray(np.load(plain_path(path), mmap_mode="r", allow_pickle=False))
         with open_plain(path) as stream:
-            return _of_archive(stream, path, name)
+            return _of_archive(stream, path, name, asked=asked)
     except FileNotFoundError:
         raise InputError("the file does not exist", where=str(path), hint="check the path") from None
     except (ValueError, OSError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile) as error:
@@ -52,7 +53,7 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
         ) from None
 
 
-def _of_archive(source: Any, path: Path, name: str) -> NDArray[Any]:
+def _of_archive(source: Any, path: Path, name: str, *, asked: bool) -> NDArray[Any]:
     room = room_to_unpack()
     with zipfile.ZipFile(source) as archive:
         if sum(each.file_size for each in archive.infolist()) > room:
@@ -61,7 +62,7 @@ def _of_archive(source: Any, path: Path, name: str) -> NDArray[Any]:
     source.seek(0)
     with np.load(source, allow_pickle=False) as arrays:
         known = arrays.files
-        if name not in known and len(known) != 1:
+        if name not in known and (asked or len(known) != 1):
             hint = near_miss(name, known, "its arrays") + f"; name one: {path}#ARRAY"
             raise InputError(f"the file has no array {name!r}", where=str(path), hint=hint)
         return np.asarray(arrays[name if name in known else known[0]])

@@ -151,7 +151,7 @@ def table_of_array(
         InputError: If it has another number of rows, or other classes.
     """
     assert model.file is not None
-    array = read_array(model.file, model.column or model.name)
+    array = read_array(model.file, model.column or model.name, asked=bool(model.column))
     where, rows = str(model.file), truth.frame.height
     if array.ndim == 0 or len(array) != rows:
         what = f"the array has {len(array) if array.ndim else 0:,} rows, and the truth has {rows:,}"

@@ -50,6 +50,11 @@ def read_harness(path: Path, score: str | None) -> tuple[str, list[Answer]]:
             found.append(
                 Answer(str(row["doc_id"]), None, str(row["target"]), _said(row["filtered_resps"]), row[metric], fields)
             )
+    scored = {each.sample for each in found}
+    lacking = next((name for row in rows if (name := str(row["doc_id"])) not in scored), None)
+    if lacking is not None:
+        hint = "score every question, or name a score that each of them has"
+        raise InputError(f"a sample has no score {wanted!r}", where=f"{path}: sample {lacking}", hint=hint)
     return task, found
 
 
@@ -73,7 +78,7 @@ def _filter(row: Mapping[str, Any]) -> str:
 def _metrics(row: Mapping[str, Any]) -> Sequence[str]:
     listed = row.get("metrics")
     names = listed if isinstance(listed, list) else [key for key in row if key not in _OTHERS]
-    return [str(name) for name in names if name in row]
+    return [name for name in map(str, names) if name in row]
 
 
 def _score(metric: str, row: Mapping[str, Any], *, several: bool) -> str:

@@ -191,6 +191,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda log: log.update(invalidated=True), "was declared invalid"),
         (lambda log: log["samples"][2].update(error={"message": "no"}), "a sample ended with an error"),
         (lambda log: log["samples"][2].update(scores={}), "a sample has no score"),
+        (lambda log: log["samples"].pop(2), "the log has 29 samples, and its own results are of 30"),
         (lambda log: log["samples"][2]["scores"].pop("match"), "a sample has no score 'match'"),
         (lambda log: log["samples"][2]["scores"]["match"].update(value=0.5), "neither right nor wrong"),
         (lambda log: log["samples"][2]["scores"]["match"].update(value=float("nan")), "neither right nor wrong"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -31,7 +31,6 @@ NO_ANSWER = "(no answer)"  # a label that any model may say: an answer that name
 _PROBABILITY = "_p_"  # between the name of a model and that of a class
 _LABELS = (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
 _SCHEMA = b"heldout.predictions/1\0"
-_DIGESTS: dict[tuple[str, str], str] = {}  # by digest of a file and what is read of it
 _ONES = "p_"  # of predictions that heldout wrote itself
 
 
@@ -74,6 +73,16 @@ class GivenParams(AskedParams):
         return self
 
 
+class _Told(NamedTuple):
+    """Of predictions: the digest of what is judged, and whether a column holds labels."""
+
+    sha256: str
+    labels: bool
+
+
+_TOLD: dict[tuple[str, str], _Told] = {}  # by digest of a file and what is read of it
+
+
 class GivenBackbone(AskedBackbone):
     """A model of which there is nothing but its predictions.
 
@@ -91,6 +100,11 @@ class GivenBackbone(AskedBackbone):
     def seeded(self) -> bool:  # type: ignore[override]
         """Whether there are several columns, a seed each."""
         return len(self.params.columns) > 1
+
+    @property
+    def probabilities(self) -> bool:  # type: ignore[override]
+        """Whether the columns hold probabilities, or at least numbers: labels are judged by labels alone."""
+        return not self._told(self.found()).labels
 
     def load(self, path: Path) -> pl.DataFrame:
         """The table of predictions.
@@ -111,10 +125,17 @@ class GivenBackbone(AskedBackbone):
     def content_at(self, place: Path) -> Content:
         """What was predicted for which sample, whatever else stands in the file, and in whatever order and format."""
         file = content_of(place)
-        key = file.sha256, self.params.model_dump_json(include={"columns", "id", "classes", "outputs"})
-        if key not in _DIGESTS:
-            _DIGESTS[key] = self._digest(self.load(place), place)
-        return Content(_DIGESTS[key], file.bytes, file.files)
+        return Content(self._told(place).sha256, file.bytes, file.files)
+
+    def _told(self, place: Path) -> _Told:
+        """What the file says of the columns that are judged, read once."""
+        key = content_of(place).sha256, self.params.model_dump_json(include={"columns", "id", "classes", "outputs"})
+        if key not in _TOLD:
+            frame = self.load(place)
+            parts = {name: self._parts(name, frame, place) for name in self.params.columns}
+            plain = [frame.schema[name] for name, columns in parts.items() if columns == {name: name}]
+            _TOLD[key] = _Told(self._digest(frame, place), any(not each.is_float() for each in plain))
+        return _TOLD[key]
 
     def _digest(self, frame: pl.DataFrame, path: Path) -> str:
         name = self.params.id

@@ -39,21 +39,16 @@ def read_workbook(path: Path) -> pl.DataFrame:
             what = f"the workbook has {len(sheets)} sheets: {', '.join(sheets)}"
             hint = "save the sheet of the table as a workbook of its own, or as CSV"
             raise CorpusError(what, where=str(path), hint=hint)
-<<<<<<< HEAD
-        sheet = str(sheets[0])
-        found: pl.DataFrame = pl.read_excel(
-            io.BytesIO(data), sheet_name=sheet, engine="calamine", infer_schema_length=None
-        )
-=======
         first = book.load_sheet(0, header_row=None, n_rows=1, dtypes="string").to_polars()
         header = first.row(0) if first.height else ()
         twice = next((name for name in header if name is not None and header.count(name) > 1), None)
         if twice is not None:  # polars would rename the second, which would make it a feature of its own
             where = f"{path}: row 0, column {header.index(twice) + 1}"
             raise CorpusError(f"two columns are named {twice!r}", where=where, hint="rename or remove one of them")
-        sheet, stream = str(sheets[0]), io.BytesIO(data)
-        found: pl.DataFrame = pl.read_excel(stream, sheet_name=sheet, engine="calamine", infer_schema_length=None)
->>>>>>> attack
+        sheet = str(sheets[0])
+        found: pl.DataFrame = pl.read_excel(
+            io.BytesIO(data), sheet_name=sheet, engine="calamine", infer_schema_length=None
+        )
         return found
     except (zipfile.BadZipFile, fastexcel.FastExcelError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]

@@ -44,10 +44,15 @@ class _Eval(msgspec.Struct):
     task: str
 
 
+class _Results(msgspec.Struct):
+    completed_samples: int | None = None
+
+
 class _Header(msgspec.Struct):
     status: str
     eval: _Eval
     invalidated: bool = False
+    results: _Results | None = None
 
 
 class _Log(_Header):
@@ -90,6 +95,13 @@ def read_inspect(path: Path, score: str | None) -> tuple[str, list[Answer]]:
             f"the evaluation {what}", where=str(path), hint="finish it (inspect eval-retry), or run it again"
         )
     samples = log.samples or []
+    wanted = log.results.completed_samples if log.results else None
+    if samples and wanted is not None and wanted != len(samples):
+        raise InputError(
+            f"the log has {len(samples)} samples, and its own results are of {wanted}",
+            where=str(path),
+            hint="bring the log as Inspect wrote it, with every sample",
+        )
     for each in samples:
         if each.error is not None or not each.scores:
             what = "ended with an error" if each.error is not None else "has no score"
@@ -97,9 +109,9 @@ def read_inspect(path: Path, score: str | None) -> tuple[str, list[Answer]]:
             raise InputError(
                 f"a sample {what}", where=where, hint="finish the evaluation (inspect eval-retry, inspect score)"
             )
-    wanted = score_of({name for each in samples for name in each.scores or {}}, score, str(path)) if samples else ""
+    scorer = score_of({name for each in samples for name in each.scores or {}}, score, str(path)) if samples else ""
     several = any(each.epoch > 1 for each in samples)
-    return log.eval.task, [_answer(each, wanted, log.eval.task, path, several=several) for each in samples]
+    return log.eval.task, [_answer(each, scorer, log.eval.task, path, several=several) for each in samples]
 
 
 def _answer(sample: _Sample, score: str, task: str, path: Path, *, several: bool) -> Answer:
@@ -130,7 +142,7 @@ def _read(path: Path) -> _Log:
             _decoded(_member(stream, archive, name, path), _Sample, f"{path}: {name}")
             for name in sorted(_samples(names))
         ]
-    return _Log(header.status, header.eval, header.invalidated, samples)
+    return _Log(header.status, header.eval, header.invalidated, header.results, samples)
 
 
 def _samples(names: set[str]) -> Iterator[str]:

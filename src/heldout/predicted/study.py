@@ -242,7 +242,6 @@ def _document(
             | {"fit": fit}
         ]
     metrics = [metric_of(name, kind) for name in question.metrics] or _ordinary(both, kind)
-    _refuse_probabilities([*(metric.name for metric in metrics), *_named_by(told)], both)
     if "gate" not in told:
         assert theirs is not None
         found["gate"] = {"rules": gain_rules(metrics[0], {"better": slug(theirs.name)}, classes, question.outputs)}
@@ -346,29 +345,6 @@ def _ordinary(both: Sequence[Said], kind: TargetKind) -> list[Metric]:
     if kind == "regression":
         return [metric_of("rmse", kind)]
     return [metric_of("accuracy" if any(_are_labels(each) for each in both) else "log_loss", kind)]
-
-
-def _refuse_probabilities(names: Sequence[object], both: Sequence[Said]) -> None:
-    """Refuse to judge labels by a metric of probabilities: as certain as they are read, any doubt would beat them.
-
-    Raises:
-        InputError: With the first such metric.
-    """
-    labels = next((each for each in both if _are_labels(each)), None)
-    for name in names if labels is not None else ():
-        metric = named(name) if isinstance(name, str) else None
-        if labels is not None and metric is not None and metric.needs == "probability":
-            raise InputError(
-                f"{metric.name} is of probabilities, and {labels.name!r} says labels alone",
-                where="--metric, --rules",
-                hint="judge by accuracy, macro_f1 or mcc; or bring the probabilities of each model",
-            )
-
-
-def _named_by(told: Mapping[str, Any]) -> list[object]:
-    """Metrics that a study file names in its rules, and beside them."""
-    rules = told.get("gate", {}).get("rules", [])
-    return [*(each.get("metric") for each in rules if isinstance(each, Mapping)), *told.get("metrics", [])]
 
 
 def _are_labels(said: Said) -> bool:

@@ -237,10 +237,11 @@ def _refuse_probabilities(
         metric = named(name, declared)
         if metric is not None and metric.needs == "probability":
             whose = f" of {contender!r}" if contender else ""
+            mend = PROBABILITY_HINT % estimator if "." in estimator else "bring the probabilities of each model"
             raise StudyError(
                 f"{who}{metric.name} is of probabilities, and {estimator}{whose} says labels alone",
                 where=where,
-                hint=f"{PROBABILITY_HINT % estimator}; or judge by accuracy, macro_f1 or mcc",
+                hint=f"{mend}; or judge by accuracy, macro_f1 or mcc",
             )
 
 

@@ -31,7 +31,7 @@ REGRESSORS: dict[str, dict[str, Any]] = {
     "sklearn.linear_model.Ridge": {"alpha": 0.5},
     "sklearn.ensemble.RandomForestRegressor": {"n_estimators": 5},
     "sklearn.ensemble.GradientBoostingRegressor": {"n_estimators": 5},
-    "sklearn.neural_network.MLPRegressor": {"hidden_layer_sizes": [4], "max_iter": 300, "tol": 0.1},
+    "sklearn.neural_network.MLPRegressor": {"hidden_layer_sizes": [4], "max_iter": 300, "solver": "lbfgs"},
     "sklearn.svm.SVR": {},
     "sklearn.neighbors.KNeighborsRegressor": {},
     "sklearn.dummy.DummyRegressor": {},

@@ -135,6 +135,7 @@ def _answer(question: Mapping[str, Any]) -> NoReturn:
         for source, target in ((nothing, 0), (words, 1), (words, 2)):
             os.dup2(source, target)
         os.closerange(3, 65536)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # or it would come after the traceback
         _become(question)
         fence = shut_in(
             *([Path(each) for each in question[name]] for name in ("readable", "writable", "hidden", "listed"))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from heldout.backbone import FloatArray
 from heldout.backbone.grouped import rows_by_group
 from heldout.corpus import Corpus
+from heldout.documents.names import UNIT_PREDICTIONS
 from heldout.errors import CorpusError
 from heldout.run.units.landing import read_unit
 from heldout.run.units.unit import Unit
@@ -56,9 +57,8 @@ def collect(
         wide = classes or corpus.manifest.outputs
         shape = (len(rows), len(wide)) if wide else (len(rows),)
         if not classes and values.shape[1:] != shape[1:]:
-            raise CorpusError(
-                "answers for another number of targets", where=str(unit.folder), hint="remove that folder"
-            )
+            where = str(unit.folder / UNIT_PREDICTIONS)
+            raise CorpusError("answers for another number of targets", where=where, hint="remove that folder")
         member = members.setdefault(unit.seed, np.full(shape, np.nan))
         member[places] = _aligned(values, labels, classes) if classes else values
     return Predictions(_samples(corpus, rows, folds, slices), members, classes), documents

@@ -97,23 +97,19 @@ def test_a_fault_in_any_command_is_no_answer(kind: str, tmp_path: Path, monkeypa
     """A script would read a crash as HOLD, and `exit()` in somebody's module as PROMOTE."""
     fault, code = FAULTS[kind]
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        for words in commands():
-            with monkeypatch.context() as patch:
-                plant(patch, words, fault)
-                answer = heldout(*words)
-            assert (words, code) == (words, answer.code), answer
-            assert "Traceback" not in answer.err
-            assert answer.err, words
-            if code == 70:
-                named = re.search(r"the traceback is in (\S+?): please report it", answer.err)
-                assert named, answer.err
-                assert len(answer.err.splitlines()) == 1
-                assert "Traceback" in Path(named[1]).read_text()
-                assert f"heldout {' '.join(words)}" in Path(named[1]).read_text()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    for words in commands():
+        with monkeypatch.context() as patch:
+            plant(patch, words, fault)
+            answer = heldout(*words)
+        assert (words, code) == (words, answer.code), answer
+        assert "Traceback" not in answer.err
+        assert answer.err, words
+        if code == 70:
+            named = re.search(r"the traceback is in (\S+?): please report it", answer.err)
+            assert named, answer.err
+            assert len(answer.err.splitlines()) == 1
+            assert "Traceback" in Path(named[1]).read_text()
+            assert f"heldout {' '.join(words)}" in Path(named[1]).read_text()
     assert len(commands()) > 70
 
 
